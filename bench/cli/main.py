@@ -1,0 +1,57 @@
+"""`bench`: finds commands by entry point, like every other plugin, and shows mistakes as one line."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import click
+
+from bench import registry
+from bench.errors import BenchError
+
+
+class Commands(click.Group):
+    """Commands are listed from package metadata; only the one that is called is imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
+        return [plugin.name for plugin in registry.plugins(registry.COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        return registry.load_command(registry.find(registry.COMMANDS, cmd_name, "command"))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands with the first line of their module's docstring."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(plugin.name, summary) for plugin, summary in registry.summaries(registry.COMMANDS)])
+
+
+@click.command(cls=Commands)
+@click.version_option(version("unlearning-bench"), prog_name="bench")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:  # noqa: ARG001 - read from the context by `main`
+    """Measure how well a machine-unlearning method forgets, under a time budget, and publish the result."""
+
+
+def main() -> None:
+    """Entry of the `bench` command: mistakes that the user can mend end with one line and exit code 2."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as problem:
+        _fail(problem, problem.format_message())
+    except BenchError as problem:
+        _fail(problem, str(problem))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("bench: stopped; what is finished is kept, the same command goes on from there", err=True)
+        sys.exit(130)
+
+
+def _fail(problem: Exception, message: str) -> None:
+    if "--debug" in sys.argv:
+        raise problem
+    click.echo(f"bench: {' '.join(message.split())}", err=True)
+    sys.exit(2)

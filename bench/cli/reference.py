@@ -1,0 +1,94 @@
+"""Train and show what unlearning is compared with: the original and the retrained models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import registry
+from bench.cli import options
+from bench.hookspecs import hookimpl
+
+
+@click.group()
+def reference() -> None:
+    """Train and show a task's original model and retrained models."""
+
+
+@reference.command()
+@options.task
+@options.store
+@options.device
+@options.workers
+@click.option("--models", type=click.IntRange(min=1), default=16, show_default=True, help="Retrained models to have.")
+def build(task: str, store: Path, device: str, workers: int | None, models: int) -> None:
+    """Train what is missing; an interrupted build goes on where it stopped."""
+    from bench.cli.show import TerminalProgress
+    from bench.engine.session import Session, find_device
+    from bench.references import References
+    from bench.store import Store
+
+    opened, chosen = Store(store), registry.load_task(task)
+    opened.prepare()
+    found = find_device(device)
+    with TerminalProgress() as progress, Session(opened, chosen, found, workers=workers, progress=progress) as session:
+        references = References.of(session)
+        references.build(session, range(models))
+    click.echo(f"{references.available()} retrained models in {references.folder}")
+
+
+@reference.command()
+@options.task
+@options.store
+@options.as_json
+def show(task: str, store: Path, as_json: bool) -> None:
+    """Show which reference models the store has, per device."""
+    chosen = registry.load_task(task)
+    found = _summaries(store, chosen.key)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    elif not found:
+        click.echo(f"no reference of {task} in {store}; `bench reference build` makes one")
+    for item in [] if as_json else found:
+        click.echo(f"{item['device']}: {item['retrained_models']} retrained models, stacks of {item['stack_size']}, in {item['folder']}")
+        for name, value in item["accuracy"].items():
+            click.echo(f"  {name:<32} original {value['original']:.3f}   retrained {value['retrained']:.3f}")
+        for device, seconds in item["retraining_seconds"].items():
+            click.echo(f"  one retraining takes {seconds:.1f} s on {device}")
+
+
+def _summaries(store: Path, task_key: str) -> list[dict[str, Any]]:
+    from bench.references import References
+    from bench.store import Store
+
+    folders = sorted((Store(store).references / task_key[:16]).glob("*/reference.json"))
+    return [_summary(References(record.parent)) for record in folders]
+
+
+def _summary(references: Any) -> dict[str, Any]:
+    from bench.metrics.utility import accuracy
+
+    record, labels, count = references.record, references.labels(), references.available()
+    sides = {"original": references.original()}
+    if count:
+        sides["retrained"] = references.retrained(range(count))
+    scores: dict[str, dict[str, float]] = {"retain": {name: float(side.retain_accuracy.mean()) for name, side in sides.items()}}
+    for split in ("forget", "validation", "test", "unseen"):
+        scores[split] = {name: float(accuracy(side.logits[split], labels[split]).mean()) for name, side in sides.items()}
+    return {
+        "device": record["device"],
+        "folder": str(references.folder),
+        "retrained_models": count,
+        "stack_size": record["stack_size"],
+        "accuracy": {f"{split} accuracy": {"retrained": float("nan"), **means} for split, means in scores.items()},
+        "retraining_seconds": record["yardsticks"],
+    }
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add `bench reference`."""
+    cli.add_command(reference)

@@ -1,0 +1,179 @@
+"""Run methods against a task and print their scorecards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench import registry, specs
+from bench.budget import Budget
+from bench.cli import options
+from bench.errors import BenchError
+from bench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from bench.engine.runs import Description, Request
+    from bench.engine.session import Session
+    from bench.references import References
+    from bench.results import Row
+
+FEWEST_MODELS = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command's plugins came to: rows, and plugins that never got so far."""
+
+    rows: Sequence[Row]
+    problems: Sequence[BenchError]
+
+
+@click.command()
+@click.option("--plugin", "plugins", multiple=True, required=True, help="Method: name, name[k=v,...] or file.py. Repeatable.")
+@options.task
+@click.option("--models", type=int, default=16, show_default=True, help="Trials of each method, and retrained models to compare with.")
+@click.option("--budget", default="20%", show_default=True, help="Time per trial: a share of retraining time, or seconds (30s).")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all randomness of the run.")
+@options.store
+@options.device
+@options.workers
+@click.option("--again", is_flag=True, help="Run once more even if the store has this run.")
+@options.as_json
+def run(
+    plugins: tuple[str, ...],
+    task: str,
+    models: int,
+    budget: str,
+    seed: int,
+    store: Path,
+    device: str,
+    workers: int | None,
+    again: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Run each method N times, compare with N retrained models, print the result."""
+    if models < FEWEST_MODELS:
+        raise BenchError(f"--models {models} is too few to compare distributions; use {FEWEST_MODELS} or more")
+    requests = list(_requests(plugins, models, Budget.parse(budget), seed, again))
+    chosen = registry.load_task(task)
+
+    from bench.cli.show import TerminalProgress
+    from bench.engine.session import Session, find_device
+    from bench.store import Store
+
+    opened = Store(store)
+    opened.prepare()
+    found = find_device(device)
+    with TerminalProgress() as progress, Session(opened, chosen, found, workers=workers, progress=progress) as session:
+        outcome = _run_all(session, requests)
+    _report(outcome, opened, as_json=as_json)
+
+
+def _requests(plugins: Sequence[str], models: int, budget: Budget, seed: int, again: bool) -> Iterator[Request]:
+    from bench.engine.runs import Request
+
+    for text in plugins:
+        spec = specs.parse(text)
+        yield Request(registry.find_method(spec.plugin), spec, models, budget, seed, again)
+
+
+def _run_all(session: Session, requests: Sequence[Request]) -> Outcome:
+    from bench.references import References
+
+    described, problems = _describe_all(session, requests)
+    if not described:
+        return Outcome([], problems)
+    references = References.of(session)
+    references.build(session, _needed(described))
+    rows = [_run_one(session, references, request, description) for request, description in described]
+    return Outcome(rows, problems)
+
+
+def _describe_all(session: Session, requests: Sequence[Request]) -> tuple[list[tuple[Request, Description]], list[BenchError]]:
+    """Those that load, and why the others do not: one broken plugin must not stop the rest."""
+    from bench.engine.runs import describe
+
+    described, problems = [], []
+    for request in requests:
+        try:
+            described.append((request, describe(session, request)))
+        except BenchError as problem:
+            problems.append(problem)
+    return described, problems
+
+
+def _needed(described: Sequence[tuple[Request, Description]]) -> list[int]:
+    indices = {index for request, _ in described for index in range(request.models)}
+    indices.update(index for _, description in described for index in description.reference_models if index is not None)
+    return sorted(indices)
+
+
+def _run_one(session: Session, references: References, request: Request, description: Description) -> Row:
+    from bench.engine import runs
+    from bench.results import finish
+
+    done = runs.run(session, references, request, description)
+    session.progress.stage(f"{request.plugin.name}: scoring", 1)
+    return finish(done, references)
+
+
+def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
+    """Print rows beside their divisions; end with exit code 2 if a plugin could not be run."""
+    from bench.cli.show import division_table
+    from bench.results import as_json as row_json
+    from bench.results import ceiling, division_key, ranked, rows
+
+    divisions: dict[Any, list[Row]] = {}
+    for item in rows(store):
+        divisions.setdefault(division_key(item.record), []).append(item)
+    ours = {item.folder.name: divisions[division_key(item.record)] for item in outcome.rows}
+    if as_json:
+        click.echo(json.dumps([row_json(item, ceiling(ours[item.folder.name])) for item in outcome.rows], indent=1))
+    else:
+        for division in {id(division): division for division in ours.values()}.values():
+            shown = [item for item in division if item.control or item.folder.name in ours or item.record["method"]["name"] == "finetune"]
+            _print_heading(shown[0])
+            division_table(ranked(shown), ceiling(division))
+        _print_next_steps(outcome, ours, store)
+    for problem in outcome.problems:
+        click.echo(f"bench: {problem}", err=True)
+    for item in outcome.rows:
+        if item.failure:
+            click.echo(f"bench: {item.record['method']['spec']} is not scored, {item.failure}; log: {item.folder / 'log.txt'}", err=True)
+    if outcome.problems or any(item.failure for item in outcome.rows):
+        raise click.exceptions.Exit(2)
+
+
+def _print_heading(item: Row) -> None:
+    record = item.record
+    click.echo(
+        f"\n{record['task']['name']}, {record['models']} models, budget {record['budget']} of retraining"
+        f" ({record['allowance_seconds']:.1f} s), {record['device']['kind']}\n"
+    )
+
+
+def _print_next_steps(outcome: Outcome, ours: dict[str, list[Row]], store: Any) -> None:
+    if not outcome.rows:
+        return
+    click.echo(f"\nfiles: {', '.join(str(item.folder) for item in outcome.rows)}")
+    division = next(iter(ours.values()))
+    present = {item.record["method"]["name"] for item in division}
+    absent = [name for name in ("original", "retrain", "finetune") if name not in present]
+    where = "" if str(store.path) == "bench-results" else f" --store {store.path}"
+    models = "" if division[0].record["models"] == 16 else f" --models {division[0].record['models']}"
+    if absent:
+        wanted = " ".join(f"--plugin {name}" for name in absent)
+        click.echo(f"next:  bench run {wanted}{models}{where}    (rows that a table needs to be read)")
+    else:
+        click.echo(f"next:  bench leaderboard build{where} --out site")
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add `bench run`."""
+    cli.add_command(run)

@@ -1,0 +1,1 @@
+"""Runs methods: plan -> chunks -> executor -> worker -> trial."""

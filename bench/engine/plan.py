@@ -1,0 +1,41 @@
+"""Which trials form which stack: fixed by task, method, N and device kind, never by the number of workers.
+
+Stacks of different sizes differ in float32 rounding, which training amplifies; the same stack reruns bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from itertools import groupby
+
+SOLO_TRIALS = 3
+_STACK = {"cpu": 8}
+_GPU_STACK = 64
+
+Chunk = tuple[int, ...]
+
+
+def stack_size(device_kind: str) -> int:
+    """Models per stack on a kind of device."""
+    return _STACK.get(device_kind, _GPU_STACK)
+
+
+def chunks(variants: Sequence[Hashable], size: int) -> list[Chunk]:
+    """Trial indices 0..N-1 in chunks of at most `size`, trials of one variant together.
+
+    >>> chunks("aabab", 2)
+    [(0, 1), (3,), (2, 4)]
+    """
+    order = sorted(range(len(variants)), key=lambda index: (variants.index(variants[index]), index))
+    groups = (list(group) for _, group in groupby(order, key=lambda index: variants[index]))
+    return [tuple(group[start : start + size]) for group in groups for start in range(0, len(group), size)]
+
+
+def reference_chunks(indices: Sequence[int], size: int) -> list[Chunk]:
+    """The whole chunks that hold the given retrained models: chunk k is k*size..(k+1)*size-1, whatever is asked for.
+
+    >>> reference_chunks([3, 4], 4)
+    [(0, 1, 2, 3), (4, 5, 6, 7)]
+    """
+    starts = sorted({index // size * size for index in indices})
+    return [tuple(range(start, start + size)) for start in starts]

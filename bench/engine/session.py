@@ -1,0 +1,104 @@
+"""What all runs of one command share: the task's data, the device, the trusted workers."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.engine import plan
+from bench.engine.process import Reply, Worker, context
+from bench.engine.progress import Progress
+from bench.errors import BenchError
+from bench.executors.local import LocalExecutor, default_workers
+from bench.registry import Plugin
+from bench.specs import Spec
+from bench.store import Store
+from bench.tasks.task import METHOD_SPLITS, SPLITS, Faces, Task
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where models are computed. `kind` is `cpu` or the CUDA device's name, and part of a row's division."""
+
+    kind: str
+    torch_name: str  # "cpu" or "cuda"
+    processor: str  # the host's processor
+    environment: Mapping[str, str]
+
+
+def find_device(wanted: str) -> Device:
+    """The device that `auto`, `cpu` or `cuda` means here; a child looks, so that this process needs no torch."""
+    from bench.engine.serve_entries import probe
+
+    with Worker(context("cpu"), probe) as worker:
+        found: Reply = worker.ask("devices")
+    cuda = str(found.values["cuda"])
+    if wanted == "cuda" and not cuda:
+        raise BenchError("no CUDA device is available; use --device cpu")
+    use_cuda = bool(cuda) and wanted != "cpu"
+    return Device(cuda if use_cuda else "cpu", "cuda" if use_cuda else "cpu", processor(), found.values["environment"])
+
+
+def processor() -> str:
+    """The host processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+class Session:
+    """Opens with `with`; workers start when they are first needed and end with the block."""
+
+    def __init__(self, store: Store, task: Task, device: Device, *, workers: int | None = None, progress: Progress | None = None) -> None:
+        self.store, self.task, self.device = store, task, device
+        self.workers = workers or default_workers(device.kind)
+        self.progress = progress or Progress()
+        self.stack_size = plan.stack_size(device.kind)
+        self._context = context(device.kind)
+
+    @cached_property
+    def faces(self) -> Faces:
+        """The task's data, checked against the digest in its key."""
+        faces = self.task.load()
+        if faces.digest() != self.task.digest:
+            raise BenchError(f"the data of task {self.task.name} is not what its key says; a different version of the data is installed")
+        return faces
+
+    @cached_property
+    def executor(self) -> LocalExecutor:
+        """The trusted workers."""
+        from bench.engine.serve_entries import trusted
+
+        return LocalExecutor(lambda: Worker(self._context, trusted, self._setting(), self._pictures(SPLITS)), self.workers)
+
+    def method_worker(
+        self, plugin: Plugin, spec: Spec, original: Mapping[str, NDArray[np.float32]], *, log: Path | None = None
+    ) -> Worker:
+        """A fresh process for one plugin, with the splits that a method may see."""
+        from bench.engine.serve_entries import method
+
+        pictures = self._pictures(METHOD_SPLITS) if original else {}
+        return Worker(self._context, method, self._setting(), pictures, original, plugin, spec, log=log)
+
+    def _setting(self) -> tuple[object, ...]:
+        return self.task.network, len(self.task.groups), self.task.recipe, self.device.torch_name
+
+    def _pictures(self, splits: tuple[str, ...]) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        return {name: self.faces.split(name) for name in splits}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if "executor" in self.__dict__:
+            self.executor.close()

@@ -1,0 +1,60 @@
+"""One single-threaded worker per core, or one per GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from queue import SimpleQueue
+from typing import TypeVar
+
+from bench.engine.process import Worker, WorkerError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def default_workers(device_kind: str) -> int:
+    """One per core this process may use; on a GPU one, since two would share it."""
+    return len(os.sched_getaffinity(0)) if device_kind == "cpu" and hasattr(os, "sched_getaffinity") else 1
+
+
+class LocalExecutor:
+    """Trusted workers that take jobs in turn. Each is busy with one job at a time."""
+
+    def __init__(self, start: Callable[[], Worker], workers: int) -> None:
+        self._workers = [start() for _ in range(workers)]
+
+    def map(self, jobs: Sequence[Job], do: Callable[[Worker, Job], Result]) -> Iterator[tuple[Job, Result | WorkerError]]:
+        """Do every job with some worker; results, or why there is none, as they come."""
+        idle: SimpleQueue[Worker] = SimpleQueue()
+        for worker in self._workers:
+            idle.put(worker)
+
+        def attempt(job: Job) -> Result | WorkerError:
+            worker = idle.get()
+            try:
+                return do(worker, job)
+            except WorkerError as problem:
+                return problem
+            finally:
+                idle.put(worker)
+
+        with ThreadPoolExecutor(len(self._workers)) as pool:
+            futures = {pool.submit(attempt, job): job for job in jobs}
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            except BaseException:
+                self.close()  # wakes threads that wait for a worker
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def first(self, do: Callable[[Worker], Result]) -> Result:
+        """Do one thing while every other worker is idle."""
+        return do(self._workers[0])
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.close()

@@ -1,0 +1,37 @@
+"""The plugin contract: one hook per entry-point group. The entry point's name is the name of what it registers.
+
+Hooks only ever gain arguments; an implementation may leave out those that it does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from bench.method import Method
+    from bench.tasks.task import Task
+
+PROJECT = "bench"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register one unlearning method. Entry-point group: `bench`."""
+
+
+@hookspec
+def register_tasks(register: Callable[[Task], None]) -> None:
+    """Register one task. Entry-point group: `bench.tasks`."""
+
+
+@hookspec
+def register_commands(cli: click.Group) -> None:
+    """Add one command to the command line. Entry-point group: `bench.commands`."""

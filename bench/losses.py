@@ -1,0 +1,43 @@
+"""Losses with one value per model: logits [..., B, K] -> [...], the mean over the batch.
+
+A plain network has no leading dimension, a stack of M models has M.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy with labels [..., B]; with class weights [K], the weighted mean, as torch's own."""
+    losses = -logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
+    if class_weights is None:
+        return losses.mean(-1)
+    weights = class_weights[labels]
+    return (losses * weights).sum(-1) / weights.sum(-1)
+
+
+def kl_divergence(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
+    """T^2 * KL(softmax(teacher / T) || softmax(student / T)), from logits (Hinton et al. 2015, arXiv:1503.02531)."""
+    log_p, log_q = (teacher / temperature).log_softmax(-1), (student / temperature).log_softmax(-1)
+    return temperature**2 * (log_p.exp() * (log_p - log_q)).sum(-1).mean(-1)
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Entropy of the predicted distribution, nats."""
+    log_p = logits.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1).mean(-1)
+
+
+def step(optimizer: Optimizer, loss: Tensor) -> None:
+    """One optimiser step on a loss of one value per model; the sum keeps models independent."""
+    optimizer.zero_grad()
+    loss.sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    """Set the learning rate of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate

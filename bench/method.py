@@ -1,0 +1,47 @@
+"""What a plugin author writes: a frozen dataclass whose fields are its hyper-parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.splits import MethodData
+    from bench.trial import Trial
+
+
+@dataclass(frozen=True)
+class Method:
+    """An unlearning algorithm.
+
+    Subclasses are frozen dataclasses: fields are hyper-parameters, with defaults whose source is stated; the docstring
+    names the paper. A method whose class says `stackable = True` is handed several trials at once (see `bench.models.stacked`).
+    """
+
+    stackable: ClassVar[bool] = False
+    control: ClassVar[bool] = False
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Return a network that has forgotten `data.forget`: `model` changed in place, or another of its class.
+
+        `model` arrives in train mode with the original model's weights.
+        """
+        raise NotImplementedError
+
+    def variant(self, index: int) -> Method:
+        """The method that trial `index` uses; only trials with equal variants share a stack."""
+        return self
+
+
+@dataclass(frozen=True)
+class Control(Method):
+    """A row that every division needs to be read: outputs of reference models, no unlearning."""
+
+    control: ClassVar[bool] = True
+
+    def reference_models(self, models: int) -> Sequence[int | None]:
+        """Which reference models stand in for the trials 0..models-1: a retrained model's index, or None for the original."""
+        raise NotImplementedError

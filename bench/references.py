@@ -1,0 +1,195 @@
+"""A task's original model and retrained models on disk: trained once per device kind, resumed, checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from bench.engine import plan
+from bench.engine.process import Arrays, Reply, Worker, WorkerError
+from bench.engine.progress import job_progress
+from bench.engine.session import Session
+from bench.errors import BenchError
+from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate, from_arrays, from_npz, retain_sample_rows
+from bench.store import DamagedFileError, read_checked, read_record, write_bytes, write_record
+
+ORIGINAL = "original"
+TIMED_EPOCHS = 2
+Labels = dict[str, NDArray[np.int64]]
+Baseline = dict[str, float]
+
+
+class References:
+    """The reference of a task on one kind of device, in `references/TASK/DEVICE/` of a store.
+
+    Files: `labels.npz`, `original.safetensors`, `original.npz` and `retrained-FIRST-LAST.npz` (outputs), all listed with their
+    checksums in `reference.json`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._record_path = folder / "reference.json"
+        self.record: dict[str, Any] = {"files": {}, "yardsticks": {}, "baselines": {}}
+        self._reload()
+
+    @classmethod
+    def of(cls, session: Session) -> References:
+        """The reference that a session uses."""
+        return cls(folder_of(session.store.references, session.task.key, session.device.kind))
+
+    def labels(self) -> Labels:
+        """Labels of every output split."""
+        with np.load(io.BytesIO(self._read("labels.npz")), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def original(self) -> Outputs:
+        """Outputs of the one original model."""
+        return from_npz(self._read(f"{ORIGINAL}.npz"))
+
+    def original_weights(self) -> Arrays:
+        """Weights of the original model {name: [1, ...]}."""
+        return load(self._read(f"{ORIGINAL}.safetensors"))
+
+    def retrained(self, indices: Sequence[int]) -> Outputs:
+        """Outputs of the given retrained models, in that order."""
+        chunks = plan.reference_chunks(indices, self.record["stack_size"])
+        stored = [index for chunk in chunks for index in chunk]
+        outputs = concatenate([from_npz(self._read(_retrained_file(chunk))) for chunk in chunks])
+        return outputs.select([stored.index(index) for index in indices])
+
+    def available(self) -> int:
+        """How many retrained models there are, counted from index 0."""
+        size, count = int(self.record.get("stack_size", 1)), 0
+        while _retrained_file(range(count, count + size)) in self.record["files"]:
+            count += size
+        return count
+
+    def identifier(self, models: int) -> str:
+        """Hash of the outputs of the original and the first `models` retrained models: who a row is compared with."""
+        digest = self.original().digest() + self.retrained(range(models)).digest()
+        return hashlib.sha256(digest.encode()).hexdigest()[:16]
+
+    def cached_baseline(self, models: int) -> Baseline | None:
+        """What was computed of the first `models` retrained models, if it was."""
+        found: Baseline | None = self.record["baselines"].get(str(models))
+        return found
+
+    def keep_baseline(self, models: int, baseline: Baseline) -> None:
+        """Keep what was computed of the first `models` retrained models."""
+        self.record["baselines"][str(models)] = baseline
+        write_record(self._record_path, self.record)
+
+    def build(self, session: Session, indices: Sequence[int]) -> None:
+        """Train what is missing of the original model, the retrained models and the yardstick."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock"):
+            self._reload()  # another process may have written while this one waited for the lock
+            self._describe(session)
+            jobs = [*(chunk for chunk in plan.reference_chunks(indices, session.stack_size) if self._missing(_retrained_file(chunk)))]
+            if self._missing(f"{ORIGINAL}.npz") or self._missing(f"{ORIGINAL}.safetensors"):
+                jobs.append(())
+            self._train(session, jobs)
+            self._time(session)
+
+    def yardstick(self, session: Session) -> float:
+        """Seconds that one solo retraining takes on this device."""
+        return float(self.record["yardsticks"][_yardstick_name(session)])
+
+    def _reload(self) -> None:
+        if self._record_path.exists():
+            self.record = read_record(self._record_path)
+
+    def _describe(self, session: Session) -> None:
+        self.record.update(
+            task={"name": session.task.name, "key": session.task.key, "forget_set": session.task.forget_set},
+            device=session.device.kind,
+            stack_size=session.stack_size,
+            environment=dict(session.device.environment),
+        )
+        if self._missing("labels.npz"):
+            faces = session.faces
+            labels = {name: faces.split(name)[1] for name in (*OUTPUT_SPLITS, "retain") if name != "retain_sample"}
+            retain = labels.pop("retain")
+            buffer = io.BytesIO()
+            np.savez(buffer, **labels, retain_sample=retain[retain_sample_rows(len(retain), len(labels["test"]))])
+            self._write("labels.npz", buffer.getvalue())
+
+    def _train(self, session: Session, jobs: Sequence[plan.Chunk]) -> None:
+        if not jobs:
+            return
+        advance = session.progress.stage(f"reference: {_count(jobs)}", sum(len(job) or 1 for job in jobs))
+
+        def train(worker: Worker, job: plan.Chunk) -> Reply:
+            reached, end = job_progress(lambda share: advance(share * (len(job) or 1)))
+            asked = ("train_retrained", {"indices": list(job)}) if job else ("train_original", {})
+            reply = worker.ask(asked[0], on_progress=reached, **asked[1])
+            end()
+            return reply
+
+        for job, reply in session.executor.map(jobs, train):
+            if isinstance(reply, WorkerError):
+                raise BenchError(f"training the reference failed: {reply}") from reply
+            if job:
+                self._write(_retrained_file(job), from_arrays(reply.arrays).to_npz())
+            else:
+                prefix = "weights/"
+                weights = {name.removeprefix(prefix): a for name, a in reply.arrays.items() if name.startswith(prefix)}
+                self._write(f"{ORIGINAL}.safetensors", save(weights))
+                self._write(f"{ORIGINAL}.npz", from_arrays(reply.arrays).to_npz())
+
+    def _time(self, session: Session) -> None:
+        """Extrapolate a solo retraining from two warm epochs, with every other worker idle."""
+        name = _yardstick_name(session)
+        if name in self.record["yardsticks"]:
+            return
+        session.progress.stage("yardstick: timing two epochs of retraining", 1)
+
+        def measure(worker: Worker) -> float:
+            worker.ask("prepare_epochs")
+            return worker.timed("run_epochs", epochs=TIMED_EPOCHS, on_device=session.device.kind)
+
+        seconds = session.executor.first(measure) / TIMED_EPOCHS * session.task.recipe.epochs
+        self.record["yardsticks"][name] = seconds
+        write_record(self._record_path, self.record)
+
+    def _missing(self, name: str) -> bool:
+        try:
+            self._read(name)
+        except DamagedFileError:
+            return True
+        return False
+
+    def _read(self, name: str) -> bytes:
+        return read_checked(self.folder / name, self.record["files"].get(name, ""))
+
+    def _write(self, name: str, content: bytes) -> None:
+        self.record["files"][name] = write_bytes(self.folder / name, content)
+        write_record(self._record_path, self.record)
+
+
+def folder_of(references: Path, task_key: str, device_kind: str) -> Path:
+    """Where the reference of a task on a kind of device lies."""
+    return references / task_key[:16] / re.sub(r"[^a-z0-9]+", "-", device_kind.lower())
+
+
+def _retrained_file(chunk: Sequence[int]) -> str:
+    return f"retrained-{chunk[0]:04d}-{chunk[-1]:04d}.npz"
+
+
+def _yardstick_name(session: Session) -> str:
+    return session.device.processor if session.device.kind == "cpu" else session.device.kind
+
+
+def _count(jobs: Sequence[plan.Chunk]) -> str:
+    retrained = sum(len(job) for job in jobs)
+    parts = [f"{retrained} retrained models"] * (retrained > 0) + ["the original model"] * (() in jobs)
+    return " and ".join(parts)

@@ -1,0 +1,221 @@
+"""Finds plugins by entry point or file, and loads the one that is asked for.
+
+Listing reads package metadata and source text only: nothing is imported, so a broken plugin costs one row and a slow one
+no time.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.machinery import ModuleSpec
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from bench import hookspecs
+from bench.errors import BenchError
+from bench.method import Method
+
+if TYPE_CHECKING:
+    import click
+
+    from bench.tasks.task import Task
+
+METHODS, TASKS, COMMANDS = "bench", "bench.tasks", "bench.commands"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where a plugin comes from, known without importing it."""
+
+    name: str
+    module: str  # importable name, or a file's path
+    distribution: str  # "" for a file
+    version: str
+    attribute: str = ""  # the class to take from a file; "": the only one
+
+    @property
+    def file(self) -> Path | None:
+        """The source file, if it can be found without importing anything."""
+        return Path(self.module) if self.module.endswith(".py") else _source_file(self.module)
+
+    def summary(self) -> str:
+        """First line of the module's docstring, or why there is none."""
+        if self.file is None:
+            return f"(broken: no module {self.module})"
+        try:
+            return (ast.get_docstring(ast.parse(self.file.read_bytes())) or "").partition("\n")[0]
+        except (SyntaxError, ValueError, OSError) as problem:
+            return f"(broken: {type(problem).__name__}: {problem})"
+
+    def source_hash(self) -> str:
+        """SHA-256 of the plugin's file, or of all Python files of its top-level package."""
+        digest = hashlib.sha256()
+        for path in self._sources():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+    def _sources(self) -> list[Path]:
+        if self.module.endswith(".py"):
+            return [Path(self.module)]
+        package = _source_file(self.module.partition(".")[0])
+        if package is None or package.name != "__init__.py":
+            return [path for path in (package or self.file,) if path]
+        return sorted(package.parent.rglob("*.py"))
+
+
+def plugins(group: str) -> list[Plugin]:
+    """All plugins of an entry-point group, by name.
+
+    Raises:
+        BenchError: two distributions claim one name.
+    """
+    found: dict[str, Plugin] = {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        plugin = _plugin(entry)
+        twin = found.setdefault(entry.name, plugin)
+        if twin != plugin:
+            raise BenchError(
+                f"two packages claim the name {entry.name!r}: {twin.distribution} and {plugin.distribution}; uninstall one of them"
+            )
+    return list(found.values())
+
+
+def find(group: str, name: str, noun: str) -> Plugin:
+    """The plugin of that name.
+
+    Raises:
+        BenchError: there is none; close names are suggested.
+    """
+    known = {plugin.name: plugin for plugin in plugins(group)}
+    if name in known:
+        return known[name]
+    close = get_close_matches(name, known, 3, 0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
+    raise BenchError(f"unknown {noun} {name!r}; {hint}")
+
+
+def find_method(name: str) -> Plugin:
+    """The method of that entry-point name, or in that file: `scrub`, `my_method.py`, `my_method.py:MyMethod`."""
+    path, _, attribute = name.partition(".py:")
+    if not (attribute or name.endswith(".py")):
+        return find(METHODS, name, "plugin")
+    file = Path(f"{path}.py" if attribute else path).absolute()
+    if not file.is_file():
+        raise BenchError(f"plugin file {file} does not exist")
+    return Plugin(name=attribute or file.stem, module=str(file), distribution="", version="", attribute=attribute)
+
+
+def load_method(plugin: Plugin) -> type[Method]:
+    """Import the plugin and return the method that it registers."""
+    module = _import(plugin)
+    if plugin.distribution or hasattr(module, "register_methods"):
+        return _only(plugin, _registered(plugin, module, "register_methods"), _is_method)
+    if plugin.attribute:
+        candidates = [getattr(module, plugin.attribute, None)]
+    else:
+        candidates = [item for item in vars(module).values() if _is_method(item) and item.__module__ == module.__name__]
+    return _only(plugin, candidates, _is_method)
+
+
+def load_task(name: str) -> Task:
+    """Import the task of that name."""
+    from bench.tasks.task import Task
+
+    plugin = find(TASKS, name, "task")
+    tasks = _registered(plugin, _import(plugin), "register_tasks")
+    return _only(plugin, tasks, lambda item: isinstance(item, Task) and item.name == name)
+
+
+def load_command(plugin: Plugin) -> click.Command:
+    """Import the plugin and return the command that it adds."""
+    import click
+
+    group = click.Group()
+    _call(plugin, _import(plugin), "register_commands", cli=group)
+    return _only(plugin, group.commands.values(), lambda item: item.name == plugin.name)
+
+
+def _plugin(entry: EntryPoint) -> Plugin:
+    distribution = entry.dist
+    return Plugin(
+        name=entry.name,
+        module=entry.module,
+        distribution=distribution.name if distribution else "?",
+        version=distribution.version if distribution else "?",
+    )
+
+
+def _source_file(module: str) -> Path | None:
+    """The file of a module, without importing its parents: `find_spec` on the full name would."""
+    top, *rest = module.split(".")
+    try:
+        spec: ModuleSpec | None = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not rest:
+        return Path(spec.origin) if spec and spec.origin else None
+    stems = (Path(folder, *rest) for folder in spec.submodule_search_locations or ())
+    files = (file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _import(plugin: Plugin) -> ModuleType:
+    try:
+        if not plugin.module.endswith(".py"):
+            return importlib.import_module(plugin.module)
+        spec = importlib.util.spec_from_file_location(f"bench_file_{plugin.file.stem}" if plugin.file else "", plugin.module)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{plugin.module} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as problem:
+        raise BenchError(f"plugin {_label(plugin)} fails to import: {type(problem).__name__}: {problem}") from problem
+    return module
+
+
+def _registered(plugin: Plugin, module: ModuleType, hook: str) -> list[Any]:
+    found: list[Any] = []
+    _call(plugin, module, hook, register=found.append)
+    return found
+
+
+def _call(plugin: Plugin, module: ModuleType, hook: str, **arguments: object) -> None:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module)
+        getattr(manager.hook, hook)(**arguments)
+    except Exception as problem:
+        raise BenchError(f"plugin {_label(plugin)}: {hook} raises {type(problem).__name__}: {problem}") from problem
+
+
+def _is_method(item: object) -> bool:
+    return isinstance(item, type) and issubclass(item, Method) and item.__name__ not in ("Method", "Control")
+
+
+def _only(plugin: Plugin, found: Iterable[Any], fits: Callable[[Any], bool]) -> Any:
+    items = list(found)
+    if len(items) == 1 and fits(items[0]):
+        return items[0]
+    names = ", ".join(str(getattr(item, "name", None) or getattr(item, "__name__", item)) for item in items) or "nothing"
+    raise BenchError(f"plugin {_label(plugin)} must define exactly one thing, named {plugin.name!r}; found: {names}")
+
+
+def _label(plugin: Plugin) -> str:
+    return f"{plugin.name} ({plugin.distribution or plugin.module})"
+
+
+def summaries(group: str) -> Iterator[tuple[Plugin, str]]:
+    """Every plugin of a group with its one-line summary."""
+    return ((plugin, plugin.summary()) for plugin in plugins(group))

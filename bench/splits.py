@@ -1,0 +1,127 @@
+"""Splits resident on the device, with one shuffle per model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from bench.seeds import generator
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+Columns = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images, labels and further columns of n examples, for a plain network or for the M models of a stack.
+
+    A column is [n, ...], shared by all models, or [M, n, ...] with a row per model. Batches are tuples of columns, each
+    [B, ...] for a plain network and [M, B, ...] for a stack. Every model shuffles with its own generator.
+    """
+
+    columns: Columns
+    generators: Sequence[torch.Generator]
+    lead: tuple[int, ...] = ()  # () for a plain network, (M,) for a stack
+    index: Tensor | None = None  # lead + (n,): the rows that `sample` drew
+
+    @property
+    def images(self) -> Tensor:
+        """All images [rows, C, H, W] in [0, 1], of a sample too."""
+        return self.columns[0]
+
+    @property
+    def labels(self) -> Tensor:
+        """All labels [rows], or [M, rows] where each model has its own."""
+        return self.columns[1]
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0] if self.index is None else self.index.shape[-1])
+
+    def carrying(self, *columns: Tensor) -> Split:
+        """The split with further columns, which follow the shuffle: a teacher's logits, say."""
+        return replace(self, columns=(*self.columns, *columns))
+
+    def labelled(self, labels: Tensor) -> Split:
+        """The split with other labels."""
+        return replace(self, columns=(self.images, labels, *self.columns[2:]))
+
+    def where(self, mask: Tensor) -> Split:
+        """The examples where `mask` [rows] is True, for all models."""
+        return replace(self, columns=tuple(column[mask] for column in self.columns))
+
+    def sample(self, n: int) -> Split:
+        """A random subset of n examples, drawn for each model without replacement."""
+        return replace(self, index=self._rows(shuffle=True)[..., :n])
+
+    def batches(self, batch_size: int, shuffle: bool = True) -> Iterator[Columns]:
+        """One pass; the last batch may be smaller."""
+        for rows in self._rows(shuffle).split(batch_size, -1):
+            yield tuple(self._take(column, rows) for column in self.columns)
+
+    def epochs(self, epochs: float, batch_size: int) -> Iterator[Columns]:
+        """Shuffled batches of a number of passes, rounded to whole batches: 2.5 passes, say."""
+        left = round(epochs * -(-len(self) // batch_size))
+        while left > 0:
+            for batch in self.batches(batch_size):
+                yield batch
+                left -= 1
+                if not left:
+                    break
+
+    def loader(self, batch_size: int = 64, shuffle: bool = True) -> DataLoader[tuple[Tensor, ...]]:
+        """A real DataLoader over images and labels, for a plain network."""
+        from torch.utils.data import DataLoader, TensorDataset
+
+        dataset = TensorDataset(*self.columns[:2])
+        return DataLoader(dataset, batch_size, shuffle=shuffle, generator=self.generators[0])
+
+    def _rows(self, shuffle: bool) -> Tensor:
+        """Row numbers of a pass: [n], or lead + (n,)."""
+        device = self.images.device
+        if not shuffle:
+            return torch.arange(len(self), device=device) if self.index is None else self.index
+        orders = [torch.randperm(len(self), generator=own) for own in self.generators]
+        order = torch.stack(orders).view(*self.lead, -1).to(device)
+        return order if self.index is None else self.index.gather(-1, order)
+
+    def _take(self, column: Tensor, rows: Tensor) -> Tensor:
+        if self.lead and column.shape[:2] == (*self.lead, self.images.shape[0]):
+            models = torch.arange(*self.lead, device=column.device)[:, None]
+            return column[models, rows.expand(*self.lead, -1)]
+        # Gathered as [B, M, ...], so that a stack folds models into channels without a copy.
+        return column[rows.t().contiguous()].transpose(0, 1) if rows.dim() == 2 else column[rows]
+
+
+@dataclass(frozen=True)
+class MethodData:
+    """What a method may see."""
+
+    retain: Split
+    forget: Split
+    validation: Split
+
+
+def bind(columns: Columns, seeds: Sequence[int], purpose: str, *, stacked: bool) -> Split:
+    """A split for the trials of the given seeds; each shuffles with a generator of its seed and the purpose."""
+    return Split(columns, [generator(seed, purpose) for seed in seeds], (len(seeds),) if stacked else ())
+
+
+@torch.no_grad()
+def predict(model: nn.Module, split: Split, batch_size: int = 256) -> Tensor:
+    """Logits [..., n, K] of a whole split in evaluation mode, in order; the model's mode is left as it was."""
+    training = model.training
+    model.eval()
+    logits = torch.cat([model(batch[0]) for batch in split.batches(batch_size, shuffle=False)], -2)
+    model.train(training)
+    return logits
+
+
+def error(model: nn.Module, split: Split) -> Tensor:
+    """Share of wrong predictions per model: [...], float64."""
+    return (predict(model, split).argmax(-1) != split.labels).double().mean(-1)

@@ -1,0 +1,74 @@
+"""What a method is measured on: data with its splits, a network, a training recipe and a forget set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+METHOD_SPLITS = ("retain", "forget", "validation")  # handed to a method; everything else is held out from it
+SPLITS = (*METHOD_SPLITS, "test", "forget_people", "unseen")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the task's models are trained: AdamW, linear warm-up over a share of the steps, then a cosine to zero."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup: float
+    weighted_classes: bool = False
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Images with labels and identities, and which rows each split holds."""
+
+    images: NDArray[np.uint8]  # [n, 3, size, size]
+    labels: NDArray[np.int64]  # [n], the age group
+    identities: NDArray[np.int64]  # [n]
+    splits: Mapping[str, NDArray[np.int64]]  # split name -> rows
+
+    def split(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Images and labels of one split."""
+        rows = self.splits[name]
+        return self.images[rows], self.labels[rows]
+
+    def digest(self) -> str:
+        """SHA-256 of images, labels, identities and splits, in that order."""
+        digest = hashlib.sha256()
+        for array in (self.images, self.labels, self.identities, *(self.splits[name] for name in SPLITS)):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One benchmark task. Two tasks with equal `key` are the same task, whatever they are called."""
+
+    name: str
+    groups: tuple[str, ...]  # what the classes mean, in words
+    network: str
+    recipe: Recipe
+    forget_set: str  # who is to be forgotten, in words
+    digest: str  # Faces.digest() of what `load` returns
+    load: Callable[[], Faces]
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything that training depends on, as canonical JSON."""
+        content = {
+            "data": self.digest,
+            "classes": len(self.groups),
+            "network": self.network,
+            "recipe": asdict(self.recipe),
+            "precision": "float32",
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

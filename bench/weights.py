@@ -1,0 +1,103 @@
+"""Weights as views [M, ...], one row per model; M = 1 for a plain network.
+
+The views alias the network: editing them in place edits the models. Names are those of `named_parameters` and
+`named_buffers`. Nothing here mixes rows, so what is written with it holds for a stack as for M plain networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from bench.models.stacked import size
+
+Views = dict[str, Tensor]
+
+
+def parameters(model: nn.Module) -> Views:
+    """Every parameter."""
+    return _views(model, model.named_parameters())
+
+
+def gradients(model: nn.Module) -> Views:
+    """The gradient of every parameter that has one."""
+    return _views(model, ((name, p.grad) for name, p in model.named_parameters() if p.grad is not None))
+
+
+def state(model: nn.Module) -> Views:
+    """Every parameter and buffer that belongs to single models."""
+    return _views(model, [*model.named_parameters(), *model.named_buffers()])
+
+
+def weights(model: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.Linear)) -> Views:
+    """The weights of layers of the given kinds, without biases and normalisation."""
+    named = ((f"{name}.weight".lstrip("."), module) for name, module in model.named_modules())
+    return _views(model, ((name, module.get_parameter("weight")) for name, module in named if isinstance(module, kinds)))
+
+
+def flat(views: Mapping[str, Tensor]) -> Tensor:
+    """All views side by side, copied: [M, P]."""
+    return torch.cat([view.flatten(1) for view in views.values()], 1)
+
+
+def unflat(table: Tensor, views: Mapping[str, Tensor]) -> Views:
+    """The inverse of `flat`: columns of [M, P] in the shapes of `views`."""
+    parts = table.split([view[0].numel() for view in views.values()], 1)
+    return {name: part.reshape(view.shape) for (name, view), part in zip(views.items(), parts, strict=True)}
+
+
+def std(view: Tensor) -> Tensor:
+    """Standard deviation per model, shaped to broadcast over the view."""
+    return view.flatten(1).std(1).view(-1, *[1] * (view.dim() - 1))
+
+
+def smallest(values: Tensor, fraction: float) -> Tensor:
+    """Per model, True on the `fraction` of the entries with the smallest values: [M, ...] -> bool [M, ...]."""
+    rows = values.flatten(1)
+    count = int(fraction * rows.shape[1])
+    mask = torch.zeros_like(rows, dtype=torch.bool)
+    return mask.scatter_(1, rows.argsort(1, stable=True)[:, :count], True).view(values.shape)
+
+
+def snapshot(model: nn.Module) -> Views:
+    """A copy of `state`."""
+    return {name: view.clone() for name, view in state(model).items()}
+
+
+def choose(model: nn.Module, snapshots: Sequence[Views], picks: Tensor) -> None:
+    """Give model m the weights and buffers that it had in snapshots[picks[m]]; picks int64 [M]."""
+    for name, view in state(model).items():
+        kept = torch.stack([taken[name] for taken in snapshots])
+        view.copy_(kept[picks, torch.arange(size(model), device=picks.device)])
+
+
+def clip(model: nn.Module, max_norm: float) -> None:
+    """Scale each model's gradient to norm `max_norm` at most. torch's clip_grad_norm_ would mix the models of a stack."""
+    views = gradients(model)
+    scale = (max_norm / (flat(views).norm(dim=1) + 1e-6)).clamp(max=1.0)
+    for view in views.values():
+        view.mul_(scale.view(-1, *[1] * (view.dim() - 1)))
+
+
+def frozen(optimizer: Optimizer, model: nn.Module, masks: Mapping[str, Tensor]) -> RemovableHandle:
+    """Hold parameter entries where `masks` is True at their present values through every later step of the optimiser.
+
+    They are restored after the step, since momentum and weight decay move entries whose gradient is zero.
+    """
+    start = {name: view.clone() for name, view in parameters(model).items() if name in masks}
+
+    def restore(*_: object) -> None:
+        views = parameters(model)
+        for name, kept in start.items():
+            views[name].copy_(torch.where(masks[name], kept, views[name]))
+
+    return optimizer.register_step_post_hook(restore)
+
+
+def _views(model: nn.Module, named: Iterable[tuple[str, Tensor]]) -> Views:
+    count = size(model)
+    return {name: tensor.detach().unflatten(0, (count, -1)) for name, tensor in named if tensor.dim()}

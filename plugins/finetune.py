@@ -1,0 +1,50 @@
+"""Fine-tune on the retain set only: the challenge's baseline.
+
+Source: Triantafillou et al. 2024, arXiv:2406.09073; defaults from the challenge's evaluation code
+(google-deepmind/unlearning_evaluation, main.py), kept for the embedded task so that the baseline row is the challenge's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+from torch.optim import SGD
+
+from bench import Method, hookimpl
+from bench.losses import cross_entropy, set_learning_rate, step
+from bench.splits import MethodData
+from bench.trial import Trial
+
+
+@dataclass(frozen=True)
+class FineTune(Method):
+    """Cross-entropy on retain with momentum and a cosine schedule.
+
+    Source: Triantafillou et al. 2024, arXiv:2406.09073 (evaluation code).
+    """
+
+    epochs: float = 1.0  # evaluation code
+    learning_rate: float = 1e-3  # evaluation code
+    batch_size: int = 64  # evaluation code
+    momentum: float = 0.9  # evaluation code
+    weight_decay: float = 5e-4  # evaluation code
+    stackable: ClassVar[bool] = True
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Train on retain."""
+        optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
+        steps = round(self.epochs * math.ceil(len(data.retain) / self.batch_size))
+        for taken, (images, labels) in enumerate(data.retain.epochs(self.epochs, self.batch_size)):
+            set_learning_rate(optimizer, self.learning_rate * (1 + math.cos(math.pi * taken / steps)) / 2)
+            step(optimizer, cross_entropy(model(images), labels, trial.class_weights))
+        return model
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register fine-tuning."""
+    register(FineTune)

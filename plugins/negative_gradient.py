@@ -1,0 +1,51 @@
+"""Negative gradient: ascend the loss on forget. It forgets, and forgets more than it should.
+
+Source: Golatkar et al. 2020, arXiv:1911.04933 (NegGrad); gradients are clipped, since the loss has no upper bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+from torch.optim import SGD
+
+from bench import Method, hookimpl
+from bench.losses import cross_entropy
+from bench.splits import MethodData
+from bench.trial import Trial
+from bench.weights import clip, flat, parameters
+
+
+@dataclass(frozen=True)
+class NegativeGradient(Method):
+    """Gradient ascent on forget with clipped gradients.
+
+    Source: Golatkar et al. 2020, arXiv:1911.04933.
+    """
+
+    epochs: float = 5.0  # SalUn's baseline
+    learning_rate: float = 1e-3  # SalUn's baseline: 1e-4 to 1e-3
+    batch_size: int = 32
+    max_norm: float = 1.0
+    stackable: ClassVar[bool] = True
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Ascend; weights that are no longer finite are an error, not a result."""
+        optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9)
+        for images, labels in data.forget.epochs(self.epochs, self.batch_size):
+            optimizer.zero_grad()
+            (-cross_entropy(model(images), labels)).sum().backward()  # type: ignore[no-untyped-call]
+            clip(model, self.max_norm)
+            optimizer.step()
+        if not flat(parameters(model)).isfinite().all():
+            raise FloatingPointError("gradient ascent diverged; lower learning_rate")
+        return model
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register negative gradient."""
+    register(NegativeGradient)

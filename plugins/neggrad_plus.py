@@ -1,0 +1,53 @@
+"""NegGrad+: descend the loss on retain while ascending it on forget.
+
+Source: Kurmanji et al. 2023, arXiv:2302.09880, section 4 (their strengthened baseline). The forget loss is capped, so that
+an example which is wrong enough already pulls no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import ClassVar
+
+from torch import nn
+from torch.optim import SGD
+
+from bench import Method, hookimpl
+from bench.losses import cross_entropy, step
+from bench.splits import MethodData
+from bench.trial import Trial
+
+
+@dataclass(frozen=True)
+class NegGradPlus(Method):
+    """alpha * cross-entropy(retain) - (1 - alpha) * cross-entropy(forget), a batch of each per step.
+
+    Source: Kurmanji et al. 2023, arXiv:2302.09880.
+    """
+
+    alpha: float = 0.9
+    epochs: float = 2.0
+    learning_rate: float = 1e-3
+    forget_loss_cap: float = 4.0  # nats, on the batch's mean loss
+    retain_batch: int = 64
+    forget_batch: int = 16
+    stackable: ClassVar[bool] = True
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Train on retain and forget at once; forget starts again when it is through."""
+        optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9, weight_decay=5e-4)
+        forget = chain.from_iterable(data.forget.batches(self.forget_batch) for _ in count())
+        retain = data.retain.epochs(self.epochs, self.retain_batch)
+        for (images, labels), (forget_images, forget_labels) in zip(retain, forget, strict=False):
+            keep = cross_entropy(model(images), labels)
+            lose = cross_entropy(model(forget_images), forget_labels).clamp(max=self.forget_loss_cap)
+            step(optimizer, self.alpha * keep - (1 - self.alpha) * lose)
+        return model
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register NegGrad+."""
+    register(NegGradPlus)

@@ -1,0 +1,84 @@
+"""SCRUB: move away from a frozen teacher on forget, stay with it on retain.
+
+Source: Kurmanji et al. 2023, arXiv:2302.09880, algorithm 1 and equations 2 to 4; public code: meghdadk/SCRUB. The teacher
+is the original model in evaluation mode. It never changes, so its logits are computed once and follow the shuffle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import nn
+from torch.optim import SGD, Optimizer
+
+from bench import Method, hookimpl
+from bench.losses import cross_entropy, kl_divergence, step
+from bench.splits import MethodData, Split, predict
+from bench.trial import Trial
+
+
+@dataclass(frozen=True)
+class Scrub(Method):
+    """Alternate epochs that raise the divergence from the teacher on forget with epochs that keep it low on retain.
+
+    Epoch e (from 1): if e <= max_epochs, a pass over forget that maximises KL(teacher || student); then always a pass over
+    retain that minimises gamma * cross-entropy + alpha * KL. With epochs > max_epochs it ends on retain-only epochs.
+
+    Source: Kurmanji et al. 2023, arXiv:2302.09880.
+    """
+
+    max_epochs: int = 1
+    epochs: int = 2
+    learning_rate: float = 5e-4
+    alpha: float = 0.001  # public code, large-scale setting
+    gamma: float = 0.99  # public code, large-scale setting
+    temperature: float = 4.0  # public code, large-scale setting
+    retain_batch: int = 64
+    forget_batch: int = 32
+    stackable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.epochs <= self.max_epochs:
+            raise ValueError(f"epochs ({self.epochs}) must exceed max_epochs ({self.max_epochs}), so that SCRUB ends on retain")
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Run all epochs."""
+        for _ in self.rounds(model, self.taught(model, data)):
+            pass
+        return model
+
+    def rounds(self, model: nn.Module, taught: MethodData) -> Iterator[Literal["max", "min"]]:
+        """Do one pass after the other, saying which one was done."""
+        # One optimiser for both kinds of passes, as in the public code.
+        optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9, weight_decay=5e-4)
+        for epoch in range(self.epochs):
+            if epoch < self.max_epochs:
+                self.max_epoch(model, taught.forget, optimizer)
+                yield "max"
+            self.min_epoch(model, taught.retain, optimizer)
+            yield "min"
+
+    def taught(self, teacher: nn.Module, data: MethodData) -> MethodData:
+        """The data with the teacher's logits as a third column."""
+        retain, forget = (split.carrying(predict(teacher, split)) for split in (data.retain, data.forget))
+        return MethodData(retain, forget, data.validation)
+
+    def max_epoch(self, model: nn.Module, forget: Split, optimizer: Optimizer) -> None:
+        """One pass over forget, away from the teacher."""
+        for images, _, teacher in forget.batches(self.forget_batch):
+            step(optimizer, -kl_divergence(teacher, model(images), self.temperature))
+
+    def min_epoch(self, model: nn.Module, retain: Split, optimizer: Optimizer) -> None:
+        """One pass over retain, true to the labels and to the teacher."""
+        for images, labels, teacher in retain.batches(self.retain_batch):
+            logits = model(images)
+            divergence = kl_divergence(teacher, logits, self.temperature)
+            step(optimizer, self.gamma * cross_entropy(logits, labels) + self.alpha * divergence)
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register SCRUB."""
+    register(Scrub)

@@ -1,0 +1,46 @@
+"""SCRUB from noisy weights: noise injection first, so that retain epochs have something to repair and runs differ.
+
+A combination used by an entry of the challenge (Triantafillou et al. 2024, arXiv:2406.09073). The teacher is the original
+model, before the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from bench import Method, hookimpl
+from bench.splits import MethodData
+from bench.trial import Trial
+
+from .noise_injection import shake
+from .scrub import Scrub
+
+
+@dataclass(frozen=True)
+class ScrubNoise(Scrub):
+    """Gaussian weight noise, then SCRUB; optionally a little noise again before the last retain epoch.
+
+    Source: SCRUB is Kurmanji et al. 2023, arXiv:2302.09880; the combination is a challenge entry's.
+    """
+
+    noise: float = 0.5  # standard deviations of each tensor
+    late_noise: float = 0.0  # off
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Learn from the original, shake, then run all epochs."""
+        taught = self.taught(model, data)
+        shake(model, self.noise, trial)
+        passes = self.epochs + self.max_epochs
+        for number, _ in enumerate(self.rounds(model, taught), start=1):
+            if self.late_noise and number == passes - 1:
+                shake(model, self.late_noise, trial)
+        return model
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register SCRUB with noise."""
+    register(ScrubNoise)
