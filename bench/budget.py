@@ -43,6 +43,15 @@ class Budget:
         return Allowance(self.value / 100 * retraining_seconds if self.unit == "%" else self.value)
 
 
+def in_words(budget: str) -> str:
+    """A budget as a reader wants it.
+
+    >>> in_words("20%")
+    'budget 20 % of retraining'
+    """
+    return f"budget {budget[:-1]} % of retraining" if budget.endswith("%") else f"budget {budget[:-1]} s"
+
+
 PHASES = ("setup", "warmup", "method", "eval", "io")
 Phases = dict[str, float]
 

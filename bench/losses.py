@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy with labels [..., B]; with class weights [K], the weighted mean, as torch's own."""
+    """Cross-entropy with labels [..., B], or [B] for all models; with class weights [K], the weighted mean, as torch's own."""
+    labels = labels.expand(logits.shape[:-1])
     losses = -logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
     if class_weights is None:
         return losses.mean(-1)
@@ -33,7 +34,7 @@ def entropy(logits: Tensor) -> Tensor:
 def step(optimizer: Optimizer, loss: Tensor) -> None:
     """One optimiser step on a loss of one value per model; the sum keeps models independent."""
     optimizer.zero_grad()
-    loss.sum().backward()  # type: ignore[no-untyped-call]
+    loss.sum().backward()
     optimizer.step()
 
 

@@ -94,7 +94,9 @@ class References:
         with FileLock(self.folder / ".lock"):
             self._reload()  # another process may have written while this one waited for the lock
             self._describe(session)
-            jobs = [*(chunk for chunk in plan.reference_chunks(indices, session.stack_size) if self._missing(_retrained_file(chunk)))]
+            jobs = [
+                *(chunk for chunk in plan.reference_chunks(indices, session.stack_size) if self._missing(_retrained_file(chunk)))
+            ]
             if self._missing(f"{ORIGINAL}.npz") or self._missing(f"{ORIGINAL}.safetensors"):
                 jobs.append(())
             self._train(session, jobs)
@@ -120,7 +122,8 @@ class References:
             labels = {name: faces.split(name)[1] for name in (*OUTPUT_SPLITS, "retain") if name != "retain_sample"}
             retain = labels.pop("retain")
             buffer = io.BytesIO()
-            np.savez(buffer, **labels, retain_sample=retain[retain_sample_rows(len(retain), len(labels["test"]))])
+            sample = retain_sample_rows(len(retain), len(labels["test"]))
+            np.savez(buffer, **labels, retain_sample=retain[sample])  # type: ignore[arg-type]
             self._write("labels.npz", buffer.getvalue())
 
     def _train(self, session: Session, jobs: Sequence[plan.Chunk]) -> None:

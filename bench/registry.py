@@ -84,9 +84,8 @@ def plugins(group: str) -> list[Plugin]:
         plugin = _plugin(entry)
         twin = found.setdefault(entry.name, plugin)
         if twin != plugin:
-            raise BenchError(
-                f"two packages claim the name {entry.name!r}: {twin.distribution} and {plugin.distribution}; uninstall one of them"
-            )
+            both = f"{twin.distribution} and {plugin.distribution}"
+            raise BenchError(f"two packages claim the name {entry.name!r}: {both}; uninstall one of them")
     return list(found.values())
 
 
@@ -119,12 +118,13 @@ def load_method(plugin: Plugin) -> type[Method]:
     """Import the plugin and return the method that it registers."""
     module = _import(plugin)
     if plugin.distribution or hasattr(module, "register_methods"):
-        return _only(plugin, _registered(plugin, module, "register_methods"), _is_method)
-    if plugin.attribute:
+        candidates = _registered(plugin, module, "register_methods")
+    elif plugin.attribute:
         candidates = [getattr(module, plugin.attribute, None)]
     else:
         candidates = [item for item in vars(module).values() if _is_method(item) and item.__module__ == module.__name__]
-    return _only(plugin, candidates, _is_method)
+    method: type[Method] = _only(plugin, candidates, _is_method)
+    return method
 
 
 def load_task(name: str) -> Task:
@@ -133,7 +133,8 @@ def load_task(name: str) -> Task:
 
     plugin = find(TASKS, name, "task")
     tasks = _registered(plugin, _import(plugin), "register_tasks")
-    return _only(plugin, tasks, lambda item: isinstance(item, Task) and item.name == name)
+    task: Task = _only(plugin, tasks, lambda item: isinstance(item, Task) and item.name == name)
+    return task
 
 
 def load_command(plugin: Plugin) -> click.Command:
@@ -142,7 +143,8 @@ def load_command(plugin: Plugin) -> click.Command:
 
     group = click.Group()
     _call(plugin, _import(plugin), "register_commands", cli=group)
-    return _only(plugin, group.commands.values(), lambda item: item.name == plugin.name)
+    command: click.Command = _only(plugin, group.commands.values(), lambda item: item.name == plugin.name)
+    return command
 
 
 def _plugin(entry: EntryPoint) -> Plugin:

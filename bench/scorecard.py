@@ -85,19 +85,26 @@ def baseline(retrained: Outputs, labels: Labels) -> Baseline:
     return Baseline(**means, attack=_attack(retrained, labels), ceiling=float(np.mean(scores)))
 
 
-def score(unlearned: Outputs, retrained: Outputs, labels: Labels, reference: Baseline, timing: Timing, badges: Sequence[str]) -> Scorecard:
+def score(
+    unlearned: Outputs, retrained: Outputs, labels: Labels, reference: Baseline, timing: Timing, badges: Sequence[str]
+) -> Scorecard:
     """The scorecard of N unlearned models against N retrained ones."""
     confidence = [logit_scaled_confidence(side.logits["forget"], labels["forget"]) for side in (unlearned, retrained)]
     epsilons = forgetting.epsilons(*confidence)
     forgotten = forgetting.points(epsilons, models=len(unlearned))
     means = _accuracies(unlearned, labels)
-    ratios = {name: means[f"{name}_accuracy"] / getattr(reference, f"{name}_accuracy") for name in ("retain", "test", "validation")}
+    ratios = {
+        name: means[f"{name}_accuracy"] / getattr(reference, f"{name}_accuracy") for name in ("retain", "test", "validation")
+    }
     attack = _attack(unlearned, labels)
     measures = {
         "final_score": Measure(final_score(forgotten, ratios["retain"], ratios["test"]), "score", "higher"),
         "forgetting_score": Measure(forgotten, "score", "higher"),
         "undecided_examples": Measure(float(np.isnan(epsilons).sum()), "examples", "lower"),
-        **{f"{name}_accuracy": Measure(value, "share", _DIRECTION[name], getattr(reference, f"{name}_accuracy")) for name, value in _named(means)},
+        **{
+            f"{name}_accuracy": Measure(value, "share", _DIRECTION[name], getattr(reference, f"{name}_accuracy"))
+            for name, value in _named(means)
+        },
         **{f"{name}_ratio": Measure(value, "of retrained", "higher", 1.0) for name, value in ratios.items()},
         "attack_accuracy": Measure(attack, "share", "as retrained", reference.attack),
         "attack_gap": Measure(abs(attack - reference.attack), "share", "lower", 0.0),

@@ -51,7 +51,9 @@ def _parameters(inside: str, text: str) -> dict[str, Any]:
             value, end = json.JSONDecoder().raw_decode(rest, match.end())
         except ValueError:
             at = text.rindex(rest) if rest in text else 0
-            raise BenchError(f"{text!r}, at character {at + 1}: expected parameter=value with a JSON value (0.1, true, \"text\")") from None
+            raise BenchError(
+                f'{text!r}, at character {at + 1}: expected parameter=value with a JSON value (0.1, true, "text")'
+            ) from None
         found[match[1]] = value
         rest = rest[end:].lstrip()
         if rest and not rest.startswith(","):

@@ -39,7 +39,9 @@ class Store:
             if not (self.path / "store.json").exists():
                 write_record(self.path / "store.json", {})
         except OSError as problem:
-            raise BenchError(f"store {self.path} cannot be written ({problem.strerror}); choose another with --store") from problem
+            raise BenchError(
+                f"store {self.path} cannot be written ({problem.strerror}); choose another with --store"
+            ) from problem
 
     @property
     def references(self) -> Path:
@@ -91,7 +93,9 @@ class DamagedFileError(BenchError):
     """A file of the store is not what its record says."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"damaged file {path} ({reason}); repeat the command that made it, and only what was lost is computed again")
+        super().__init__(
+            f"damaged file {path} ({reason}); repeat the command that made it, and only what was lost is computed again"
+        )
         self.path = path
 
 
@@ -114,5 +118,7 @@ def read_record(path: Path) -> Record:
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise DamagedFileError(path, str(problem)) from problem
     if version > SCHEMA_VERSION:
-        raise BenchError(f"{path} was written by a newer bench (schema {version}, this one reads {SCHEMA_VERSION}); upgrade unlearning-bench")
+        raise BenchError(
+            f"{path} was written by a newer bench (schema {version}, this one reads {SCHEMA_VERSION}); upgrade unlearning-bench"
+        )
     return dict(record)

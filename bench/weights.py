@@ -60,7 +60,7 @@ def smallest(values: Tensor, fraction: float) -> Tensor:
     rows = values.flatten(1)
     count = int(fraction * rows.shape[1])
     mask = torch.zeros_like(rows, dtype=torch.bool)
-    return mask.scatter_(1, rows.argsort(1, stable=True)[:, :count], True).view(values.shape)
+    return mask.scatter_(1, rows.argsort(dim=1, stable=True)[:, :count], True).view(values.shape)
 
 
 def snapshot(model: nn.Module) -> Views:

@@ -17,7 +17,9 @@ def leaderboard() -> None:
 
 @leaderboard.command()
 @options.store
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("site"), show_default=True, help="Folder to write.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("site"), show_default=True, help="Folder to write."
+)
 def build(store: Path, out: Path) -> None:
     """Write the site; index.html opens from file://."""
     from .site import build_site

@@ -37,7 +37,7 @@ class NegativeGradient(Method):
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9)
         for images, labels in data.forget.epochs(self.epochs, self.batch_size):
             optimizer.zero_grad()
-            (-cross_entropy(model(images), labels)).sum().backward()  # type: ignore[no-untyped-call]
+            (-cross_entropy(model(images), labels)).sum().backward()
             clip(model, self.max_norm)
             optimizer.step()
         if not flat(parameters(model)).isfinite().all():

@@ -31,7 +31,7 @@ class Commands(click.Group):
 @click.command(cls=Commands)
 @click.version_option(version("unlearning-bench"), prog_name="bench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:  # noqa: ARG001 - read from the context by `main`
+def cli(debug: bool) -> None:  # read from the command line by `_fail`
     """Measure how well a machine-unlearning method forgets, under a time budget, and publish the result."""
 
 

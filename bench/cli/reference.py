@@ -53,7 +53,9 @@ def show(task: str, store: Path, as_json: bool) -> None:
     elif not found:
         click.echo(f"no reference of {task} in {store}; `bench reference build` makes one")
     for item in [] if as_json else found:
-        click.echo(f"{item['device']}: {item['retrained_models']} retrained models, stacks of {item['stack_size']}, in {item['folder']}")
+        click.echo(
+            f"{item['device']}: {item['retrained_models']} retrained models, stacks of {item['stack_size']}, in {item['folder']}"
+        )
         for name, value in item["accuracy"].items():
             click.echo(f"  {name:<32} original {value['original']:.3f}   retrained {value['retrained']:.3f}")
         for device, seconds in item["retraining_seconds"].items():

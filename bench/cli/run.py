@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import registry, specs
-from bench.budget import Budget
+from bench.budget import Budget, in_words
 from bench.cli import options
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
@@ -36,7 +36,9 @@ class Outcome:
 @click.command()
 @click.option("--plugin", "plugins", multiple=True, required=True, help="Method: name, name[k=v,...] or file.py. Repeatable.")
 @options.task
-@click.option("--models", type=int, default=16, show_default=True, help="Trials of each method, and retrained models to compare with.")
+@click.option(
+    "--models", type=int, default=16, show_default=True, help="Trials of each method, and retrained models to compare with."
+)
 @click.option("--budget", default="20%", show_default=True, help="Time per trial: a share of retraining time, or seconds (30s).")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all randomness of the run.")
 @options.store
@@ -136,7 +138,11 @@ def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
         click.echo(json.dumps([row_json(item, ceiling(ours[item.folder.name])) for item in outcome.rows], indent=1))
     else:
         for division in {id(division): division for division in ours.values()}.values():
-            shown = [item for item in division if item.control or item.folder.name in ours or item.record["method"]["name"] == "finetune"]
+            shown = [
+                item
+                for item in division
+                if item.control or item.folder.name in ours or item.record["method"]["name"] == "finetune"
+            ]
             _print_heading(shown[0])
             division_table(ranked(shown), ceiling(division))
         _print_next_steps(outcome, ours, store)
@@ -144,7 +150,7 @@ def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
         click.echo(f"bench: {problem}", err=True)
     for item in outcome.rows:
         if item.failure:
-            click.echo(f"bench: {item.record['method']['spec']} is not scored, {item.failure}; log: {item.folder / 'log.txt'}", err=True)
+            click.echo(f"bench: {item.record['method']['spec']} has no score; its log is {item.folder / 'log.txt'}", err=True)
     if outcome.problems or any(item.failure for item in outcome.rows):
         raise click.exceptions.Exit(2)
 
@@ -152,8 +158,8 @@ def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
 def _print_heading(item: Row) -> None:
     record = item.record
     click.echo(
-        f"\n{record['task']['name']}, {record['models']} models, budget {record['budget']} of retraining"
-        f" ({record['allowance_seconds']:.1f} s), {record['device']['kind']}\n"
+        f"\n{record['task']['name']}, {record['models']} models, {in_words(record['budget'])}"
+        f" ({record['allowance_seconds']:.2f} s a trial), {record['device']['kind']}\n"
     )
 
 

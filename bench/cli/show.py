@@ -12,7 +12,10 @@ from rich.table import Table
 from bench.engine import progress
 from bench.results import Ceiling, Row
 
+NARROWEST = 120  # columns that a division's table needs; narrower terminals, and pipes, get lines of this length
+
 out = Console(highlight=False)
+out.width = max(out.width, NARROWEST)
 err = Console(stderr=True, highlight=False)
 
 
@@ -21,7 +24,12 @@ class TerminalProgress(progress.Progress):
 
     def __init__(self) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=err
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=err,
         )
 
     def stage(self, label: str, total: float) -> progress.Advance:
@@ -46,7 +54,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
     """Print a table; numbers to the right."""
     shown = Table(title=title or None, box=None, pad_edge=False, title_justify="left")
     for number, column in enumerate(columns):
-        shown.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        shown.add_column(
+            column, justify="left" if number in (0, len(columns) - 1) else "right", no_wrap=number == 0, overflow="fold"
+        )
     for row in rows:
         shown.add_row(*row)
     out.print(shown)
@@ -56,21 +66,34 @@ def division_table(ranked: Sequence[tuple[int | None, Row]], ceiling: Ceiling | 
     """Print the rows of a division beside what retrained models get."""
     scored = [item for _, item in ranked if item.scorecard]
     reference = scored[0] if scored else None
-    columns = ["method", "final", "forgetting", "of ceiling", "retain", "test", "forget", "attack gap", "runtime", "of budget", "badges"]
-    lines = [_line(item, ceiling) for _, item in ranked]
+    columns = [
+        "method",
+        "final",
+        "forgets",
+        "of ceiling",
+        "retain",
+        "test",
+        "forget",
+        "MIA gap",
+        "runtime",
+        "of budget",
+        "badges",
+    ]
+    lines = [_line(item, ceiling) for _, item in ranked if item.scorecard]
     if reference:
         cells = [_share(reference.retrained(f"{name}_accuracy")) for name in ("retain", "test", "forget")]
         runtime = f"{reference.record['retraining_seconds']:.1f} s"
-        lines.append(["(retrained models)", "", "", "", *cells, "0.000", runtime, "", ""])
+        lines.append(["(retrained)", "", "", "", *cells, "0.000", runtime, "", ""])
     table(columns, lines)
+    for _, item in ranked:
+        if not item.scorecard:
+            out.print(f"{item.record['method']['spec']}: not scored, {item.failure}", markup=False, soft_wrap=True)
     if ceiling and ceiling.provisional:
         out.print("Share of a provisional ceiling; `bench run --plugin retrain` measures it.", style="dim")
 
 
 def _line(item: Row, ceiling: Ceiling | None) -> list[str]:
     name = item.record["method"]["spec"]
-    if not item.scorecard:
-        return [name, *[""] * 9, item.failure]
     forgetting = item.value("forgetting_score")
     share = forgetting / ceiling.value if ceiling and ceiling.value and forgetting is not None else None
     runtime = item.value("runtime")
@@ -83,7 +106,7 @@ def _line(item: Row, ceiling: Ceiling | None) -> list[str]:
         _share(item.value("attack_gap")),
         "" if runtime is None else f"{runtime:.2f} s",
         _percent(item.value("budget_share")),
-        ", ".join(item.scorecard.badges),
+        ", ".join(item.scorecard.badges) if item.scorecard else "",
     ]
 
 

@@ -62,7 +62,9 @@ def describe(session: Session, request: Request) -> Description:
             raise BenchError(str(problem)) from problem
     own = range(request.models)
     if any(index in own for index in description.reference_models):
-        raise BenchError(f"control row {request.plugin.name} uses retrained models 0..{request.models - 1}, the yardstick of every row")
+        raise BenchError(
+            f"control row {request.plugin.name} uses retrained models 0..{request.models - 1}, the yardstick of every row"
+        )
     return description
 
 
@@ -303,5 +305,3 @@ def _control_outputs(references: References, models: Sequence[int | None]) -> Ou
     if len(retrained) != len(models):
         raise BenchError("a control row is made of the original model or of retrained ones, not of both")
     return references.retrained(retrained)
-
-

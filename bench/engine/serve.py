@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from bench import registry, specs
 from bench.budget import Allowance
+from bench.errors import BenchError
 from bench.losses import cross_entropy
 from bench.method import Control, Method
 from bench.models import build, initialised, size, stack
@@ -32,6 +33,7 @@ from bench.seeds import purpose_seed, seed_of
 from bench.splits import MethodData, Split, bind, predict
 from bench.tasks.task import METHOD_SPLITS, Recipe
 from bench.training import class_weights, fit
+from bench.trial import Trial
 from bench.weights import state
 
 REFERENCE_ROOT = 0  # references belong to the task, not to a run: their root seed is fixed
@@ -81,9 +83,12 @@ class TrustedServer(_Server):
         super().__init__(connection, setting, pictures)
         retain, test = (len(self.columns[name][1]) for name in ("retain", "test"))
         self.sample = torch.from_numpy(retain_sample_rows(retain, test)).to(self.device)
-        self.columns["train"] = tuple(torch.cat(both) for both in zip(self.columns["retain"], self.columns["forget"], strict=True))  # type: ignore[assignment]
+        self.columns["train"] = tuple(
+            torch.cat(both) for both in zip(self.columns["retain"], self.columns["forget"], strict=True)
+        )  # type: ignore[assignment]
 
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
+        """What can be asked."""
         return {
             "train_original": self.train_original,
             "train_retrained": self.train_retrained,
@@ -175,6 +180,7 @@ class MethodServer(_Server):
         self.original, self.plugin, self.spec = original, plugin, spec
 
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
+        """What can be asked."""
         return {
             "describe": self.describe,
             "start": self.start,
@@ -215,7 +221,7 @@ class MethodServer(_Server):
         """One forward and backward pass of a throw-away copy: first calls are slow and would be charged to the method."""
         copy = self._original_model(size(self.model) if self.trial.stacked else None)
         images, labels = next(iter(self.data.retain.batches(64, shuffle=False)))
-        cross_entropy(copy(images), labels).sum().backward()  # type: ignore[no-untyped-call]
+        cross_entropy(copy(images), labels).sum().backward()
         self._synchronise()
         return {}, {}
 
@@ -240,10 +246,15 @@ class MethodServer(_Server):
 
 
 def _trial(
-    setting: Setting, device: torch.device, trials: Sequence[int], seeds: tuple[int, ...], allowance: float, labels: Tensor, *, stacked: bool
-) -> Any:
-    from bench.trial import Trial
-
+    setting: Setting,
+    device: torch.device,
+    trials: Sequence[int],
+    seeds: tuple[int, ...],
+    allowance: float,
+    labels: Tensor,
+    *,
+    stacked: bool,
+) -> Trial:
     return Trial(
         indices=tuple(trials),
         seeds=seeds,
@@ -274,7 +285,10 @@ class Probe:
     def devices(self) -> Answer:
         """The CUDA device's name, or "" if there is none, and what the software is."""
         cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-        return {"cuda": cuda, "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}}, {}
+        return {
+            "cuda": cuda,
+            "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        }, {}
 
 
 def serve(connection: Connection, log: Path | None, make: Callable[[], Any]) -> None:
@@ -293,13 +307,13 @@ def serve(connection: Connection, log: Path | None, make: Callable[[], Any]) -> 
                 _send(connection, {"values": values, "arrays": bool(tensors)})
                 if tensors:
                     connection.send_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
-            except Exception as problem:  # noqa: BLE001 - whatever a plugin raises is an answer
+            except Exception as problem:  # whatever a plugin raises is an answer
                 _send(connection, {"error": _one_line(problem), "traceback": traceback.format_exc()})
 
 
 def _one_line(problem: Exception) -> str:
     text = " ".join(str(problem).split())
-    return text if isinstance(problem, registry.BenchError) else f"{type(problem).__name__}: {text}"
+    return text if isinstance(problem, BenchError) else f"{type(problem).__name__}: {text}"
 
 
 def _send(connection: Connection, header: Mapping[str, Any]) -> None:

@@ -59,7 +59,9 @@ def processor() -> str:
 class Session:
     """Opens with `with`; workers start when they are first needed and end with the block."""
 
-    def __init__(self, store: Store, task: Task, device: Device, *, workers: int | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self, store: Store, task: Task, device: Device, *, workers: int | None = None, progress: Progress | None = None
+    ) -> None:
         self.store, self.task, self.device = store, task, device
         self.workers = workers or default_workers(device.kind)
         self.progress = progress or Progress()
@@ -71,7 +73,9 @@ class Session:
         """The task's data, checked against the digest in its key."""
         faces = self.task.load()
         if faces.digest() != self.task.digest:
-            raise BenchError(f"the data of task {self.task.name} is not what its key says; a different version of the data is installed")
+            raise BenchError(
+                f"the data of task {self.task.name} is not what its key says; a different version of the data is installed"
+            )
         return faces
 
     @cached_property

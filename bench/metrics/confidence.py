@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 
 def logit_scaled_confidence(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """log p_y - log(sum of the other p): how surely the true class y is chosen, on a scale where it is near-normal.
+    """The logit log p_y - log(sum of the other p): how surely the true class y is chosen, on a scale where it is near-normal.
 
     Args:
         logits: [..., n, K], K >= 2.
@@ -34,7 +34,7 @@ def logit_scaled_confidence(logits: ArrayLike, labels: ArrayLike) -> Floats:
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """-log p_y in nats: logits [..., n, K], labels [n] -> float64 [..., n], >= 0."""
+    """The loss -log p_y in nats: logits [..., n, K], labels [n] -> float64 [..., n], >= 0."""
     scores = np.asarray(logits, dtype=np.float64)
     index = np.broadcast_to(np.asarray(labels)[:, None], (*scores.shape[:-1], 1))
     losses: Floats = -np.take_along_axis(log_softmax(scores, axis=-1), index, -1)[..., 0]

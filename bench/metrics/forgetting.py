@@ -115,8 +115,9 @@ def _double_threshold_errors(positive: Floats, negative: Floats) -> tuple[Counts
     left = np.linspace(right - width - BUFFER, right - width + BUFFER, int(np.ceil(2 * BUFFER * THRESHOLDS_PER_UNIT)))
 
     def inside(side: Floats) -> Counts:
-        counts = np.searchsorted(side, right, "right") - np.searchsorted(side, left, "left")
-        return np.maximum(counts, 0).ravel()  # left can lie above right, an empty interval
+        within = np.searchsorted(side, right, "right") - np.searchsorted(side, left, "left")
+        counts: Counts = np.maximum(within, 0).ravel()  # left can lie above right, an empty interval
+        return counts
 
     return inside(negative), len(positive) - inside(positive)
 
@@ -154,7 +155,7 @@ def _epsilon_table(models: int) -> Rates:
     with np.errstate(divide="ignore", invalid="ignore"):
         one = np.log(1 - DELTA - positives) - np.log(negatives)
         other = np.log(1 - DELTA - negatives) - np.log(positives)
-    table = np.maximum(np.fmax(one, other), np.float32(0))  # fmax passes over NaN, maximum keeps it
+    table: Rates = np.maximum(np.fmax(one, other), np.float32(0))  # fmax passes over NaN, maximum keeps it
     table[0, :] = table[:, 0] = np.nan
     table[0, 0] = np.inf
     table.flags.writeable = False

@@ -18,7 +18,7 @@ _NETWORKS: dict[str, Callable[[int], nn.Module]] = {"resnet8-v1": ResNet8}
 def build(network: str, classes: int) -> nn.Module:
     """A network with arbitrary weights, in train mode and channels-last. The global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        return _NETWORKS[network](classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return _NETWORKS[network](classes).to(memory_format=torch.channels_last)
 
 
 def initialised(network: str, classes: int, seed: int) -> nn.Module:

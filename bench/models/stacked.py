@@ -52,7 +52,7 @@ def stack(nets: Sequence[nn.Module]) -> nn.Module:
     net.stack_size = count  # type: ignore[assignment]
     net.register_forward_pre_hook(partial(_fold, count))
     net.register_forward_hook(partial(_unfold, count))
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return net.to(memory_format=torch.channels_last)
 
 
 def unstack(net: nn.Module, index: int, template: nn.Module) -> nn.Module:
@@ -95,12 +95,11 @@ def _owns_tensors(module: nn.Module) -> bool:
 
 def _fold(count: int, _module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
     (images,) = args
-    if images.dim() == 4:
-        images = images[:, None].expand(-1, count, -1, -1, -1)
-    else:
-        images = images.transpose(0, 1)
+    shared = images.dim() == 4
+    images = images[:, None].expand(-1, count, -1, -1, -1) if shared else images.transpose(0, 1)
     return (images.flatten(1, 2).contiguous(memory_format=torch.channels_last),)
 
 
 def _unfold(count: int, _module: nn.Module, _args: tuple[Tensor], logits: Tensor) -> Tensor:
-    return logits.unflatten(1, (count, -1)).transpose(0, 1)
+    unfolded: Tensor = logits.unflatten(1, (count, -1)).transpose(0, 1)
+    return unfolded

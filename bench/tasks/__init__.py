@@ -1,0 +1,1 @@
+"""Tasks: data with splits, a network, a recipe and a forget set."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,8 @@ class Faces:
     def digest(self) -> str:
         """SHA-256 of images, labels, identities and splits, in that order."""
         digest = hashlib.sha256()
-        for array in (self.images, self.labels, self.identities, *(self.splits[name] for name in SPLITS)):
+        arrays: tuple[NDArray[Any], ...] = (self.images, self.labels, self.identities, *(self.splits[name] for name in SPLITS))
+        for array in arrays:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.float32]  # [B, S, S], or broadcastable to it
-Colour = NDArray[np.float32]  # [B, 3, 1, 1], or broadcastable to it
+# float32 in fact: numpy's stubs do not know that a Python number leaves an array's precision as it is
+Pixels = NDArray[np.floating[Any]]  # [B, S, S], or broadcastable to it
+Colour = NDArray[np.floating[Any]]  # [B, 3, 1, 1], or broadcastable to it
 Pair = tuple[Pixels | float, Pixels | float]
 
 
@@ -25,7 +28,8 @@ def ellipse(x: Pixels, y: Pixels, centre: Pair, radii: Pair) -> Pixels:
     """Approximate signed distance to an ellipse, negative inside."""
     width, height = (np.asarray(radius, dtype=np.float32) for radius in radii)
     u, v = (x - centre[0]) / width, (y - centre[1]) / height
-    return (np.sqrt(u * u + v * v) - 1) * np.minimum(width, height)
+    distance: Pixels = (np.sqrt(u * u + v * v) - 1) * np.minimum(width, height)
+    return distance
 
 
 def interpolate(grid: Pixels, size: int) -> Pixels:
@@ -34,13 +38,14 @@ def interpolate(grid: Pixels, size: int) -> Pixels:
     low = position.astype(np.int64)
     part = position - low.astype(np.float32)
     rows = grid[:, low] + (grid[:, low + 1] - grid[:, low]) * part[None, :, None]
-    return rows[:, :, low] + (rows[:, :, low + 1] - rows[:, :, low]) * part[None, None, :]
+    enlarged: Pixels = rows[:, :, low] + (rows[:, :, low + 1] - rows[:, :, low]) * part[None, None, :]
+    return enlarged
 
 
 class Canvas:
     """Pictures [B, 3, S, S] with channel values around [0, 1], before exposure."""
 
-    def __init__(self, picture: NDArray[np.float32]) -> None:
+    def __init__(self, picture: Colour) -> None:
         self.picture = picture
         self._edge = 1.3 * 2.0 / picture.shape[-1]
 

@@ -94,7 +94,9 @@ class _Portrait:
     def _colours(self) -> None:
         person, tone = self.person, self.person.skin_tone
         self.skin_colour = colour(
-            0.95 - 0.55 * tone, 0.80 - 0.52 * tone + 0.05 * (person.skin_green - 0.5), 0.70 - 0.50 * tone + 0.06 * (person.skin_blue - 0.5)
+            0.95 - 0.55 * tone,
+            0.80 - 0.52 * tone + 0.05 * (person.skin_green - 0.5),
+            0.70 - 0.50 * tone + 0.06 * (person.skin_blue - 0.5),
         )
         hair = clamp(_pick(HAIR, person.hair_colour) * (0.85 + 0.3 * person.hair_lightness)[:, None])
         self.hair_colour = hair + (colour(0.80, 0.80, 0.82) - hair) * self.grey[:, None] * 0.92
@@ -124,7 +126,7 @@ class _Portrait:
 
     # -- layers, back to front -----------------------------------------------------------------------------------------
 
-    def _backdrop(self) -> NDArray[np.float32]:
+    def _backdrop(self) -> Colour:
         photo = self.photo
         base = colour(
             0.2 + 0.45 * photo.backdrop + 0.2 * photo.backdrop_red,
@@ -132,7 +134,8 @@ class _Portrait:
             0.35 + 0.40 * photo.backdrop + 0.15 * photo.backdrop_green,
         )
         slope = 0.25 * (photo.backdrop_slope_x - 0.5) * self.frame_x + 0.25 * (photo.backdrop_slope_y - 0.5) * self.frame_y
-        return base + slope[:, None]
+        picture: Colour = base + slope[:, None]
+        return picture
 
     def _body(self) -> None:
         canvas, person = self.canvas, self.person
@@ -225,7 +228,9 @@ class _Portrait:
         canvas, person, wrinkled = self.canvas, self.person, self.wrinkled
         for rank in range(3):
             height = self.eye_y - 0.30 - 0.10 * rank
-            forehead = self._stroke(self.y - height - 0.12 * (self.face_x * self.face_x) + 0.03 * (person.forehead_lines - 0.5), 0.85)
+            forehead = self._stroke(
+                self.y - height - 0.12 * (self.face_x * self.face_x) + 0.03 * (person.forehead_lines - 0.5), 0.85
+            )
             depth = clamp((1.5 * wrinkled - 0.25 * rank) * (0.6 + 0.8 * person.forehead_depth))
             canvas.shade(forehead * clamp((0.36 - self.side_x) * 8) * self.face * depth, 0.60)
         fold = self._stroke(self.side_x - (self.nose_width + 0.03 + 0.55 * (self.y - self.nose_y + 0.02)), 0.85)
@@ -257,7 +262,12 @@ class _Portrait:
 
     def _expose(self) -> NDArray[np.uint8]:
         photo, shape = self.photo, self.canvas.picture.shape
-        light = 0.86 + 0.28 * photo.exposure + 0.45 * (photo.light_x - 0.5) * self.frame_x + 0.35 * (photo.light_y - 0.5) * self.frame_y
+        light = (
+            0.86
+            + 0.28 * photo.exposure
+            + 0.45 * (photo.light_x - 0.5) * self.frame_x
+            + 0.35 * (photo.light_y - 0.5) * self.frame_y
+        )
         cast = 1 + 0.10 * (colour(photo.cast_red, photo.cast_green, photo.cast_blue) - 0.5)
         lit = clamp(self.canvas.picture * light[:, None] * cast) * 255
         grain = self.grain.integers(-7, 8, size=shape, dtype=np.int8).astype(np.float32)

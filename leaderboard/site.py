@@ -1,0 +1,143 @@
+"""Reads a store, writes the site: one page, its style and scripts, everything local."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.budget import in_words
+from bench.errors import BenchError
+from bench.results import Ceiling, Row, ceiling, division_key, ranked, rows
+from bench.store import Record, Store, write_bytes
+
+from .chart import scatter
+
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Division:
+    """One table of the board."""
+
+    anchor: str
+    title: str
+    headline: str
+    ceiling: Ceiling | None
+    retrained: dict[str, float | None]  # what the yardstick's models get, and how long one takes
+    table: pd.DataFrame
+    figure: Markup  # JSON, safe inside a script element
+
+
+def build_site(store_path: Path, out: Path) -> int:
+    """Write the site of a store into `out`; returns the number of runs shown.
+
+    Raises:
+        BenchError: the store has no runs, a file in it is damaged, or `out` cannot be written.
+    """
+    found = rows(Store(store_path))
+    if not found:
+        raise BenchError(f"store {store_path} has no runs; make one with `bench run --plugin scrub --store {store_path}`")
+    grouped: dict[Any, list[Row]] = {}
+    for item in found:
+        grouped.setdefault(division_key(item.record), []).append(item)
+    divisions = [_division(members) for members in grouped.values()]
+    page = _environment().get_template("index.html").render(divisions=divisions, version=version("unlearning-bench"))
+    try:
+        write_bytes(out / "index.html", page.encode())
+        with as_file(files("bench_leaderboard") / "static") as static:
+            shutil.copytree(static, out / "static", dirs_exist_ok=True)
+    except OSError as problem:
+        raise BenchError(f"cannot write the site to {out} ({problem.strerror}); choose another folder with --out") from problem
+    return len(found)
+
+
+def _division(members: list[Row]) -> Division:
+    record = members[0].record
+    top = ceiling(members)
+    table = _table(members, top)
+    reference = next((item for item in members if item.scorecard), None)
+    names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "runtime")
+    return Division(
+        anchor="-".join([record["reference_id"], str(record["models"]), record["budget"].replace("%", "pc")]),
+        title=_title(record),
+        headline=_headline(table, top),
+        ceiling=top,
+        retrained={name: reference.retrained(name) if reference else None for name in names},
+        table=table,
+        figure=Markup(_script_json(scatter(table))),  # noqa: S704 - `<` is escaped
+    )
+
+
+def _title(record: Record) -> str:
+    return f"{record['task']['name']}, N = {record['models']}, {in_words(record['budget'])}, {record['device']['kind']}"
+
+
+def _table(members: list[Row], top: Ceiling | None) -> pd.DataFrame:
+    """One line per run, best first; missing numbers are NaN."""
+    return pd.DataFrame([_line(rank, item, top) for rank, item in ranked(members)])
+
+
+def _line(rank: int | None, item: Row, top: Ceiling | None) -> dict[str, Any]:
+    forgetting = item.value("forgetting_score")
+    ratios = item.value("retain_ratio"), item.value("test_ratio")
+    method = item.record["method"]
+    return {
+        "rank": rank,
+        "run": item.folder.name,
+        "method": method["spec"],
+        "summary": method["summary"],
+        "package": f"{method['distribution']} {method['version']}".strip(),
+        "control": item.control,
+        "seed": item.record["seed"],
+        **{name: item.value(name) for name in _NUMBERS},
+        "ceiling_share": forgetting / top.value if top and top.value and forgetting is not None else None,
+        "utility": ratios[0] * ratios[1] if ratios[0] is not None and ratios[1] is not None else None,
+        "badges": list(item.scorecard.badges) if item.scorecard else [],
+        "failure": item.failure,
+    }
+
+
+_NUMBERS = (
+    "final_score", "forgetting_score", "retain_accuracy", "test_accuracy", "forget_accuracy",
+    "attack_gap", "runtime", "runtime_share", "budget_share",
+)  # fmt: skip
+
+
+def _headline(table: pd.DataFrame, top: Ceiling | None) -> str:
+    placed = table[table["rank"].notna()]
+    if placed.empty:
+        return "No ranked run yet."
+    best = placed.iloc[0]
+    ahead = f"{best['method']} leads with a final score of {best['final_score']:.3f}"
+    if top is None:
+        return f"{ahead}."
+    measured = "about " if top.provisional else ""
+    return f"{ahead}; retraining itself scores {measured}{top.value:.3f} in forgetting."
+
+
+def _environment() -> Environment:
+    environment = Environment(loader=PackageLoader("bench_leaderboard"), autoescape=True, undefined=StrictUndefined)
+    environment.filters.update(number=_number, percent=_percent)
+    return environment
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return MISSING if value is None or pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return MISSING if value is None or pd.isna(value) else f"{100 * value:.0f} %"
+
+
+def _script_json(content: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

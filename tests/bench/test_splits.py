@@ -1,0 +1,92 @@
+"""Splits: batches, shuffles and columns, for a plain network and for a stack."""
+
+import torch
+
+from bench.models import initialised, stack
+from bench.splits import bind, error, predict
+
+ROWS = 10
+COLUMNS = (torch.rand(ROWS, 3, 32, 32), torch.arange(ROWS))
+
+
+def _labels(split, batch_size: int = 4):
+    return torch.cat([labels for _, labels in split.batches(batch_size)], -1)
+
+
+def test_a_pass_visits_every_row_once_in_an_order_of_the_seed() -> None:
+    first, again, other = (_labels(bind(COLUMNS, [seed], "retain", stacked=False)) for seed in (1, 1, 2))
+    assert sorted(first.tolist()) == list(range(ROWS))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_purposes_of_one_seed_shuffle_differently() -> None:
+    retain, forget = (_labels(bind(COLUMNS, [1], purpose, stacked=False)) for purpose in ("retain", "forget"))
+    assert not torch.equal(retain, forget)
+
+
+def test_models_of_a_stack_shuffle_as_they_would_alone() -> None:
+    stacked = bind(COLUMNS, [1, 2, 3], "retain", stacked=True)
+    for _ in range(2):
+        together = _labels(stacked)
+        assert together.shape == (3, ROWS)
+    alone = bind(COLUMNS, [2], "retain", stacked=False)
+    _labels(alone)
+    assert torch.equal(_labels(alone), together[1])
+
+
+def test_images_follow_labels() -> None:
+    for images, labels in bind(COLUMNS, [1, 2], "retain", stacked=True).batches(4):
+        assert torch.equal(images, COLUMNS[0][labels])
+
+
+def test_carried_columns_follow_the_shuffle() -> None:
+    own = torch.stack([torch.arange(ROWS) * 10, torch.arange(ROWS) * 100])
+    split = bind(COLUMNS, [1, 2], "retain", stacked=True).carrying(own, torch.arange(ROWS) * 7)
+    for _, labels, per_model, shared in split.batches(3):
+        assert torch.equal(per_model, labels * torch.tensor([[10], [100]]))
+        assert torch.equal(shared, labels * 7)
+
+
+def test_relabelled_split_keeps_images() -> None:
+    split = bind(COLUMNS, [1], "forget", stacked=False).labelled(torch.arange(ROWS) + 100)
+    for images, labels in split.batches(4):
+        assert torch.equal(images, COLUMNS[0][labels - 100])
+
+
+def test_epochs_may_be_fractions() -> None:
+    split = bind(COLUMNS, [1], "retain", stacked=False)
+    assert [len(labels) for _, labels in split.epochs(1.5, 4)] == [4, 4, 2, 4]
+    assert list(split.epochs(0.0, 4)) == []
+
+
+def test_sample_is_a_random_subset_without_repeats() -> None:
+    sample = bind(COLUMNS, [1, 2], "retain", stacked=True).sample(6)
+    assert len(sample) == 6
+    first, second = _labels(sample), _labels(sample)
+    assert all(len(set(row.tolist())) == 6 for row in first)
+    assert torch.equal(first.sort(-1).values, second.sort(-1).values)
+    assert not torch.equal(first, second)
+    assert set(first[0].tolist()) != set(first[1].tolist())
+
+
+def test_where_keeps_matching_rows() -> None:
+    split = bind(COLUMNS, [1], "validation", stacked=False)
+    assert sorted(_labels(split.where(split.labels % 2 == 0)).tolist()) == [0, 2, 4, 6, 8]
+
+
+def test_loader_is_a_data_loader() -> None:
+    loader = bind(COLUMNS, [1], "retain", stacked=False).loader(4)
+    assert isinstance(loader, torch.utils.data.DataLoader)
+    assert sorted(int(label) for _, labels in loader for label in labels) == list(range(ROWS))
+
+
+def test_predict_keeps_order_and_mode() -> None:
+    nets = [initialised("resnet8-v1", ROWS, seed) for seed in range(2)]
+    stacked, split = stack(nets), bind(COLUMNS, [1, 2], "retain", stacked=True)
+    logits = predict(stacked, split, batch_size=3)
+    assert stacked.training
+    for m, net in enumerate(nets):
+        torch.testing.assert_close(logits[m], net.eval()(COLUMNS[0]), rtol=1e-4, atol=1e-5)
+    expected = [(net.eval()(COLUMNS[0]).argmax(1) != COLUMNS[1]).double().mean() for net in nets]
+    torch.testing.assert_close(error(stacked, split), torch.stack(expected))

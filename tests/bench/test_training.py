@@ -1,0 +1,45 @@
+"""Training by recipe, against torch's own schedulers."""
+
+import math
+
+import pytest
+import torch
+
+from bench.models import initialised
+from bench.splits import bind
+from bench.tasks.task import Recipe
+from bench.training import class_weights, fit, learning_rate
+
+RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=1e-2, weight_decay=1e-3, warmup=0.25)
+
+
+def test_schedule_is_warm_up_then_cosine() -> None:
+    total = 12
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-2)
+    warm = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / (0.25 * total), 1.0))
+    for step in range(total + 1):
+        expected = warm.get_last_lr()[0]
+        if step > 0.25 * total:
+            expected = 1e-2 * (1 + math.cos(math.pi * (step - 3) / 9)) / 2
+        assert learning_rate(RECIPE, step / total) == pytest.approx(expected)
+        optimizer.step()
+        warm.step()
+
+
+def test_fit_learns_and_reports_epochs() -> None:
+    images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(16) % 2
+    seen: list[int] = []
+    net = fit(
+        initialised("resnet8-v1", 2, 0), bind((images, labels), [1], "retain", stacked=False), RECIPE, after_epoch=seen.append
+    )
+    assert seen == [1, 2, 3]
+    assert net.training
+
+
+def test_class_weights_are_inverse_counts_and_zero_without_images() -> None:
+    weighted = Recipe(3, 8, 1e-2, 0.0, 0.1, weighted_classes=True)
+    weights = class_weights(weighted, torch.tensor([0, 0, 2]), 4)
+    assert weights is not None
+    assert weights.tolist() == [0.5, 0.0, 1.0, 0.0]
+    assert class_weights(RECIPE, torch.tensor([0]), 4) is None

@@ -1,0 +1,109 @@
+"""Weight views: each row belongs to one model."""
+
+import torch
+
+from bench.losses import cross_entropy, step
+from bench.models import initialised, stack
+from bench.weights import (
+    choose,
+    clip,
+    flat,
+    frozen,
+    gradients,
+    parameters,
+    smallest,
+    snapshot,
+    state,
+    std,
+    unflat,
+    weights,
+)  # fmt: skip
+
+MODELS = 3
+
+
+def _stack(count: int = MODELS):
+    return stack([initialised("resnet8-v1", 10, seed).double() for seed in range(count)])
+
+
+def _loss(net):
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return cross_entropy(net(images), torch.arange(4))
+
+
+def test_views_alias_the_network() -> None:
+    net = _stack()
+    weights(net)["fc.weight"][1].zero_()
+    assert net.fc.weight[10:20].abs().sum() == 0
+    assert net.fc.weight[:10].abs().sum() > 0
+
+
+def test_weights_leave_normalisation_and_biases_out() -> None:
+    names = set(weights(_stack()))
+    assert {"conv1.weight", "fc.weight", "layer2.shortcut.0.weight"} <= names
+    assert not any("bn" in name or name.endswith("bias") for name in names)
+
+
+def test_state_has_running_statistics_but_no_counters() -> None:
+    names = set(state(_stack()))
+    assert "bn1.running_var" in names
+    assert not any("num_batches" in name for name in names)
+
+
+def test_unflat_inverts_flat() -> None:
+    views = parameters(_stack())
+    for name, view in unflat(flat(views), views).items():
+        assert torch.equal(view, views[name])
+
+
+def test_std_is_each_models_own() -> None:
+    view = weights(_stack())["fc.weight"]
+    torch.testing.assert_close(std(view).flatten(), torch.stack([row.std() for row in view]))
+
+
+def test_smallest_per_model_and_exact_in_count_with_ties() -> None:
+    values = torch.tensor([[3.0, 1.0, 2.0, 0.0], [5.0, 5.0, 5.0, 5.0]])
+    mask = smallest(values, 0.5)
+    assert mask[0].tolist() == [False, True, False, True]
+    assert mask.sum(1).tolist() == [2, 2]
+    assert not smallest(values, 0.0).any()
+
+
+def test_choose_takes_each_model_from_its_own_snapshot() -> None:
+    net = _stack(2)
+    early = snapshot(net)
+    for view in state(net).values():
+        view.add_(1.0)
+    late = snapshot(net)
+    choose(net, [early, late], torch.tensor([1, 0]))
+    for name, view in state(net).items():
+        assert torch.equal(view[0], late[name][0])
+        assert torch.equal(view[1], early[name][1])
+
+
+def test_clip_equals_torchs_clipping_of_each_model_alone() -> None:
+    stacked = _stack()
+    _loss(stacked).sum().backward()
+    clip(stacked, 0.5)
+    for m in range(MODELS):
+        alone = initialised("resnet8-v1", 10, m).double()
+        _loss(alone).backward()
+        torch.nn.utils.clip_grad_norm_(alone.parameters(), 0.5)
+        for name, view in gradients(alone).items():
+            torch.testing.assert_close(gradients(stacked)[name][m], view[0], rtol=0, atol=1e-12)
+
+
+def test_frozen_entries_stay_whatever_momentum_and_decay_do() -> None:
+    net = _stack(2)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
+    step(optimizer, _loss(net))
+    masks = {name: smallest(view.abs(), 0.5) for name, view in parameters(net).items()}
+    before = snapshot(net)
+    handle = frozen(optimizer, net, masks)
+    step(optimizer, _loss(net))
+    for name, view in parameters(net).items():
+        assert torch.equal(view[masks[name]], before[name][masks[name]])
+    assert any((view != before[name]).any() for name, view in parameters(net).items())
+    handle.remove()
+    step(optimizer, _loss(net))
+    assert any((view[masks[name]] != before[name][masks[name]]).any() for name, view in parameters(net).items())
