@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
@@ -20,7 +19,7 @@ from bench.engine.progress import job_progress
 from bench.engine.session import Session
 from bench.errors import BenchError
 from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate, from_arrays, from_npz, retain_sample_rows
-from bench.store import DamagedFileError, read_checked, read_record, write_bytes, write_record
+from bench.store import DamagedFileError, locked, read_checked, read_record, write_bytes, write_record
 
 ORIGINAL = "original"
 TIMED_EPOCHS = 2
@@ -91,7 +90,7 @@ class References:
     def build(self, session: Session, indices: Sequence[int]) -> None:
         """Train what is missing of the original model, the retrained models and the yardstick."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
+        with locked(self.folder, session.progress.note):
             self._reload()  # another process may have written while this one waited for the lock
             self._describe(session)
             jobs = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine.runs import Run
+from bench.errors import BenchError
 from bench.references import References
 from bench.scorecard import Baseline, Scorecard, Timing, baseline, score
 from bench.store import Record, Store, read_record, write_record
@@ -68,18 +69,27 @@ def row(run: Run) -> Row:
     return Row(run.folder, run.record, scorecard, failure)
 
 
-def rows(store: Store) -> list[Row]:
-    """Every run of a store.
+def rows(store: Store) -> tuple[list[Row], list[BenchError]]:
+    """Every run of a store that can be read, and what is wrong with the others."""
+    found, problems = [], []
+    for folder in store.run_folders():
+        try:
+            found.append(row(Run.read(folder)))
+        except BenchError as problem:
+            problems.append(problem)
+    return found, problems
+
+
+def check_outputs(item: Row) -> None:
+    """Read every outputs file of a run.
 
     Raises:
-        DamagedFileError: a record or an outputs file is damaged.
+        DamagedFileError: one is not what the record says.
     """
-    found = [Run.read(folder) for folder in store.run_folders()]
-    for run in found:
-        for chunk in run.record["chunks"]:
-            if "file" in chunk:
-                run.read_chunk(chunk)
-    return [row(run) for run in found]
+    run = Run(item.folder, item.record)
+    for chunk in item.record["chunks"]:
+        if "file" in chunk:
+            run.read_chunk(chunk)
 
 
 def division_key(record: Record) -> tuple[Any, ...]:

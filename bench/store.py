@@ -6,9 +6,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from bench.errors import BenchError
 
@@ -56,6 +59,21 @@ class Store:
     def run_folders(self) -> Iterator[Path]:
         """Folders of all runs that have a record."""
         return (record.parent for record in sorted(self.runs.glob("*/run.json")))
+
+
+@contextmanager
+def locked(folder: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Have a folder to oneself among all processes; `waiting` is told if another one has it."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting(f"waiting for another bench that works on {folder}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_bytes(path: Path, content: bytes) -> str:

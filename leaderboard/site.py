@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from bench.budget import in_words
 from bench.errors import BenchError
-from bench.results import Ceiling, Row, ceiling, division_key, ranked, rows
+from bench.results import Ceiling, Row, ceiling, check_outputs, division_key, ranked, rows
 from bench.store import Record, Store, write_bytes
 
 from .chart import scatter
@@ -43,7 +43,11 @@ def build_site(store_path: Path, out: Path) -> int:
     Raises:
         BenchError: the store has no runs, a file in it is damaged, or `out` cannot be written.
     """
-    found = rows(Store(store_path))
+    found, problems = rows(Store(store_path))
+    for problem in problems:
+        raise problem
+    for item in found:
+        check_outputs(item)
     if not found:
         raise BenchError(f"store {store_path} has no runs; make one with `bench run --plugin scrub --store {store_path}`")
     grouped: dict[Any, list[Row]] = {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from bench.results import Row
 
 FEWEST_MODELS = 8
+FLOOR = "original"  # costs nothing, so every table has it
+CONTROL_ROWS = (FLOOR, "retrain", "finetune")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Outcome:
 
 
 @click.command()
-@click.option("--plugin", "plugins", multiple=True, required=True, help="Method: name, name[k=v,...] or file.py. Repeatable.")
+@click.option("--plugin", "plugins", multiple=True, help="Method: name, name[k=v,...] or file.py. Repeatable.")
+@click.option("--controls", is_flag=True, help="Also run the rows that a table needs to be read: original, retrain, finetune.")
+@click.option("--all", "everything", is_flag=True, help="Run every installed method.")
 @options.task
 @click.option(
     "--models", type=int, default=16, show_default=True, help="Trials of each method, and retrained models to compare with."
@@ -48,6 +53,8 @@ class Outcome:
 @options.as_json
 def run(
     plugins: tuple[str, ...],
+    controls: bool,
+    everything: bool,
     task: str,
     models: int,
     budget: str,
@@ -61,7 +68,9 @@ def run(
     """Run each method N times, compare with N retrained models, print the result."""
     if models < FEWEST_MODELS:
         raise BenchError(f"--models {models} is too few to compare distributions; use {FEWEST_MODELS} or more")
-    requests = list(_requests(plugins, models, Budget.parse(budget), seed, again))
+    requests = list(
+        _requests(_wanted(plugins, controls=controls, everything=everything), models, Budget.parse(budget), seed, again)
+    )
     chosen = registry.load_task(task)
 
     from bench.cli.show import TerminalProgress
@@ -76,6 +85,15 @@ def run(
     _report(outcome, opened, as_json=as_json)
 
 
+def _wanted(plugins: Sequence[str], *, controls: bool, everything: bool) -> list[str]:
+    """What was asked for, each once."""
+    installed = [plugin.name for plugin in registry.plugins(registry.METHODS)] if everything else []
+    wanted = list(dict.fromkeys([*plugins, *(CONTROL_ROWS if controls else []), *installed]))
+    if not wanted:
+        raise BenchError("name a method with --plugin (`bench plugins` lists them), or use --controls or --all")
+    return wanted
+
+
 def _requests(plugins: Sequence[str], models: int, budget: Budget, seed: int, again: bool) -> Iterator[Request]:
     from bench.engine.runs import Request
 
@@ -85,11 +103,15 @@ def _requests(plugins: Sequence[str], models: int, budget: Budget, seed: int, ag
 
 
 def _run_all(session: Session, requests: Sequence[Request]) -> Outcome:
+    from bench.engine.runs import describe
     from bench.references import References
 
     described, problems = _describe_all(session, requests)
     if not described:
         return Outcome([], problems)
+    floor = replace(requests[0], plugin=registry.find_method(FLOOR), spec=specs.Spec(FLOOR, {}))
+    if FLOOR not in [request.plugin.name for request, _ in described]:
+        described.append((floor, describe(session, floor)))
     references = References.of(session)
     references.build(session, _needed(described))
     rows = [_run_one(session, references, request, description) for request, description in described]
@@ -131,18 +153,17 @@ def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
     from bench.results import ceiling, division_key, ranked, rows
 
     divisions: dict[Any, list[Row]] = {}
-    for item in rows(store):
+    found, damaged = rows(store)
+    for problem in damaged:
+        click.echo(f"bench: {problem}", err=True)
+    for item in found:
         divisions.setdefault(division_key(item.record), []).append(item)
     ours = {item.folder.name: divisions[division_key(item.record)] for item in outcome.rows}
     if as_json:
         click.echo(json.dumps([row_json(item, ceiling(ours[item.folder.name])) for item in outcome.rows], indent=1))
     else:
         for division in {id(division): division for division in ours.values()}.values():
-            shown = [
-                item
-                for item in division
-                if item.control or item.folder.name in ours or item.record["method"]["name"] == "finetune"
-            ]
+            shown = [item for item in division if item.folder.name in ours or item.record["method"]["spec"] in CONTROL_ROWS]
             _print_heading(shown[0])
             division_table(ranked(shown), ceiling(division))
         _print_next_steps(outcome, ours, store)
@@ -169,14 +190,21 @@ def _print_next_steps(outcome: Outcome, ours: dict[str, list[Row]], store: Any) 
     click.echo(f"\nfiles: {', '.join(str(item.folder) for item in outcome.rows)}")
     division = next(iter(ours.values()))
     present = {item.record["method"]["name"] for item in division}
-    absent = [name for name in ("original", "retrain", "finetune") if name not in present]
-    where = "" if str(store.path) == "bench-results" else f" --store {store.path}"
-    models = "" if division[0].record["models"] == 16 else f" --models {division[0].record['models']}"
+    absent = set(CONTROL_ROWS) - present
+    where = _options(store=(str(store.path), "bench-results"))
     if absent:
-        wanted = " ".join(f"--plugin {name}" for name in absent)
-        click.echo(f"next:  bench run {wanted}{models}{where}    (rows that a table needs to be read)")
+        record = division[0].record
+        same = _options(
+            task=(record["task"]["name"], "age-synthetic"), models=(record["models"], 16), budget=(record["budget"], "20%")
+        )
+        click.echo(f"next:  bench run --controls{same}{where}    (rows that a table needs to be read)")
     else:
         click.echo(f"next:  bench leaderboard build{where} --out site")
+
+
+def _options(**values: tuple[object, object]) -> str:
+    """Options whose value is not the default, as typed."""
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, (value, default) in values.items() if value != default)
 
 
 @hookimpl

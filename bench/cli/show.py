@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -39,6 +40,10 @@ class TerminalProgress(progress.Progress):
         bar = self._bars.add_task(label, total=total)
         return lambda units: self._bars.advance(bar, units)
 
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        err.print(text, markup=False)
+
     def __enter__(self) -> TerminalProgress:
         self._bars.start()
         return self
@@ -58,7 +63,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
             column, justify="left" if number in (0, len(columns) - 1) else "right", no_wrap=number == 0, overflow="fold"
         )
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*(escape(cell) for cell in row))
     out.print(shown)
 
 

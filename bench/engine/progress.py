@@ -14,6 +14,9 @@ class Progress:
         """Begin a stage of `total` units; the answer is called with units done since its last call."""
         return lambda units: None
 
+    def note(self, text: str) -> None:
+        """Say something that the user did not ask for but should know."""
+
 
 def job_progress(advance: Advance) -> tuple[Callable[[float], None], Callable[[], None]]:
     """For a job of one unit: what to call with the share done so far, and what to call at its end."""

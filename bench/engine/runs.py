@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from bench import registry
 from bench.budget import Budget, Phases, add_phases
@@ -22,7 +21,7 @@ from bench.errors import BenchError
 from bench.outputs import Outputs, concatenate, from_arrays, from_npz
 from bench.references import References
 from bench.specs import Spec
-from bench.store import DamagedFileError, Record, read_checked, read_record, write_bytes, write_record
+from bench.store import DamagedFileError, Record, locked, read_checked, read_record, write_bytes, write_record
 
 
 @dataclass(frozen=True)
@@ -126,10 +125,12 @@ class Run:
 
 def run(session: Session, references: References, request: Request, description: Description) -> Run:
     """Run what is missing of a method's trials; returns the run, complete or with its failures recorded."""
-    current = _find_or_create(session, references, request, description)
-    with FileLock(current.folder / ".lock"):
-        current = Run.read(current.folder)
-        forget_damaged(current)
+    with locked(session.store.path, session.progress.note):
+        folder = _find_or_create(session, references, request, description).folder
+    with locked(folder, session.progress.note):
+        current = Run.read(folder)
+        for path in forget_damaged(current):
+            session.progress.note(f"damaged file {path}: its trials run again")
         if not current.complete:
             _run_missing(session, references, request, current)
     return current
@@ -164,8 +165,9 @@ def _find_or_create(session: Session, references: References, request: Request, 
 
 def _folder_name(record: Record, attempt: int) -> str:
     method = record["method"]
+    source = "" if method["control"] else method["source_hash"]  # a control row is the reference's, whatever version lists it
     identity = {
-        "method": [method["name"], method["hyper_parameters"], method["source_hash"]],
+        "method": [method["name"], method["hyper_parameters"], source],
         **{key: record[key] for key in ("reference_id", "models", "budget", "seed")},
         "task": record["task"]["key"],
         "device": record["device"]["kind"],

@@ -38,6 +38,7 @@ from bench.weights import state
 
 REFERENCE_ROOT = 0  # references belong to the task, not to a run: their root seed is fixed
 ORIGINAL_INDEX = 2**31  # far from any retrained model's index
+LONGEST_REASON = 300  # characters of an error that a plugin raises; its traceback is kept whole in the log
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Answer = tuple[dict[str, Any], dict[str, Tensor]]
@@ -313,7 +314,8 @@ def serve(connection: Connection, log: Path | None, make: Callable[[], Any]) -> 
 
 def _one_line(problem: Exception) -> str:
     text = " ".join(str(problem).split())
-    return text if isinstance(problem, BenchError) else f"{type(problem).__name__}: {text}"
+    short = text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+    return short if isinstance(problem, BenchError) else f"{type(problem).__name__}: {short}"
 
 
 def _send(connection: Connection, header: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -46,8 +47,9 @@ class LocalExecutor:
                 for future in as_completed(futures):
                     yield futures[future], future.result()
             except BaseException:
-                self.close()  # wakes threads that wait for a worker
                 pool.shutdown(wait=False, cancel_futures=True)
+                for child in multiprocessing.active_children():  # ends the waiting of the pool's threads
+                    child.kill()
                 raise
 
     def first(self, do: Callable[[Worker], Result]) -> Result:

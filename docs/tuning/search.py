@@ -1,7 +1,9 @@
 """The search behind the default hyper-parameters of the shipped methods (docs/tuning.md tells the result).
 
-Equal effort for every method: `FIRST` random configurations at N = 16 on a forget set and run seed that no board reports;
-the best `SECOND` of them that stay within the budget run again with another seed, and the best mean final score wins.
+Equal effort for every method, on a forget set and run seeds that no board reports, N = 16: `FIRST` random configurations;
+`REFINED` more in the neighbourhood of the best of them; the best `CONFIRMED` of all run again with another seed. The best
+mean final score of those wins. Only configurations that stay within `MARGIN` of the budget count. SCRUB and SCRUB+R have
+the same hyper-parameters, so their neighbourhood is that of the better of the two.
 
     python docs/tuning/search.py --store tuning-store --out docs/tuning/results.csv
 """
@@ -23,15 +25,15 @@ from bench.cli.show import TerminalProgress
 from bench.engine import runs
 from bench.engine.session import Session, find_device
 from bench.references import References
-from bench.results import Row, finish
-from bench.specs import Spec
+from bench.results import finish
+from bench.specs import Spec, parse
 from bench.store import Store
 from bench.tasks.age_synthetic import age_synthetic, faces
 
 FORGET = range(40, 80)  # the board's task forgets identities 0-39
-MODELS, FIRST, SECOND = 16, 8, 2
+MODELS, FIRST, REFINED, CONFIRMED = 16, 8, 8, 2
 SEEDS = (101, 102)  # boards use small seeds
-MARGIN = 0.9  # of the budget, so that a defaults' row does not fall over it by noise
+MARGIN = 0.92  # of the budget, so that timing noise does not push the defaults over it
 
 Draw = Callable[[np.random.Generator], Any]
 
@@ -49,14 +51,18 @@ def one_of(*values: Any) -> Draw:
 
 
 RATE = log_uniform(3e-4, 3e-2)
+ALPHA = log_uniform(1e-3, 1.0)
+ASCENT = log_uniform(1e-4, 1e-2)
 SCRUB: dict[str, Draw] = {
     "learning_rate": RATE,
-    "alpha": log_uniform(1e-3, 1.0),
+    "alpha": ALPHA,
     "temperature": one_of(2.0, 4.0),
     "retain_batch": one_of(64, 128, 256),
     "forget_batch": one_of(16, 32, 64, 120),
 }
 NOISE = uniform(0.2, 0.9)
+SHARE = uniform(0.6, 0.98)
+CONTINUOUS = {RATE: 0.1, ALPHA: 10.0, ASCENT: 0.1, NOISE: 1.0, SHARE: 0.99}  # with the largest value that makes sense
 LATE_NOISE = one_of(0.0, 0.02, 0.05)
 SPACES: dict[str, dict[str, Draw]] = {
     "finetune": {"epochs": one_of(0.5, 1.0, 2.0), "learning_rate": RATE, "batch_size": one_of(64, 128)},
@@ -72,12 +78,12 @@ SPACES: dict[str, dict[str, Draw]] = {
     "scrub-noise": {**SCRUB, "noise": NOISE, "late_noise": LATE_NOISE},
     "negative-gradient": {
         "epochs": one_of(1.0, 2.0, 4.0, 8.0),
-        "learning_rate": log_uniform(1e-4, 1e-2),
+        "learning_rate": ASCENT,
         "batch_size": one_of(16, 32, 64),
         "max_norm": one_of(1.0, 5.0),
     },
     "neggrad-plus": {
-        "alpha": uniform(0.6, 0.98),
+        "alpha": SHARE,
         "epochs": one_of(1.0, 1.5),
         "learning_rate": RATE,
         "forget_loss_cap": one_of(3.0, 4.0, 6.0),
@@ -87,52 +93,85 @@ SPACES: dict[str, dict[str, Draw]] = {
 }
 
 
-def configurations(method: str) -> list[dict[str, Any]]:
+FAMILIES = {"scrub": ("scrub", "scrub-r"), "scrub-r": ("scrub", "scrub-r")}
+KEPT = 0.5  # chance that a refined configuration keeps a choice or a number as it is
+Parameters = dict[str, Any]
+Line = dict[str, Any]
+
+
+def first(method: str) -> list[Parameters]:
     """The method's own random configurations."""
     generator = np.random.default_rng(zlib.crc32(method.encode()))
     return [{name: draw(generator) for name, draw in SPACES[method].items()} for _ in range(FIRST)]
 
 
-def trial(session: Session, references: References, method: str, parameters: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Run one configuration and return a line of the result."""
-    spec = Spec(method, parameters)
-    request = runs.Request(registry.find_method(method), spec, MODELS, Budget.parse("20%"), seed)
-    row: Row = finish(runs.run(session, references, request, runs.describe(session, request)), references)
-    names = ("final_score", "forgetting_score", "retain_ratio", "test_ratio", "forget_accuracy", "budget_share")
-    return {
-        "method": method,
-        "seed": seed,
-        "spec": str(spec),
-        "failure": row.failure,
-        **{name: row.value(name) for name in names},
-    }
+def refined(method: str, best: Parameters) -> list[Parameters]:
+    """Configurations near the best: numbers within a factor of two, choices drawn again half of the time."""
+    generator = np.random.default_rng(zlib.crc32(f"{method} refined".encode()))
+    return [{name: _near(generator, best[name], draw) for name, draw in SPACES[method].items()} for _ in range(REFINED)]
+
+
+def _near(generator: np.random.Generator, value: Any, draw: Draw) -> Any:
+    if generator.random() < KEPT:
+        return value
+    if draw in CONTINUOUS:
+        return min(float(f"{value * np.exp(generator.uniform(-np.log(2), np.log(2))):.2g}"), CONTINUOUS[draw])
+    return draw(generator)
+
+
+def eligible(lines: list[Line]) -> list[Line]:
+    """Lines of runs that are complete and within the margin, best first."""
+    fits = [line for line in lines if not line["failure"] and line["budget_share"] <= MARGIN]
+    return sorted(fits, key=lambda line: -line["final_score"])
+
+
+class Search:
+    """Runs configurations and keeps one line of result for each."""
+
+    def __init__(self, session: Session, out: Path) -> None:
+        self.session, self.out = session, out
+        self.references = References.of(session)
+        self.references.build(session, range(MODELS))
+        self.lines: list[Line] = []
+
+    def run(self, stage: str, method: str, parameters: Parameters, seed: int) -> Line:
+        """Run one configuration; the result is written at once."""
+        request = runs.Request(registry.find_method(method), Spec(method, parameters), MODELS, Budget.parse("20%"), seed)
+        description = runs.describe(self.session, request)
+        row = finish(runs.run(self.session, self.references, request, description), self.references)
+        names = ("final_score", "forgetting_score", "retain_ratio", "test_ratio", "forget_accuracy", "budget_share")
+        values = {name: row.value(name) for name in names}
+        self.lines.append(
+            {"stage": stage, "method": method, "seed": seed, "spec": str(request.spec), "failure": row.failure, **values}
+        )
+        pd.DataFrame(self.lines).to_csv(self.out, index=False, float_format="%.4f")
+        return self.lines[-1]
+
+    def of(self, *methods: str) -> list[Line]:
+        """Lines of the given methods under the first seed."""
+        return [line for line in self.lines if line["method"] in methods and line["seed"] == SEEDS[0]]
 
 
 @click.command()
 @click.option("--store", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(store: Path, out: Path) -> None:
-    """Search every method; lines are written as they come."""
+    """Search every method; an interrupted search goes on where it stopped."""
     opened = Store(store)
     opened.prepare()
     task = age_synthetic(FORGET, faces(FORGET).digest())
-    lines: list[dict[str, Any]] = []
-
-    def keep(line: dict[str, Any]) -> dict[str, Any]:
-        lines.append(line)
-        pd.DataFrame(lines).to_csv(out, index=False, float_format="%.4f")
-        return line
-
     with TerminalProgress() as progress, Session(opened, task, find_device("cpu"), progress=progress) as session:
-        references = References.of(session)
-        references.build(session, range(MODELS))
+        search = Search(session, out)
         for method in SPACES:
-            tried = configurations(method)
-            scored = [keep(trial(session, references, method, parameters, SEEDS[0])) for parameters in tried]
-            fits = [n for n, line in enumerate(scored) if not line["failure"] and line["budget_share"] <= MARGIN]
-            best = sorted(fits, key=lambda n: -scored[n]["final_score"])[:SECOND]
-            for n in best:
-                keep(trial(session, references, method, tried[n], SEEDS[1]))
+            for parameters in first(method):
+                search.run("first", method, parameters, SEEDS[0])
+        for method in SPACES:
+            best = eligible(search.of(*FAMILIES.get(method, (method,))))[0]
+            for parameters in refined(method, dict(parse(best["spec"]).parameters)):
+                search.run("refined", method, parameters, SEEDS[0])
+        for method in SPACES:
+            for line in eligible(search.of(method))[:CONFIRMED]:
+                search.run("confirmed", method, dict(parse(line["spec"]).parameters), SEEDS[1])
 
 
 if __name__ == "__main__":

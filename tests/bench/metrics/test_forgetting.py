@@ -44,7 +44,7 @@ def slow_epsilon(unlearned: np.ndarray, retrained: np.ndarray) -> float:
             inside = np.float32(1 - 1e-5) - a
             if inside > 0:
                 terms.append(np.log(inside) - np.log(b))
-        return max(max(terms), np.float32(0)) if terms else -np.inf
+        return max([*terms, np.float32(0)]) if terms else -np.inf
 
     narrow, wide = (positive, negative) if ranges[0] < ranges[1] else (negative, positive)
     width = narrow.max() - narrow.min()

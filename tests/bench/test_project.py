@@ -1,0 +1,92 @@
+"""The project agrees with itself: packaging, documentation and the contract say the same."""
+
+from __future__ import annotations
+
+import configparser
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench import hookspecs
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {"bench": "bench", "bench_plugins": "plugins", "bench_leaderboard": "leaderboard"}
+
+
+def _setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def test_every_package_folder_is_shipped() -> None:
+    listed = set(_setup()["options"]["packages"].split())
+    found = set()
+    for package, folder in FOLDERS.items():
+        for marker in (ROOT / folder).rglob("__init__.py"):
+            inside = marker.parent.relative_to(ROOT / folder).parts
+            found.add(".".join([package, *inside]))
+    assert listed == found
+
+
+def test_installed_package_is_not_the_checkout_when_tox_runs() -> None:
+    if ".tox" not in str(Path(pytest.__file__)):
+        pytest.skip("not under tox")
+    assert ROOT / "bench" not in Path(bench.__file__).parents
+
+
+def _modules() -> list[str]:
+    names = []
+    for package in FOLDERS:
+        found = importlib.import_module(package)
+        names += [package, *(module.name for module in pkgutil.walk_packages(found.__path__, f"{package}."))]
+    return names
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_doctests_and_docstrings(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__, "every module says what it is for"
+    scope = {**vars(module), "np": importlib.import_module("numpy")}
+    assert doctest.testmod(module, globs=scope).failed == 0
+
+
+def test_bench_imports_neither_plugins_nor_leaderboard() -> None:
+    for folder in FOLDERS.values():
+        for file in (ROOT / folder).rglob("*.py"):
+            forbidden = re.findall(r"^\s*(?:from|import) (bench_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert not forbidden, file
+
+
+def test_every_hook_is_documented() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    hooks = [name for name, value in vars(hookspecs).items() if inspect.isfunction(value) and name.startswith("register_")]
+    assert hooks
+    for hook in hooks:
+        assert getattr(hookspecs, hook).__doc__
+        assert hook in page
+
+
+def test_every_command_is_documented() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    for name in _setup()["options.entry_points"]["bench.commands"].split("\n"):
+        if name.strip():
+            assert f"bench {name.partition('=')[0].strip()}" in pages
+
+
+def test_continuous_integration_runs_the_readmes_test_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-1]
+    assert f"    {last}\n" in readme
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,146 @@
+"""Plugins are found by metadata, listed without being imported, loaded one at a time."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.errors import BenchError
+
+GOOD = '''"""A method that does nothing."""
+from dataclasses import dataclass
+from bench import Method, hookimpl
+
+@dataclass(frozen=True)
+class Nothing(Method):
+    def unlearn(self, model, data, trial):
+        return model
+
+@hookimpl
+def register_methods(register):
+    register(Nothing)
+'''
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Put a distribution with one module and one entry point on the path."""
+
+    def put(distribution: str, name: str, module: str, source: str | None, group: str = "bench") -> None:
+        folder = tmp_path / distribution
+        info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
+        if source is not None:
+            (folder / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(str(folder))
+
+    yield put
+    for module in [name for name in sys.modules if name.startswith("third_")]:
+        del sys.modules[module]
+
+
+def test_shipped_methods_come_through_entry_points() -> None:
+    found = {plugin.name: plugin for plugin in registry.plugins(registry.METHODS)}
+    shipped = {
+        "scrub",
+        "scrub-r",
+        "noise-injection",
+        "finetune",
+        "scrub-noise",
+        "negative-gradient",
+        "neggrad-plus",
+        "original",
+        "retrain",
+    }
+    assert shipped <= set(found)
+    assert all(found[name].distribution == "unlearning-bench" for name in shipped)
+    assert all(found[name].summary() and "broken" not in found[name].summary() for name in shipped)
+
+
+def test_every_shipped_method_loads_and_names_its_source() -> None:
+    for plugin in registry.plugins(registry.METHODS):
+        assert "Source:" in (registry.load_method(plugin).__doc__ or ""), plugin.name
+
+
+def test_third_party_method(install) -> None:
+    install("third-party", "nothing", "third_nothing", GOOD)
+    plugin = registry.find_method("nothing")
+    assert (plugin.distribution, plugin.version) == ("third-party", "1.0")
+    assert plugin.summary() == "A method that does nothing."
+    assert registry.load_method(plugin).__name__ == "Nothing"
+
+
+def test_listing_imports_nothing(install) -> None:
+    install("third-broken", "broken", "third_broken", '"""Breaks."""\nraise RuntimeError("at import")\n')
+    install("third-missing", "missing", "third_missing", None)
+    install("third-syntax", "syntax", "third_syntax", "def (:\n")
+    summaries = {plugin.name: summary for plugin, summary in registry.summaries(registry.METHODS)}
+    assert summaries["broken"] == "Breaks."
+    assert summaries["missing"].startswith("(broken: no module")
+    assert summaries["syntax"].startswith("(broken: SyntaxError")
+    assert "third_broken" not in sys.modules
+
+
+def test_import_error_is_one_line_that_names_the_plugin(install) -> None:
+    install("third-broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
+    with pytest.raises(BenchError, match=r"broken \(third-broken\) fails to import: RuntimeError: at import"):
+        registry.load_method(registry.find_method("broken"))
+
+
+def test_two_packages_with_one_name_are_an_error_that_names_both(install) -> None:
+    install("third-one", "nothing", "third_one", GOOD)
+    install("third-two", "nothing", "third_two", GOOD)
+    with pytest.raises(BenchError, match=r"third-one and third-two|third-two and third-one"):
+        registry.plugins(registry.METHODS)
+
+
+def test_unknown_name_gets_a_suggestion() -> None:
+    with pytest.raises(BenchError, match="did you mean scrub"):
+        registry.find_method("scrubb")
+
+
+def test_a_plugin_registers_exactly_one_method(install) -> None:
+    install("third-none", "none", "third_none", "from bench import hookimpl\n\n@hookimpl\ndef register_methods(register): pass\n")
+    with pytest.raises(BenchError, match="exactly one"):
+        registry.load_method(registry.find_method("none"))
+    install("third-many", "many", "third_many", GOOD.replace("    register(Nothing)", "    register(Nothing); register(Nothing)"))
+    with pytest.raises(BenchError, match="exactly one"):
+        registry.load_method(registry.find_method("many"))
+
+
+def test_method_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "my_method.py"
+    file.write_text(GOOD.partition("@hookimpl")[0] + "\n@dataclass(frozen=True)\nclass Other(Nothing):\n    pass\n")
+    assert registry.load_method(registry.find_method(f"{file}:Other")).__name__ == "Other"
+    with pytest.raises(BenchError, match="Nothing, Other"):
+        registry.load_method(registry.find_method(str(file)))
+    with pytest.raises(BenchError, match="exactly one"):
+        registry.load_method(registry.find_method(f"{file}:Absent"))
+
+
+def test_source_hash_follows_the_source(tmp_path: Path) -> None:
+    file = tmp_path / "my_method.py"
+    file.write_text(GOOD)
+    before = registry.find_method(str(file)).source_hash()
+    file.write_text(GOOD + "\n# changed\n")
+    assert registry.find_method(str(file)).source_hash() != before
+    assert registry.find_method("scrub").source_hash() == registry.find_method("finetune").source_hash()
+
+
+def test_missing_file() -> None:
+    with pytest.raises(BenchError, match="does not exist"):
+        registry.find_method("absent.py")
+
+
+def test_tasks_and_commands_use_the_same_door() -> None:
+    assert registry.load_task("age-synthetic").name == "age-synthetic"
+    assert {plugin.name for plugin in registry.plugins(registry.COMMANDS)} >= {
+        "run",
+        "plugins",
+        "tasks",
+        "reference",
+        "leaderboard",
+    }

@@ -1,0 +1,71 @@
+"""`name[k=v]`: reading, checking, writing."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from bench.errors import BenchError
+from bench.method import Method
+from bench.specs import Spec, configure, hyper_parameters, parse
+
+
+@dataclass(frozen=True)
+class Example(Method):
+    rate: float = 0.1
+    epochs: int = 2
+    name: str = "a"
+    on: bool = False
+    steps: tuple[int, ...] = (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "plugin", "parameters"),
+    [
+        ("scrub", "scrub", {}),
+        ("scrub[]", "scrub", {}),
+        ("scrub[alpha=0.1,epochs=5]", "scrub", {"alpha": 0.1, "epochs": 5}),
+        (' scrub[ name = "a,]b" , on=true ]', "scrub", {"name": "a,]b", "on": True}),
+        ("dir/my file.py:Mine[steps=[1,2]]", "dir/my file.py:Mine", {"steps": [1, 2]}),
+    ],
+)
+def test_parse(text: str, plugin: str, parameters: dict) -> None:
+    assert parse(text) == Spec(plugin, parameters)
+
+
+def test_specs_round_trip() -> None:
+    spec = Spec("scrub", {"epochs": 5, "alpha": 0.1, "name": 'a"b', "on": True})
+    assert parse(str(spec)) == spec
+    assert str(Spec("scrub", {})) == "scrub"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[a=1]", "scrub[a]", "scrub[a=]", "scrub[a=1", "scrub[a=x]", "scrub[a=1 b=2]", "scrub[1=2]"]
+)
+def test_unreadable_specs_are_one_line_errors(text: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_configure() -> None:
+    method = configure(Example, parse('x[rate=1,epochs=3,name="b",on=true,steps=[4]]'))
+    assert method == Example(1.0, 3, "b", True, (4,))
+    assert hyper_parameters(method) == {"rate": 1.0, "epochs": 3, "name": "b", "on": True, "steps": (4,)}
+
+
+def test_unknown_hyper_parameter_gets_a_suggestion() -> None:
+    with pytest.raises(BenchError, match="did you mean rate"):
+        configure(Example, parse("x[rat=1]"))
+
+
+@pytest.mark.parametrize("inside", ["epochs=1.5", 'rate="fast"', "on=1", "epochs=true", "name=1", "steps=3", "rate=null"])
+def test_wrong_types_are_refused(inside: str) -> None:
+    with pytest.raises(BenchError, match="takes"):
+        configure(Example, parse(f"x[{inside}]"))
+
+
+def test_refusals_of_the_method_itself_are_shown() -> None:
+    from bench_plugins.scrub import Scrub
+
+    with pytest.raises(BenchError, match="must exceed"):
+        configure(Scrub, parse("scrub[epochs=1,max_epochs=1]"))

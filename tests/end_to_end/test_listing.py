@@ -1,0 +1,54 @@
+"""Commands that answer at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["tasks"], ["run", "--help"], ["leaderboard", "build", "--help"]])
+def test_no_torch_until_something_trains(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from bench.cli.main import cli
+try:
+    cli.main({arguments!r}, standalone_mode=False)
+finally:
+    heavy = {{"torch", "scipy", "sklearn", "pandas", "plotly"}} & set(sys.modules)
+    assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_help_lists_the_commands(bench) -> None:
+    listed = bench("--help").stdout
+    assert all(name in listed for name in ("run", "reference", "tasks", "plugins", "leaderboard"))
+
+
+def test_plugins_lists_name_package_version_and_summary(bench) -> None:
+    line = next(line for line in bench("plugins").stdout.splitlines() if line.startswith("scrub "))
+    assert "unlearning-bench" in line
+    assert "SCRUB: move away from a frozen teacher" in line
+    rows = json.loads(bench("plugins", "--json").stdout)
+    assert {"name", "distribution", "version", "summary"} == set(rows[0])
+
+
+def test_tasks(bench, tmp_path: Path) -> None:
+    assert "age-synthetic" in bench("tasks").stdout
+    shown = bench("tasks", "show", "age-synthetic").stdout
+    assert "fe1fe5f6ceaa9d05" in shown
+    assert "retain 2280, forget 120" in shown
+    assert json.loads(bench("tasks", "show", "age-synthetic", "--json").stdout)["recipe"]["epochs"] == 12
+    bench("tasks", "preview", "age-synthetic", "--out", tmp_path / "faces.png")
+    with Image.open(tmp_path / "faces.png") as sheet:
+        assert sheet.size == (15 * 32 * 2, 10 * 32 * 2)
+        assert len(sheet.convert("L").histogram()) == 256
+
+
+def test_version(bench) -> None:
+    assert bench("--version").stdout.startswith("bench, version")

@@ -1,0 +1,234 @@
+"""`bench run` on the embedded task, through the installed command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BROKEN = 'raise RuntimeError("at import")\n'
+MISBEHAVED = '''"""Fails in the second stack."""
+from dataclasses import dataclass
+from typing import ClassVar
+from bench import Method
+
+@dataclass(frozen=True)
+class Misbehaved(Method):
+    stackable: ClassVar[bool] = True
+
+    def unlearn(self, model, data, trial):
+        print("a word on standard output")
+        if 8 in trial.indices:
+            raise RuntimeError("no luck")
+        return model
+'''
+
+
+def _measure(row: dict, name: str) -> float:
+    return row["scorecard"]["measures"][name]["value"]
+
+
+def _folder(store, method: str) -> Path:
+    return store.path / "runs" / store.rows[method]["run"]
+
+
+def _chunks(folder: Path) -> list[dict]:
+    return json.loads((folder / "run.json").read_text())["chunks"]
+
+
+def _one_line(done: subprocess.CompletedProcess) -> str:
+    lines = [line for line in done.stderr.splitlines() if line.startswith("bench: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def test_embedded_task_is_worth_unlearning_on(filled) -> None:
+    forget = filled.rows["original"]["scorecard"]["measures"]["forget_accuracy"]
+    assert forget["value"] > 0.9
+    assert forget["retrained"] < 0.45
+    assert 0.15 <= _measure(filled.rows["retrain"], "forgetting_score") <= 0.23
+
+
+def test_order_of_final_scores(filled) -> None:
+    final = {name: _measure(row, "final_score") for name, row in filled.rows.items()}
+    assert final["original"] == 0.0
+    assert final["original"] < final["finetune"] < min(final["scrub"], final["noise-injection"])
+    assert max(final["scrub"], final["noise-injection"]) < final["retrain"]
+
+
+def test_rows_say_what_they_are(filled) -> None:
+    scrub = filled.rows["scrub"]
+    assert "screening" in scrub["scorecard"]["badges"]
+    assert scrub["models"] == 16
+    assert scrub["budget"] == "20%"
+    assert not scrub["ceiling"]["provisional"]
+    assert scrub["ceiling"]["value"] == _measure(filled.rows["retrain"], "forgetting_score")
+    assert "control" in filled.rows["original"]["scorecard"]["badges"]
+    assert "runtime" not in filled.rows["original"]["scorecard"]["measures"]
+
+
+def test_runtime_is_that_of_three_solo_trials(filled) -> None:
+    record = json.loads((_folder(filled, "scrub") / "run.json").read_text())
+    assert [solo["trial"] for solo in record["solo"]] == [16, 17, 18]
+    seconds = [solo["seconds"] for solo in record["solo"]]
+    assert _measure(filled.rows["scrub"], "runtime") == pytest.approx(float(np.median(seconds)))
+    share = _measure(filled.rows["scrub"], "runtime_share")
+    assert share == pytest.approx(float(np.median(seconds)) / record["retraining_seconds"])
+    assert 0.01 < share < 1
+
+
+def test_phases_are_recorded(filled) -> None:
+    for chunk in _chunks(_folder(filled, "scrub")):
+        assert set(chunk["phases"]) == {"setup", "warmup", "method", "eval", "io"}
+        assert chunk["phases"]["method"] > 0.5 * sum(chunk["phases"].values())
+
+
+def test_same_command_returns_the_run_at_once(bench, filled) -> None:
+    before = {path: path.stat().st_mtime_ns for path in _folder(filled, "scrub").glob("outputs*")}
+    done = bench("run", "--plugin", "scrub", "--store", filled.path)
+    assert {path: path.stat().st_mtime_ns for path in _folder(filled, "scrub").glob("outputs*")} == before
+    assert "scrub" in done.stdout
+    assert "retrain" in done.stdout
+    assert "leaderboard build" in done.stdout
+    assert len(list((filled.path / "runs").glob("scrub-*"))) == 1
+
+
+def test_lost_chunk_alone_is_repeated_with_the_same_numbers(bench, copied) -> None:
+    folder = _folder(copied, "finetune")
+    first, second = _chunks(folder)
+    kept = (folder / first["file"]).stat().st_mtime_ns
+    content = (folder / second["file"]).read_bytes()
+    (folder / second["file"]).write_bytes(content[: len(content) // 2])
+    assert second["file"] in _one_line(bench("leaderboard", "build", "--store", copied.path, code=2))
+    bench("run", "--plugin", "finetune", "--store", copied.path)
+    assert (folder / second["file"]).read_bytes() == content
+    assert (folder / first["file"]).stat().st_mtime_ns == kept
+    bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
+
+
+def test_results_do_not_depend_on_the_number_of_workers(bench, copied) -> None:
+    folder = _folder(copied, "finetune")
+    expected = [chunk["sha256"] for chunk in _chunks(folder)]
+    shutil.rmtree(folder)
+    bench("run", "--plugin", "finetune", "--store", copied.path, "--workers", "1")
+    assert [chunk["sha256"] for chunk in _chunks(folder)] == expected
+
+
+def test_killed_run_resumes_with_the_same_numbers(bench, copied) -> None:
+    folder = _folder(copied, "noise-injection")
+    expected = [chunk["sha256"] for chunk in _chunks(folder)]
+    shutil.rmtree(folder)
+    command = [
+        str(Path(sys.executable).parent / "bench"),
+        "run",
+        "--plugin",
+        "noise-injection",
+        "--store",
+        str(copied.path),
+        "--workers",
+        "1",
+    ]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and not list(folder.glob("outputs*")):
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    done = [chunk for chunk in _chunks(folder) if "file" in chunk]
+    assert len(done) < 2
+    bench("run", "--plugin", "noise-injection", "--store", copied.path)
+    assert [chunk["sha256"] for chunk in _chunks(folder)] == expected
+
+
+def test_failed_trials_are_told_and_logged(bench, copied, tmp_path: Path) -> None:
+    (tmp_path / "misbehaved.py").write_text(MISBEHAVED)
+    done = bench("run", "--plugin", tmp_path / "misbehaved.py", "--store", copied.path, code=2)
+    assert "8/16 trials: RuntimeError: no luck" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    (folder,) = (copied.path / "runs").glob("misbehaved-*")
+    log = (folder / "log.txt").read_text()
+    assert "a word on standard output" in log
+    assert "Traceback" in log
+    bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site")
+    assert "8/16 trials: RuntimeError: no luck" in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_broken_plugin_does_not_stop_another(bench, copied, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    done = bench("run", "--plugin", tmp_path / "broken.py", "--plugin", "finetune", "--store", copied.path, code=2)
+    assert "finetune" in done.stdout
+    assert "fails to import: RuntimeError: at import" in _one_line(done)
+
+
+def test_reference_is_shown(bench, filled) -> None:
+    done = bench("reference", "show", "--store", filled.path)
+    assert "32 retrained models" in done.stdout
+    assert "one retraining takes" in done.stdout
+    (summary,) = json.loads(bench("reference", "show", "--store", filled.path, "--json").stdout)
+    assert summary["accuracy"]["forget accuracy"]["original"] > 0.9
+
+
+def test_nothing_to_build_is_nothing_done(bench, filled) -> None:
+    start = time.monotonic()
+    assert "32 retrained models" in bench("reference", "build", "--models", 16, "--store", filled.path).stdout
+    assert time.monotonic() - start < 60
+
+
+def test_newer_store_is_refused(bench, tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text('{"schema_version": 99}')
+    assert "newer" in _one_line(bench("run", "--plugin", "scrub", "--store", tmp_path, code=2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--plugin", "scrubb"], "did you mean scrub"),
+        (["run", "--plugin", "absent.py"], "does not exist"),
+        (["run", "--plugin", "scrub[alhpa=1]"], "did you mean alpha"),
+        (["run", "--plugin", 'scrub[alpha="x"]'], "takes float"),
+        (["run", "--plugin", "scrub[alpha"], "not understood"),
+        (["run", "--plugin", "scrub", "--models", "7"], "too few"),
+        (["run", "--plugin", "scrub", "--task", "age-synthetik"], "did you mean age-synthetic"),
+        (["run", "--plugin", "scrub", "--budget", "lots"], "not understood"),
+        (["run", "--plugin", "scrub", "--store", "/proc/nowhere"], "cannot be written"),
+        (["run", "--plugin", "scrub", "--device", "cuda"], "no CUDA device"),
+        (["run"], "--plugin"),
+        (["runn"], "did you mean run"),
+        (["tasks", "show", "age"], "unknown task"),
+        (["tasks", "preview", "age-synthetic", "--out", "/proc/x.png"], "cannot write"),
+        (["leaderboard", "build", "--store", "empty"], "has no runs"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_line_and_exit_code_2(bench, tmp_path: Path, arguments: list[str], message: str) -> None:
+    if arguments[-1] == "cuda":
+        torch = pytest.importorskip("torch")
+        if torch.cuda.is_available():
+            pytest.skip("there is a CUDA device")
+    done = bench(*arguments, code=2, cwd=tmp_path)
+    assert message in _one_line(done)
+
+
+def test_plugin_file_that_raises_is_one_line(bench, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    done = bench("run", "--plugin", "broken.py", "--store", "store", code=2, cwd=tmp_path)
+    assert "fails to import" in _one_line(done)
+
+
+@pytest.mark.gpu
+def test_run_on_cuda(bench, tmp_path: Path) -> None:
+    if not pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("no CUDA device")
+    done = bench("run", "--plugin", "finetune", "--models", "8", "--device", "cuda", "--store", tmp_path, "--json")
+    (row,) = json.loads(done.stdout)
+    assert row["device"]["kind"] != "cpu"
+    assert row["scorecard"]["measures"]["runtime"]["value"] > 0
