@@ -177,6 +177,27 @@ def test_reference_is_shown(bench, filled) -> None:
     assert summary["accuracy"]["forget accuracy"]["original"] > 0.9
 
 
+def test_lost_reference_file_alone_is_trained_again_with_the_same_numbers(bench, copied) -> None:
+    (record,) = copied.path.glob("references/*/cpu/reference.json")
+    before = json.loads(record.read_text())["files"]
+    for name in ("original.npz", "original.safetensors"):
+        (record.parent / name).unlink()
+    kept = {path: path.stat().st_mtime_ns for path in record.parent.glob("retrained-*")}
+    bench("reference", "build", "--models", 16, "--store", copied.path)
+    assert json.loads(record.read_text())["files"] == before
+    assert {path: path.stat().st_mtime_ns for path in record.parent.glob("retrained-*")} == kept
+
+
+def test_two_commands_share_a_store_without_harm(bench, copied) -> None:
+    command = [str(Path(sys.executable).parent / "bench"), "run", "--plugin", "finetune[epochs=0.1]", "--store", str(copied.path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [running.communicate(timeout=600) for running in both]
+    assert [running.returncode for running in both] == [0, 0], told
+    runs = [path for path in (copied.path / "runs").glob("finetune-*") if "0.1" in (path / "run.json").read_text()]
+    assert len(runs) == 1
+    assert "waiting for another bench" in told[0][1] + told[1][1]
+
+
 def test_nothing_to_build_is_nothing_done(bench, filled) -> None:
     start = time.monotonic()
     assert "32 retrained models" in bench("reference", "build", "--models", 16, "--store", filled.path).stdout
