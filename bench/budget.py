@@ -36,7 +36,7 @@ class Budget:
         return cls(float(match[1]), match[2])
 
     def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
+        return f"{self.value!r}".removesuffix(".0") + self.unit
 
     def allowance(self, retraining_seconds: float) -> Allowance:
         """The seconds per trial, given what one retraining takes on this device."""

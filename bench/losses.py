@@ -25,12 +25,6 @@ def kl_divergence(teacher: Tensor, student: Tensor, temperature: float = 1.0) ->
     return temperature**2 * (log_p.exp() * (log_p - log_q)).sum(-1).mean(-1)
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Entropy of the predicted distribution, nats."""
-    log_p = logits.log_softmax(-1)
-    return -(log_p.exp() * log_p).sum(-1).mean(-1)
-
-
 def step(optimizer: Optimizer, loss: Tensor) -> None:
     """One optimiser step on a loss of one value per model; the sum keeps models independent."""
     optimizer.zero_grad()

@@ -22,7 +22,6 @@ class Method:
     """
 
     stackable: ClassVar[bool] = False
-    control: ClassVar[bool] = False
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Return a network that has forgotten `data.forget`: `model` changed in place, or another of its class.
@@ -32,7 +31,10 @@ class Method:
         raise NotImplementedError
 
     def variant(self, index: int) -> Method:
-        """The method that trial `index` uses; only trials with equal variants share a stack."""
+        """The method that trial `index` uses; only trials with equal variants share a stack.
+
+        `index` may be any number from 0: the trials that are timed come after those that are scored.
+        """
         return self
 
 
@@ -40,8 +42,10 @@ class Method:
 class Control(Method):
     """A row that every division needs to be read: outputs of reference models, no unlearning."""
 
-    control: ClassVar[bool] = True
-
     def reference_models(self, models: int) -> Sequence[int | None]:
-        """Which reference models stand in for the trials 0..models-1: a retrained model's index, or None for the original."""
+        """Which reference models stand in for the trials 0..models-1: None for the original, or retrained models' indices.
+
+        Either the original for all trials, or retrained models for all; the first `models` of those are the yardstick of
+        every row and cannot be used.
+        """
         raise NotImplementedError

@@ -42,8 +42,14 @@ class References:
 
     @classmethod
     def of(cls, session: Session) -> References:
-        """The reference that a session uses."""
-        return cls(folder_of(session.store.references, session.task.key, session.device.kind))
+        """The reference that a session uses; a damaged record is set aside, and what it listed is made again."""
+        folder = folder_of(session.store.references, session.task.key, session.device.kind)
+        try:
+            return cls(folder)
+        except DamagedFileError as problem:
+            session.progress.note(f"damaged file {problem.path}: set aside, the reference is made again")
+            problem.path.rename(problem.path.with_suffix(".json.damaged"))
+            return cls(folder)
 
     def labels(self) -> Labels:
         """Labels of every output split."""
@@ -79,13 +85,15 @@ class References:
 
     def cached_baseline(self, models: int) -> Baseline | None:
         """What was computed of the first `models` retrained models, if it was."""
-        found: Baseline | None = self.record["baselines"].get(str(models))
+        found: Baseline | None = self.record["baselines"].get(self.identifier(models))
         return found
 
     def keep_baseline(self, models: int, baseline: Baseline) -> None:
         """Keep what was computed of the first `models` retrained models."""
-        self.record["baselines"][str(models)] = baseline
-        write_record(self._record_path, self.record)
+        with locked(self.folder, lambda text: None):
+            self._reload()
+            self.record["baselines"][self.identifier(models)] = baseline
+            write_record(self._record_path, self.record)
 
     def build(self, session: Session, indices: Sequence[int]) -> None:
         """Train what is missing of the original model, the retrained models and the yardstick."""
@@ -107,7 +115,7 @@ class References:
 
     def _reload(self) -> None:
         if self._record_path.exists():
-            self.record = read_record(self._record_path)
+            self.record = read_record(self._record_path, needs=("files", "yardsticks", "baselines"))
 
     def _describe(self, session: Session) -> None:
         self.record.update(
@@ -132,8 +140,10 @@ class References:
 
         def train(worker: Worker, job: plan.Chunk) -> Reply:
             reached, end = job_progress(lambda share: advance(share * (len(job) or 1)))
-            asked = ("train_retrained", {"indices": list(job)}) if job else ("train_original", {})
-            reply = worker.ask(asked[0], on_progress=reached, **asked[1])
+            if job:
+                reply = worker.ask("train_retrained", on_progress=reached, indices=list(job))
+            else:
+                reply = worker.ask("train_original", on_progress=reached)
             end()
             return reply
 

@@ -74,32 +74,27 @@ class Plugin:
 
 
 def plugins(group: str) -> list[Plugin]:
-    """All plugins of an entry-point group, by name.
-
-    Raises:
-        BenchError: two distributions claim one name.
-    """
-    found: dict[str, Plugin] = {}
-    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
-        plugin = _plugin(entry)
-        twin = found.setdefault(entry.name, plugin)
-        if twin != plugin:
-            both = f"{twin.distribution} and {plugin.distribution}"
-            raise BenchError(f"two packages claim the name {entry.name!r}: {both}; uninstall one of them")
-    return list(found.values())
+    """All plugins of an entry-point group, by name; a name that two distributions claim comes twice."""
+    found = dict.fromkeys(_plugin(entry) for entry in entry_points(group=group))
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
 
 
 def find(group: str, name: str, noun: str) -> Plugin:
     """The plugin of that name.
 
     Raises:
-        BenchError: there is none; close names are suggested.
+        BenchError: there is none, and close names are suggested; or two distributions claim it.
     """
-    known = {plugin.name: plugin for plugin in plugins(group)}
-    if name in known:
-        return known[name]
-    close = get_close_matches(name, known, 3, 0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
+    known = plugins(group)
+    claims = [plugin for plugin in known if plugin.name == name]
+    if len(claims) > 1:
+        both = " and ".join(plugin.distribution for plugin in claims)
+        raise BenchError(f"two packages claim the {noun} {name!r}: {both}; uninstall one of them")
+    if claims:
+        return claims[0]
+    names = list(dict.fromkeys(plugin.name for plugin in known))
+    close = get_close_matches(name, names, 3, 0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(names)}"
     raise BenchError(f"unknown {noun} {name!r}; {hint}")
 
 
@@ -117,7 +112,7 @@ def find_method(name: str) -> Plugin:
 def load_method(plugin: Plugin) -> type[Method]:
     """Import the plugin and return the method that it registers."""
     module = _import(plugin)
-    if plugin.distribution or hasattr(module, "register_methods"):
+    if plugin.distribution or (hasattr(module, "register_methods") and not plugin.attribute):
         candidates = _registered(plugin, module, "register_methods")
     elif plugin.attribute:
         candidates = [getattr(module, plugin.attribute, None)]
@@ -211,7 +206,8 @@ def _only(plugin: Plugin, found: Iterable[Any], fits: Callable[[Any], bool]) -> 
     if len(items) == 1 and fits(items[0]):
         return items[0]
     names = ", ".join(str(getattr(item, "name", None) or getattr(item, "__name__", item)) for item in items) or "nothing"
-    raise BenchError(f"plugin {_label(plugin)} must define exactly one thing, named {plugin.name!r}; found: {names}")
+    hint = "; say which with FILE.py:CLASS" if len(items) > 1 and not plugin.distribution else ""
+    raise BenchError(f"plugin {_label(plugin)} must define exactly one thing for the name {plugin.name!r}; found: {names}{hint}")
 
 
 def _label(plugin: Plugin) -> str:

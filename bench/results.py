@@ -11,7 +11,7 @@ from bench.engine.runs import Run
 from bench.errors import BenchError
 from bench.references import References
 from bench.scorecard import Baseline, Scorecard, Timing, baseline, score
-from bench.store import Record, Store, read_record, write_record
+from bench.store import DamagedFileError, Record, Store, read_record, write_record
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,17 @@ def finish(run: Run, references: References) -> Row:
 def row(run: Run) -> Row:
     """The row of a run as it is in the store."""
     path = run.folder / "scorecard.json"
-    scorecard = Scorecard.from_record(read_record(path)) if run.complete and path.exists() else None
+    scorecard = _read_scorecard(path) if run.complete and path.exists() else None
     failure = "" if scorecard else _why_unscored(run)
     return Row(run.folder, run.record, scorecard, failure)
+
+
+def _read_scorecard(path: Path) -> Scorecard:
+    record = read_record(path, needs=("measures", "epsilons", "badges", "provisional_ceiling"))
+    try:
+        return Scorecard.from_record(record)
+    except (TypeError, AttributeError) as problem:
+        raise DamagedFileError(path, str(problem)) from problem
 
 
 def rows(store: Store) -> tuple[list[Row], list[BenchError]]:
@@ -108,8 +116,8 @@ class Ceiling:
 def ceiling(division: list[Row]) -> Ceiling | None:
     """The `retrain` row's forgetting score; before there is one, that of halves of the retrained models."""
     for candidate in division:
-        score = candidate.value("forgetting_score")
-        if candidate.control and any(index is not None for index in candidate.record["method"]["reference_models"]) and score:
+        models, score = candidate.record["models"], candidate.value("forgetting_score")
+        if score and candidate.record["method"]["reference_models"] == list(range(models, 2 * models)):
             return Ceiling(score, provisional=False)
     for candidate in division:
         if candidate.scorecard:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import BenchError
 from bench.method import Method
@@ -40,6 +43,15 @@ def parse(text: str) -> Spec:
     return Spec(match[1].strip(), _parameters(match[2] or "", text))
 
 
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(text)
+    return float(text)
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
 def _parameters(inside: str, text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     rest = inside.strip()
@@ -48,7 +60,7 @@ def _parameters(inside: str, text: str) -> dict[str, Any]:
         try:
             if not match:
                 raise ValueError
-            value, end = json.JSONDecoder().raw_decode(rest, match.end())
+            value, end = _JSON.raw_decode(rest, match.end())
         except ValueError:
             at = text.rindex(rest) if rest in text else 0
             raise BenchError(
@@ -65,6 +77,7 @@ def _parameters(inside: str, text: str) -> dict[str, Any]:
 def configure(kind: type[Method], spec: Spec) -> Method:
     """An instance of the method with the spec's hyper-parameters, checked by name and type."""
     hints = get_type_hints(kind)
+    _check_decorated(kind, hints)
     fields = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     values = {}
     for name, value in spec.parameters.items():
@@ -80,16 +93,56 @@ def configure(kind: type[Method], spec: Spec) -> Method:
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:
-    """All hyper-parameters with their values, defaults included."""
-    return {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+    """All hyper-parameters with their values, defaults included; infinities and NaN, which JSON lacks, as text."""
+    values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
+
+
+def _check_decorated(kind: type[Method], hints: Mapping[str, Any]) -> None:
+    fields = {field.name for field in dataclasses.fields(kind)}
+    lost = [name for name, hint in hints.items() if name not in fields and get_origin(hint) is not ClassVar]
+    if lost:
+        raise BenchError(f"{kind.__name__} declares {lost[0]} but is no dataclass: decorate it with @dataclass(frozen=True)")
 
 
 def _checked(plugin: str, name: str, value: object, wanted: Any) -> object:
+    try:
+        return _converted(value, wanted)
+    except (TypeError, ValueError):
+        kind = wanted.__name__ if isinstance(wanted, type) and not get_args(wanted) else wanted
+        raise BenchError(f"{plugin}: hyper-parameter {name} takes {kind}, not {json.dumps(value)}") from None
+
+
+def _converted(value: Any, wanted: Any) -> Any:
+    """A JSON value as the annotated type: whole numbers may stand for floats, lists for tuples.
+
+    Raises:
+        TypeError: it does not fit.
+    """
+    origin, inner = get_origin(wanted), get_args(wanted)
     if wanted is float and type(value) is int:
         return float(value)
-    if get_origin(wanted) is tuple or wanted is tuple:
-        if isinstance(value, list):
-            return tuple(value)
-    elif not isinstance(wanted, type) or type(value) is wanted:
-        return value
-    raise BenchError(f"{plugin}: hyper-parameter {name} takes {getattr(wanted, '__name__', wanted)}, not {json.dumps(value)}")
+    if origin in (Union, UnionType):
+        return _first_fitting(value, inner)
+    if origin is Literal:
+        return _require(value in inner, value)
+    if wanted in (tuple, list) or origin in (tuple, list):
+        _require(isinstance(value, list), value)
+        kinds = inner[:1] * len(value) if origin is list or inner[1:] == (...,) else inner or (Any,) * len(value)
+        return (wanted if origin is None else origin)(_converted(item, kind) for item, kind in zip(value, kinds, strict=True))
+    return _require(wanted is Any or type(value) is (type(None) if wanted is None else wanted), value)
+
+
+def _first_fitting(value: Any, kinds: tuple[Any, ...]) -> Any:
+    for kind in kinds:
+        with suppress(TypeError, ValueError):
+            return _converted(value, kind)
+    raise TypeError(value)
+
+
+def _require(fits: bool, value: Any) -> Any:
+    if not fits:
+        raise TypeError(value)
+    return value

@@ -28,20 +28,20 @@ class Split:
     columns: Columns
     generators: Sequence[torch.Generator]
     lead: tuple[int, ...] = ()  # () for a plain network, (M,) for a stack
-    index: Tensor | None = None  # lead + (n,): the rows that `sample` drew
+    drawn: Tensor | None = None  # lead + (n,): rows of the image column that a sample holds; images are not copied
 
     @property
     def images(self) -> Tensor:
-        """All images [rows, C, H, W] in [0, 1], of a sample too."""
-        return self.columns[0]
+        """All images in [0, 1]: [n, C, H, W], or [M, n, C, H, W] of a sample of a stack."""
+        return self.columns[0] if self.drawn is None else self.columns[0][self.drawn]
 
     @property
     def labels(self) -> Tensor:
-        """All labels [rows], or [M, rows] where each model has its own."""
+        """All labels [n], or [M, n] where each model has its own."""
         return self.columns[1]
 
     def __len__(self) -> int:
-        return int(self.images.shape[0] if self.index is None else self.index.shape[-1])
+        return int(self.columns[0].shape[0] if self.drawn is None else self.drawn.shape[-1])
 
     def carrying(self, *columns: Tensor) -> Split:
         """The split with further columns, which follow the shuffle: a teacher's logits, say."""
@@ -49,20 +49,32 @@ class Split:
 
     def labelled(self, labels: Tensor) -> Split:
         """The split with other labels."""
-        return replace(self, columns=(self.images, labels, *self.columns[2:]))
+        return replace(self, columns=(self.columns[0], labels, *self.columns[2:]))
 
     def where(self, mask: Tensor) -> Split:
-        """The examples where `mask` [rows] is True, for all models."""
-        return replace(self, columns=tuple(column[mask] for column in self.columns))
+        """The examples where `mask` [n] is True, for all models.
+
+        Raises:
+            ValueError: a mask per model, which would leave the models of a stack with different numbers of examples.
+        """
+        if mask.shape != (len(self),):
+            raise ValueError(f"a mask of shape ({len(self)},) is needed, one for all models, not {tuple(mask.shape)}")
+        kept = [column[:, mask] if self._is_per_model(column) else column[mask] for column in self.columns[1:]]
+        if self.drawn is None:
+            return replace(self, columns=(self.columns[0][mask], *kept))
+        return replace(self, columns=(self.columns[0], *kept), drawn=self.drawn[..., mask])
 
     def sample(self, n: int) -> Split:
-        """A random subset of n examples, drawn for each model without replacement."""
-        return replace(self, index=self._rows(shuffle=True)[..., :n])
+        """A random subset of n examples, drawn for each model without replacement; its labels and columns are [M, n, ...]."""
+        chosen = self._positions(shuffle=True)[..., :n]
+        kept = [self._take(column, chosen) for column in self.columns[1:]]
+        return replace(self, columns=(self.columns[0], *kept), drawn=self._image_rows(chosen))
 
     def batches(self, batch_size: int, shuffle: bool = True) -> Iterator[Columns]:
         """One pass; the last batch may be smaller."""
-        for rows in self._rows(shuffle).split(batch_size, -1):
-            yield tuple(self._take(column, rows) for column in self.columns)
+        for positions in self._positions(shuffle).split(batch_size, -1):
+            images = self._take(self.columns[0], self._image_rows(positions))
+            yield (images, *(self._take(column, positions) for column in self.columns[1:]))
 
     def epochs(self, epochs: float, batch_size: int) -> Iterator[Columns]:
         """Shuffled batches of a number of passes, rounded to whole batches: 2.5 passes, say."""
@@ -78,20 +90,27 @@ class Split:
         """A real DataLoader over images and labels, for a plain network."""
         from torch.utils.data import DataLoader, TensorDataset
 
-        dataset = TensorDataset(*self.columns[:2])
+        dataset = TensorDataset(self.images, self.labels)
         return DataLoader(dataset, batch_size, shuffle=shuffle, generator=self.generators[0])
 
-    def _rows(self, shuffle: bool) -> Tensor:
-        """Row numbers of a pass: [n], or lead + (n,)."""
-        device = self.images.device
+    def _positions(self, shuffle: bool) -> Tensor:
+        """Positions 0..n-1 of a pass: [n], or lead + (n,) when shuffled."""
+        device = self.columns[0].device
         if not shuffle:
-            return torch.arange(len(self), device=device) if self.index is None else self.index
+            return torch.arange(len(self), device=device)
         orders = [torch.randperm(len(self), generator=own) for own in self.generators]
-        order = torch.stack(orders).view(*self.lead, -1).to(device)
-        return order if self.index is None else self.index.gather(-1, order)
+        return torch.stack(orders).view(*self.lead, -1).to(device)
+
+    def _image_rows(self, positions: Tensor) -> Tensor:
+        if self.drawn is None:
+            return positions
+        return self.drawn.gather(-1, positions.expand(*self.lead, -1))
+
+    def _is_per_model(self, column: Tensor) -> bool:
+        return bool(self.lead) and column.shape[:2] == (*self.lead, len(self))
 
     def _take(self, column: Tensor, rows: Tensor) -> Tensor:
-        if self.lead and column.shape[:2] == (*self.lead, self.images.shape[0]):
+        if column is not self.columns[0] and self._is_per_model(column):
             models = torch.arange(*self.lead, device=column.device)[:, None]
             return column[models, rows.expand(*self.lead, -1)]
         # Gathered as [B, M, ...], so that a stack folds models into channels without a copy.

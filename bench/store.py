@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,15 @@ def locked(folder: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 def write_bytes(path: Path, content: bytes) -> str:
     """Write a file so that it is whole or absent, whatever happens; returns its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return hashlib.sha256(content).hexdigest()
 
@@ -111,9 +111,7 @@ class DamagedFileError(BenchError):
     """A file of the store is not what its record says."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"damaged file {path} ({reason}); repeat the command that made it, and only what was lost is computed again"
-        )
+        super().__init__(f"damaged file {path} ({reason}); repeat the command that made it, or delete the folder {path.parent}")
         self.path = path
 
 
@@ -123,11 +121,11 @@ def write_record(path: Path, record: Record) -> None:
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path, needs: Sequence[str] = ()) -> Record:
     """Read a JSON record.
 
     Raises:
-        DamagedFileError: it is not JSON.
+        DamagedFileError: it is not JSON, or lacks what it needs.
         BenchError: a newer version wrote it.
     """
     try:
@@ -139,4 +137,7 @@ def read_record(path: Path) -> Record:
         raise BenchError(
             f"{path} was written by a newer bench (schema {version}, this one reads {SCHEMA_VERSION}); upgrade unlearning-bench"
         )
+    absent = [key for key in needs if key not in record]
+    if absent:
+        raise DamagedFileError(path, f"it lacks {absent[0]!r}")
     return dict(record)

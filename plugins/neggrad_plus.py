@@ -27,12 +27,12 @@ class NegGradPlus(Method):
     Source: Kurmanji et al. 2023, arXiv:2302.09880.
     """
 
-    alpha: float = 0.9
-    epochs: float = 2.0
-    learning_rate: float = 1e-3
-    forget_loss_cap: float = 4.0  # nats, on the batch's mean loss
-    retain_batch: int = 64
-    forget_batch: int = 16
+    alpha: float = 0.806  # search on the embedded task (docs/tuning.md)
+    epochs: float = 1.0  # search
+    learning_rate: float = 0.022  # search
+    forget_loss_cap: float = 3.0  # nats, on the batch's mean loss; search
+    retain_batch: int = 128  # search
+    forget_batch: int = 16  # search
     stackable: ClassVar[bool] = True
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:

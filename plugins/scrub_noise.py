@@ -26,17 +26,22 @@ class ScrubNoise(Scrub):
     Source: SCRUB is Kurmanji et al. 2023, arXiv:2302.09880; the combination is a challenge entry's.
     """
 
-    noise: float = 0.5  # standard deviations of each tensor
-    late_noise: float = 0.0  # off
+    learning_rate: float = 0.015  # search on the embedded task (docs/tuning.md)
+    alpha: float = 0.0041  # search
+    forget_batch: int = 120  # search
+    noise: float = 0.37  # standard deviations of each tensor; search
+    late_noise: float = 0.02  # search
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Learn from the original, shake, then run all epochs."""
         taught = self.taught(model, data)
         shake(model, self.noise, trial)
         passes = self.epochs + self.max_epochs
-        for number, _ in enumerate(self.rounds(model, taught), start=1):
-            if self.late_noise and number == passes - 1:
+        rounds = self.rounds(model, taught)
+        for done in range(passes):
+            if self.late_noise and done == passes - 1:
                 shake(model, self.late_noise, trial)
+            next(rounds)
         return model
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import click
 
 from bench import registry
+from bench.cli import report
 from bench.errors import BenchError
 
 
@@ -31,27 +32,26 @@ class Commands(click.Group):
 @click.command(cls=Commands)
 @click.version_option(version("unlearning-bench"), prog_name="bench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:  # read from the command line by `_fail`
+def cli(debug: bool) -> None:  # taken off the line by `main`, which tells commands through the context
     """Measure how well a machine-unlearning method forgets, under a time budget, and publish the result."""
 
 
 def main() -> None:
-    """Entry of the `bench` command: mistakes that the user can mend end with one line and exit code 2."""
+    """Entry of the `bench` command: mistakes that the user can mend end with one line and exit code 2.
+
+    `--debug` may stand anywhere on the line.
+    """
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        sys.exit(cli.main(arguments, prog_name="bench", standalone_mode=False, obj=debug) or 0)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.ClickException as problem:
-        _fail(problem, problem.format_message())
+        report.problem(problem, problem.format_message(), debug=debug)
     except BenchError as problem:
-        _fail(problem, str(problem))
+        report.problem(problem, debug=debug)
     except (KeyboardInterrupt, click.Abort):
         click.echo("bench: stopped; what is finished is kept, the same command goes on from there", err=True)
         sys.exit(130)
-
-
-def _fail(problem: Exception, message: str) -> None:
-    if "--debug" in sys.argv:
-        raise problem
-    click.echo(f"bench: {' '.join(message.split())}", err=True)
     sys.exit(2)

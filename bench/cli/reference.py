@@ -57,7 +57,8 @@ def show(task: str, store: Path, as_json: bool) -> None:
             f"{item['device']}: {item['retrained_models']} retrained models, stacks of {item['stack_size']}, in {item['folder']}"
         )
         for name, value in item["accuracy"].items():
-            click.echo(f"  {name:<32} original {value['original']:.3f}   retrained {value['retrained']:.3f}")
+            shown = "   ".join(f"{side} {mean:.3f}" for side, mean in value.items() if mean is not None)
+            click.echo(f"  {name:<22}{shown}")
         for device, seconds in item["retraining_seconds"].items():
             click.echo(f"  one retraining takes {seconds:.1f} s on {device}")
 
@@ -85,7 +86,7 @@ def _summary(references: Any) -> dict[str, Any]:
         "folder": str(references.folder),
         "retrained_models": count,
         "stack_size": record["stack_size"],
-        "accuracy": {f"{split} accuracy": {"retrained": float("nan"), **means} for split, means in scores.items()},
+        "accuracy": {f"{split} accuracy": {"retrained": None, **means} for split, means in scores.items()},
         "retraining_seconds": record["yardsticks"],
     }
 

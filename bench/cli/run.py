@@ -13,7 +13,7 @@ import click
 
 from bench import registry, specs
 from bench.budget import Budget, in_words
-from bench.cli import options
+from bench.cli import options, report
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
 
@@ -152,10 +152,11 @@ def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
     from bench.results import as_json as row_json
     from bench.results import ceiling, division_key, ranked, rows
 
+    debug = bool(click.get_current_context().obj)
     divisions: dict[Any, list[Row]] = {}
     found, damaged = rows(store)
     for problem in damaged:
-        click.echo(f"bench: {problem}", err=True)
+        report.problem(problem, debug=debug)
     for item in found:
         divisions.setdefault(division_key(item.record), []).append(item)
     ours = {item.folder.name: divisions[division_key(item.record)] for item in outcome.rows}
@@ -168,7 +169,7 @@ def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
             division_table(ranked(shown), ceiling(division))
         _print_next_steps(outcome, ours, store)
     for problem in outcome.problems:
-        click.echo(f"bench: {problem}", err=True)
+        report.problem(problem, debug=debug)
     for item in outcome.rows:
         if item.failure:
             click.echo(f"bench: {item.record['method']['spec']} has no score; its log is {item.folder / 'log.txt'}", err=True)

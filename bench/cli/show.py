@@ -35,6 +35,7 @@ class TerminalProgress(progress.Progress):
 
     def stage(self, label: str, total: float) -> progress.Advance:
         """Add a bar; the one before is done."""
+        self._bars.start()
         for task in self._bars.tasks:
             self._bars.update(task.id, completed=task.total)
         bar = self._bars.add_task(label, total=total)
@@ -45,7 +46,6 @@ class TerminalProgress(progress.Progress):
         err.print(text, markup=False)
 
     def __enter__(self) -> TerminalProgress:
-        self._bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -58,10 +58,10 @@ class TerminalProgress(progress.Progress):
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """Print a table; numbers to the right."""
     shown = Table(title=title or None, box=None, pad_edge=False, title_justify="left")
-    for number, column in enumerate(columns):
-        shown.add_column(
-            column, justify="left" if number in (0, len(columns) - 1) else "right", no_wrap=number == 0, overflow="fold"
-        )
+    shown.add_column(columns[0], min_width=17, max_width=34, overflow="fold")  # long specs fold, numbers do not
+    for column in columns[1:-1]:
+        shown.add_column(column, justify="right", no_wrap=True)
+    shown.add_column(columns[-1], overflow="fold")
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
     out.print(shown)

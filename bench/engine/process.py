@@ -24,6 +24,8 @@ from safetensors.numpy import load
 Arrays = dict[str, NDArray[Any]]
 OnProgress = Callable[[float], None]
 _LARGEST_HEADER = 16 * 2**20
+_TICK = 0.5  # seconds between two looks at a child that tells nothing
+_ALMOST = 0.95  # the most that an estimate of progress may claim
 
 
 class WorkerError(Exception):
@@ -61,15 +63,22 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    def ask(self, operation: str, *, on_progress: OnProgress = lambda share: None, **arguments: object) -> Reply:
+    def ask(
+        self, operation: str, *, on_progress: OnProgress = lambda share: None, expected: float = 0.0, **arguments: object
+    ) -> Reply:
         """Have the child do something and wait for the answer.
+
+        Progress is what the child tells; of a child that tells nothing, the share of the `expected` seconds that has passed.
 
         Raises:
             WorkerError: it failed, or died.
         """
         try:
             self._connection.send((operation, arguments))
+            start = time.monotonic()
             while True:
+                while expected and not self._connection.poll(_TICK):
+                    on_progress(min((time.monotonic() - start) / expected, _ALMOST))
                 header = json.loads(self._connection.recv_bytes(_LARGEST_HEADER))
                 if "progress" not in header:
                     break
@@ -81,14 +90,22 @@ class Worker:
             raise WorkerError(str(header["error"]), str(header.get("traceback", "")))
         return Reply(header["values"], arrays)
 
-    def timed(self, operation: str, *, on_device: str, **arguments: object) -> float:
+    def timed(
+        self,
+        operation: str,
+        *,
+        on_device: str,
+        on_progress: OnProgress = lambda share: None,
+        expected: float = 0.0,
+        **arguments: object,
+    ) -> float:
         """Seconds that an operation takes: the child's CPU time, or wall time up to the device's synchronisation.
 
         A noisy neighbour costs no CPU time. Resolution on the CPU: 10 ms.
         """
         clock = self._cpu_seconds if on_device == "cpu" else time.monotonic
         start = clock()
-        self.ask(operation, **arguments)  # type: ignore[arg-type] # on_progress is not among them
+        self.ask(operation, on_progress=on_progress, expected=expected, **arguments)
         return clock() - start
 
     def _cpu_seconds(self) -> float:
@@ -96,6 +113,11 @@ class Worker:
             times = psutil.Process(self._process.pid).cpu_times()
             return float(times.user + times.system)
         raise WorkerError(self._epitaph())
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child can still be asked."""
+        return self._process.is_alive()
 
     def close(self) -> None:
         """End the child."""

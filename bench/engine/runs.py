@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import numpy as np
 from bench import registry
 from bench.budget import Budget, Phases, add_phases
 from bench.engine import plan
-from bench.engine.process import Arrays, PhaseClock, Reply, Worker, WorkerError
+from bench.engine.process import Arrays, OnProgress, PhaseClock, Reply, Worker, WorkerError
+from bench.engine.progress import job_progress
 from bench.engine.session import Session
 from bench.errors import BenchError
 from bench.outputs import Outputs, concatenate, from_arrays, from_npz
@@ -58,13 +61,24 @@ def describe(session: Session, request: Request) -> Description:
         try:
             description = Description(**worker.ask("describe", models=request.models).values)
         except WorkerError as problem:
-            raise BenchError(str(problem)) from problem
-    own = range(request.models)
-    if any(index in own for index in description.reference_models):
-        raise BenchError(
-            f"control row {request.plugin.name} uses retrained models 0..{request.models - 1}, the yardstick of every row"
-        )
+            blamed = "" if problem.traceback else f"plugin {request.plugin.name}: "
+            raise BenchError(f"{blamed}{problem}") from problem
+    if description.control:
+        _check_control(request, description.reference_models)
     return description
+
+
+def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:
+    retrained = [index for index in stand_ins if index is not None]
+    wrong = len(stand_ins) != request.models or len(retrained) not in (0, request.models)
+    if wrong or any(index < request.models for index in retrained):
+        raise BenchError(
+            f"control row {request.plugin.name} must name {request.models} models: the original for all trials,"
+            f" or retrained models from index {request.models} on"
+        )
+
+
+_RECORD = ("method", "task", "reference_id", "models", "budget", "seed", "device", "chunks", "solo", "allowance_seconds")
 
 
 class Run:
@@ -75,8 +89,12 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> Run:
-        """A run that is in the store."""
-        return cls(folder, read_record(folder / "run.json"))
+        """A run that is in the store.
+
+        Raises:
+            DamagedFileError: its record is damaged.
+        """
+        return cls(folder, read_record(folder / "run.json", needs=_RECORD))
 
     def save(self) -> None:
         """Write the record."""
@@ -151,12 +169,17 @@ def forget_damaged(current: Run) -> list[Path]:
 
 def _find_or_create(session: Session, references: References, request: Request, description: Description) -> Run:
     record = _new_record(session, references, request, description)
-    for attempt in range(1_000_000):
+    for attempt in count():
         folder = session.store.runs / _folder_name(record, attempt)
         if not (folder / "run.json").exists():
             break
-        if not request.again:
-            return Run.read(folder)
+        if not request.again or description.control:
+            try:
+                return Run.read(folder)
+            except DamagedFileError as problem:
+                session.progress.note(f"damaged file {problem.path}: set aside, the run starts again")
+                problem.path.rename(problem.path.with_suffix(".json.damaged"))
+                break
     created = Run(folder, {**record, "attempt": attempt})
     folder.mkdir(parents=True, exist_ok=True)
     created.save()
@@ -165,10 +188,11 @@ def _find_or_create(session: Session, references: References, request: Request, 
 
 def _folder_name(record: Record, attempt: int) -> str:
     method = record["method"]
-    source = "" if method["control"] else method["source_hash"]  # a control row is the reference's, whatever version lists it
+    # A control row is the reference's, whatever version lists it and whatever the seed.
+    source, seed = ("", 0) if method["control"] else (method["source_hash"], record["seed"])
     identity = {
-        "method": [method["name"], method["hyper_parameters"], source],
-        **{key: record[key] for key in ("reference_id", "models", "budget", "seed")},
+        "method": [method["name"], method["hyper_parameters"], source, seed],
+        **{key: record[key] for key in ("reference_id", "models", "budget")},
         "task": record["task"]["key"],
         "device": record["device"]["kind"],
         "attempt": attempt,
@@ -215,12 +239,19 @@ def _run_missing(session: Session, references: References, request: Request, cur
     missing = [chunk for chunk in current.record["chunks"] if "file" not in chunk]
     if missing:
         advance = session.progress.stage(f"{request.plugin.name}: {sum(len(c['trials']) for c in missing)} trials", len(missing))
-        for chunk, result in session.executor.map(missing, trials.chunk):
+
+        def compute(evaluator: Worker, chunk: Mapping[str, Any]) -> tuple[Outputs, Phases]:
+            reached, end = job_progress(advance)
+            try:
+                return trials.chunk(evaluator, chunk, reached)
+            finally:
+                end()
+
+        for chunk, result in session.executor.map(missing, compute):
             for key in ("failure", "file"):
                 chunk.pop(key, None)
             chunk.update(_failure(current, result) if isinstance(result, WorkerError) else _stored(current, chunk, result))
             current.save()
-            advance(1)
     _time_solo(session, trials, current)
 
 
@@ -250,15 +281,18 @@ class _Trials:
         self._allowance = float(current.record["allowance_seconds"])
         self._log = current.folder / "log.txt"
 
-    def chunk(self, evaluator: Worker, chunk: Mapping[str, Any]) -> tuple[Outputs, Phases]:
+    def chunk(self, evaluator: Worker, chunk: Mapping[str, Any], reached: OnProgress) -> tuple[Outputs, Phases]:
         """Unlearn the trials of a chunk, as a stack if the method allows it, and evaluate the models in the trusted worker."""
         clock = PhaseClock()
         trials = chunk["trials"]
         with self._worker(clock) as worker:
             groups = [trials] if self._stackable else [[trial] for trial in trials]
-            weights = [self._unlearn(worker, clock, group, stacked=self._stackable)[0] for group in groups]
+            weights = []
+            for done, group in enumerate(groups):
+                share = partial(_within, reached, done, len(groups))
+                weights.append(self._unlearn(worker, clock, group, share, stacked=self._stackable)[0])
         with clock.measure("eval"):
-            merged = {name: np.concatenate([part[name] for part in weights]) for name in weights[0]}
+            merged = _merged(weights)
             outputs = from_arrays(evaluator.ask("evaluate", weights=merged).arrays)
         return outputs, clock.phases
 
@@ -267,7 +301,7 @@ class _Trials:
         clock = PhaseClock()
         with self._worker(clock) as worker:
             for trial in trials:
-                seconds = self._unlearn(worker, clock, [trial], stacked=False)[1]
+                seconds = self._unlearn(worker, clock, [trial], lambda share: None, stacked=False)[1]
                 yield {"trial": trial, "seconds": seconds, "phases": clock.phases}
                 clock.phases = {}
 
@@ -275,16 +309,32 @@ class _Trials:
         with clock.measure("setup"):
             return self._session.method_worker(self._request.plugin, self._request.spec, self._original, log=self._log)
 
-    def _unlearn(self, worker: Worker, clock: PhaseClock, trials: Sequence[int], *, stacked: bool) -> tuple[Arrays, float]:
+    def _unlearn(
+        self, worker: Worker, clock: PhaseClock, trials: Sequence[int], reached: OnProgress, *, stacked: bool
+    ) -> tuple[Arrays, float]:
         with clock.measure("setup"):
             worker.ask("start", trials=list(trials), root=self._request.seed, allowance=self._allowance, stacked=stacked)
         with clock.measure("warmup"):
             worker.ask("warm_up")
         with clock.measure("method"):
-            seconds = worker.timed("unlearn", on_device=self._session.device.kind)
+            expected = self._allowance * len(trials)
+            seconds = worker.timed("unlearn", on_device=self._session.device.kind, on_progress=reached, expected=expected)
         with clock.measure("io"):
             reply: Reply = worker.ask("weights")
         return reply.arrays, seconds
+
+
+def _within(reached: OnProgress, done: int, groups: int, share: float) -> None:
+    """Progress of one of several groups as progress of all."""
+    reached((done + share) / groups)
+
+
+def _merged(weights: Sequence[Arrays]) -> Arrays:
+    """Weights of all trials of a chunk, one row each."""
+    shapes = [{name: array.shape[1:] for name, array in part.items()} for part in weights]
+    if any(shape != shapes[0] for shape in shapes):
+        raise WorkerError("the returned models of different trials are different networks")
+    return {name: np.concatenate([part[name] for part in weights]) for name in weights[0]}
 
 
 def _stored(current: Run, chunk: Mapping[str, Any], result: tuple[Outputs, Phases]) -> dict[str, Any]:
@@ -302,8 +352,4 @@ def _failure(current: Run, problem: WorkerError) -> dict[str, Any]:
 
 def _control_outputs(references: References, models: Sequence[int | None]) -> Outputs:
     retrained = [index for index in models if index is not None]
-    if not retrained:
-        return references.original().select([0] * len(models))
-    if len(retrained) != len(models):
-        raise BenchError("a control row is made of the original model or of retrained ones, not of both")
-    return references.retrained(retrained)
+    return references.retrained(retrained) if retrained else references.original().select([0] * len(models))

@@ -136,7 +136,11 @@ class TrustedServer(_Server):
         model = stack([template] * models)
         for name, view in state(model).items():
             view.copy_(given[name])
-        return {}, self._outputs(model.to(self.device))
+        outputs = self._outputs(model.to(self.device))
+        for name, logits in outputs.items():
+            if not logits.isfinite().all():
+                raise ValueError(f"the returned model answers with numbers that are not finite on the {name} split")
+        return {}, outputs
 
     def _train(self, split: str, indices: Sequence[int]) -> nn.Module:
         seeds = [seed_of(REFERENCE_ROOT, "reference", index) for index in indices]
@@ -200,8 +204,8 @@ class MethodServer(_Server):
         method = self.method
         variants = [method.variant(index) for index in range(models)]
         return {
-            "stackable": bool(method.stackable),
-            "control": bool(method.control),
+            "stackable": all(variant.stackable for variant in variants),
+            "control": isinstance(method, Control),
             "hyper_parameters": specs.hyper_parameters(method),
             "variants": [variants.index(variant) for variant in variants],
             "reference_models": list(method.reference_models(models)) if isinstance(method, Control) else [],
@@ -231,6 +235,8 @@ class MethodServer(_Server):
         returned = self.running.unlearn(self.model, self.data, self.trial)
         if not isinstance(returned, nn.Module):
             raise TypeError(f"unlearn must return the model, not {type(returned).__name__}")
+        if size(returned) != len(self.trial.seeds):
+            raise TypeError(f"unlearn returned {size(returned)} models for {len(self.trial.seeds)} trials")
         self.model = returned
         self._synchronise()
         return {}, {}

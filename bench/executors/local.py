@@ -24,6 +24,7 @@ class LocalExecutor:
     """Trusted workers that take jobs in turn. Each is busy with one job at a time."""
 
     def __init__(self, start: Callable[[], Worker], workers: int) -> None:
+        self._start = start
         self._workers = [start() for _ in range(workers)]
 
     def map(self, jobs: Sequence[Job], do: Callable[[Worker, Job], Result]) -> Iterator[tuple[Job, Result | WorkerError]]:
@@ -39,7 +40,7 @@ class LocalExecutor:
             except WorkerError as problem:
                 return problem
             finally:
-                idle.put(worker)
+                idle.put(worker if worker.alive else self._replace(worker))
 
         with ThreadPoolExecutor(len(self._workers)) as pool:
             futures = {pool.submit(attempt, job): job for job in jobs}
@@ -55,6 +56,12 @@ class LocalExecutor:
     def first(self, do: Callable[[Worker], Result]) -> Result:
         """Do one thing while every other worker is idle."""
         return do(self._workers[0])
+
+    def _replace(self, dead: Worker) -> Worker:
+        dead.close()
+        successor = self._start()
+        self._workers[self._workers.index(dead)] = successor
+        return successor
 
     def close(self) -> None:
         """End all workers."""

@@ -21,7 +21,8 @@ THRESHOLDS_PER_UNIT = 100
 BUFFER = 2.0  # how far double thresholds reach beyond the narrower side
 BIN_WIDTH = 0.5
 PEAKY_RATIO = 0.01  # a side narrower than this share of the other is told apart outright
-WIDEST = 1e4  # no grid is laid over a wider range: the published pipeline's confidences span 206 at most
+WIDEST = 1e4  # no single thresholds are laid over a wider range: the published pipeline's confidences span 206 at most
+COARSEST = 1e9  # no double thresholds beside a wider side: float64 can no longer place them
 
 Floats = NDArray[np.float64]
 Rates = NDArray[np.float32]
@@ -41,7 +42,7 @@ def forgetting_score(unlearned: ArrayLike, retrained: ArrayLike) -> float:
 
     >>> rng = np.random.default_rng(0)
     >>> retrained = rng.normal(size=(64, 20))
-    >>> forgetting_score(retrained + 5.0, retrained)
+    >>> forgetting_score(retrained + 20.0, retrained)
     0.0
     """
     values = epsilons(unlearned, retrained)
@@ -108,7 +109,7 @@ def _double_threshold_errors(positive: Floats, negative: Floats) -> tuple[Counts
     if np.ptp(positive) >= np.ptp(negative):
         positive, negative = negative, positive
     width = np.ptp(positive)
-    if width > WIDEST:
+    if width > COARSEST:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     low, high = positive[0] + width - BUFFER, positive[-1] + BUFFER
     right = np.linspace(low, high, int(np.ceil((high - low) * THRESHOLDS_PER_UNIT)))

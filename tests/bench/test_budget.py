@@ -10,6 +10,8 @@ def test_share_and_seconds() -> None:
     assert Budget.parse("20%").allowance(30.0).seconds == pytest.approx(6.0)
     assert Budget.parse("2.5s").allowance(30.0).seconds == 2.5
     assert str(Budget.parse(" 20.0% ")) == "20%"
+    for text in ("33.3333333%", "1000000s", "0.5s"):
+        assert str(Budget.parse(text)) == text
 
 
 @pytest.mark.parametrize("text", ["", "20", "-5%", "0%", "0s", "20 %%", "1h", "nan%"])

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from bench.losses import cross_entropy, entropy, kl_divergence
+from bench.losses import cross_entropy, kl_divergence
 
 LOGITS = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 LABELS = torch.randint(5, (3, 7), generator=torch.Generator().manual_seed(1))
@@ -30,8 +30,3 @@ def test_kl_divergence_is_hintons() -> None:
         (student / temperature).log_softmax(1), (teacher / temperature).softmax(1), reduction="batchmean"
     )
     torch.testing.assert_close(kl_divergence(teacher, student, temperature), expected)
-
-
-def test_entropy_of_certainty_and_of_ignorance() -> None:
-    assert entropy(torch.tensor([[100.0, 0.0]])).item() < 1e-6
-    torch.testing.assert_close(entropy(torch.zeros(2, 4)), torch.tensor(4.0).log())

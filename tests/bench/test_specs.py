@@ -1,6 +1,7 @@
 """`name[k=v]`: reading, checking, writing."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
@@ -62,6 +63,45 @@ def test_unknown_hyper_parameter_gets_a_suggestion() -> None:
 def test_wrong_types_are_refused(inside: str) -> None:
     with pytest.raises(BenchError, match="takes"):
         configure(Example, parse(f"x[{inside}]"))
+
+
+@dataclass(frozen=True)
+class Typed(Method):
+    clip: float | None = None
+    sizes: tuple[int, ...] = ()
+    pair: tuple[int, str] = (1, "a")
+    names: list[str] | None = None
+    mode: Literal["a", "b"] = "a"
+
+
+def test_annotations_are_followed_inside() -> None:
+    method = configure(Typed, parse('x[clip=1,sizes=[1,2],pair=[2,"b"],names=["c"],mode="b"]'))
+    assert method == Typed(1.0, (1, 2), (2, "b"), ["c"], "b")
+    assert configure(Typed, parse("x[clip=null]")) == Typed()
+
+
+@pytest.mark.parametrize("inside", ['clip="abc"', 'sizes=["x"]', "sizes=1", "pair=[1]", "names=3", "names=[1]", 'mode="c"'])
+def test_annotations_are_checked_inside(inside: str) -> None:
+    with pytest.raises(BenchError, match="takes"):
+        configure(Typed, parse(f"x[{inside}]"))
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_are_finite(value: str) -> None:
+    with pytest.raises(BenchError, match="expected parameter=value"):
+        parse(f"x[rate={value}]")
+
+
+def test_infinite_defaults_can_be_recorded() -> None:
+    assert hyper_parameters(Example(rate=float("inf")))["rate"] == "inf"
+
+
+def test_forgotten_decorator_is_told() -> None:
+    class Undecorated(Method):
+        epochs: float = 1.0
+
+    with pytest.raises(BenchError, match="decorate it"):
+        configure(Undecorated, parse("x"))
 
 
 def test_refusals_of_the_method_itself_are_shown() -> None:

@@ -1,5 +1,6 @@
 """Splits: batches, shuffles and columns, for a plain network and for a stack."""
 
+import pytest
 import torch
 
 from bench.models import initialised, stack
@@ -68,6 +69,46 @@ def test_sample_is_a_random_subset_without_repeats() -> None:
     assert torch.equal(first.sort(-1).values, second.sort(-1).values)
     assert not torch.equal(first, second)
     assert set(first[0].tolist()) != set(first[1].tolist())
+
+
+def test_a_sample_can_be_used_like_any_split() -> None:
+    """Columns of a sample are as long as the sample, and follow its images."""
+    for stacked in (False, True):
+        seeds = [1, 2] if stacked else [1]
+        sample = bind(COLUMNS, seeds, "retain", stacked=stacked).sample(6)
+        assert torch.equal(sample.images, COLUMNS[0][sample.labels])
+        relabelled = sample.labelled(sample.labels * 10).carrying(sample.labels * 100)
+        for images, labels, carried in relabelled.batches(4):
+            assert torch.equal(images, COLUMNS[0][labels // 10])
+            assert torch.equal(carried, labels * 10)
+        for images, labels in sample.batches(4, shuffle=False):
+            assert torch.equal(images, COLUMNS[0][labels])
+        first = sample.where(torch.arange(6) < 3)
+        assert torch.equal(first.labels, sample.labels[..., :3])
+        assert torch.equal(torch.cat([labels for _, labels in first.batches(2, shuffle=False)], -1), first.labels)
+        assert len(sample.sample(2)) == 2
+
+
+def test_predictions_can_be_carried_by_a_sample() -> None:
+    nets = [initialised("resnet8-v1", ROWS, seed) for seed in range(2)]
+    model, sample = stack(nets), bind(COLUMNS, [1, 2], "retain", stacked=True).sample(6)
+    logits = predict(model, sample)
+    for m, net in enumerate(nets):
+        torch.testing.assert_close(logits[m], net.eval()(COLUMNS[0][sample.labels[m]]), rtol=1e-4, atol=1e-5)
+    assert [batch[2].shape for batch in sample.carrying(logits).batches(4)] == [(2, 4, ROWS), (2, 2, ROWS)]
+    assert sample.carrying(logits).where(torch.arange(6) > 3).columns[2].shape == (2, 2, ROWS)
+    assert error(model, sample).shape == (2,)
+
+
+def test_loader_of_a_sample_holds_the_sample() -> None:
+    sample = bind(COLUMNS, [1], "retain", stacked=False).sample(6)
+    assert sorted(int(label) for _, labels in sample.loader(4) for label in labels) == sorted(sample.labels.tolist())
+
+
+def test_mask_per_model_is_refused() -> None:
+    split = bind(COLUMNS, [1, 2], "retain", stacked=True)
+    with pytest.raises(ValueError, match="one for all models"):
+        split.where(torch.ones(2, ROWS, dtype=torch.bool))
 
 
 def test_where_keeps_matching_rows() -> None:

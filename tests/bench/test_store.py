@@ -51,6 +51,19 @@ def test_records_carry_their_schema(tmp_path: Path) -> None:
             read_record(path)
 
 
+def test_records_lack_nothing_that_is_needed(tmp_path: Path) -> None:
+    write_record(tmp_path / "run.json", {"a": 1})
+    with pytest.raises(DamagedFileError, match="lacks 'b'"):
+        read_record(tmp_path / "run.json", needs=("a", "b"))
+
+
+def test_files_can_be_read_by_others(tmp_path: Path) -> None:
+    """A site is served, and a store shared, by other users than the one who wrote it."""
+    write_bytes(tmp_path / "a", b"")
+    (tmp_path / "b").write_bytes(b"")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
 def test_newer_store_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).prepare()
     (tmp_path / "store.json").write_text('{"schema_version": 99}')

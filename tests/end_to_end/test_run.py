@@ -89,7 +89,7 @@ def test_runtime_is_that_of_three_solo_trials(filled) -> None:
 def test_phases_are_recorded(filled) -> None:
     for chunk in _chunks(_folder(filled, "scrub")):
         assert set(chunk["phases"]) == {"setup", "warmup", "method", "eval", "io"}
-        assert chunk["phases"]["method"] > 0.5 * sum(chunk["phases"].values())
+        assert min(chunk["phases"].values()) > 0
 
 
 def test_same_command_returns_the_run_at_once(bench, filled) -> None:
@@ -139,13 +139,14 @@ def test_killed_run_resumes_with_the_same_numbers(bench, copied) -> None:
     ]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and not list(folder.glob("outputs*")):
+    while time.monotonic() < deadline and not ((folder / "run.json").exists() and any("file" in c for c in _chunks(folder))):
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    done = [chunk for chunk in _chunks(folder) if "file" in chunk]
-    assert len(done) < 2
+    (kept,) = [folder / chunk["file"] for chunk in _chunks(folder) if "file" in chunk]
+    written = kept.stat().st_mtime_ns
     bench("run", "--plugin", "noise-injection", "--store", copied.path)
+    assert kept.stat().st_mtime_ns == written
     assert [chunk["sha256"] for chunk in _chunks(folder)] == expected
 
 
@@ -160,6 +161,61 @@ def test_failed_trials_are_told_and_logged(bench, copied, tmp_path: Path) -> Non
     assert "Traceback" in log
     bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site")
     assert "8/16 trials: RuntimeError: no luck" in (tmp_path / "site" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return None", "must return the model"),
+        ("return stack([model, model])", "returned 2 models for 1 trials"),
+        ("model.fc.weight.data.fill_(float('nan')); return model", "weights that are not finite"),
+        ("model.fc.weight.data.mul_(1e38); model.fc.bias.data.fill_(3e38); return model", "not finite"),
+        ("return torch.nn.Linear(2, 2)", "not the task's network"),
+        ("raise ValueError('x' * 100000)", "ValueError: xxx"),
+        ("os._exit(3)", "exit code 3"),
+        ("os.kill(os.getpid(), 11)", "signal 11"),
+    ],
+)
+def test_faults_of_a_method_are_rows(bench, copied, tmp_path: Path, body: str, reason: str) -> None:
+    source = f"""
+import os
+import torch
+from bench import Method
+from bench.models import stack
+
+class Faulty(Method):
+    def unlearn(self, model, data, trial):
+        {body}
+"""
+    (tmp_path / "faulty.py").write_text(source)
+    done = bench("run", "--plugin", tmp_path / "faulty.py", "--store", copied.path, code=2)
+    assert "0/16 trials: " in done.stdout
+    assert reason in done.stdout
+    assert len(done.stdout) < 5000
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_debug_shows_where_a_plugin_fails(bench, copied, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    done = bench("run", "--plugin", tmp_path / "broken.py", "--store", copied.path, "--debug", code=2)
+    assert 'raise RuntimeError("at import")' in done.stderr
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 1}'])
+@pytest.mark.parametrize("record", ["run.json", "scorecard.json"])
+def test_damaged_records_are_mended_by_the_same_command(bench, copied, record: str, content: str) -> None:
+    path = _folder(copied, "finetune") / record
+    expected = [chunk["sha256"] for chunk in _chunks(_folder(copied, "finetune"))]
+    path.write_text(content)
+    assert path.name in _one_line(bench("leaderboard", "build", "--store", copied.path, code=2))
+    bench("run", "--plugin", "finetune", "--store", copied.path)
+    assert [chunk["sha256"] for chunk in _chunks(_folder(copied, "finetune"))] == expected
+    bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
+
+
+def test_floor_is_one_row_whatever_the_seed(bench, copied) -> None:
+    bench("run", "--plugin", "finetune[epochs=0.1]", "--seed", 5, "--again", "--store", copied.path)
+    assert len(list((copied.path / "runs").glob("original-*"))) == 1
 
 
 def test_broken_plugin_does_not_stop_another(bench, copied, tmp_path: Path) -> None:
@@ -199,9 +255,9 @@ def test_two_commands_share_a_store_without_harm(bench, copied) -> None:
 
 
 def test_nothing_to_build_is_nothing_done(bench, filled) -> None:
-    start = time.monotonic()
+    files = {path: path.stat().st_mtime_ns for path in filled.path.glob("references/*/cpu/*.npz")}
     assert "32 retrained models" in bench("reference", "build", "--models", 16, "--store", filled.path).stdout
-    assert time.monotonic() - start < 60
+    assert {path: path.stat().st_mtime_ns for path in filled.path.glob("references/*/cpu/*.npz")} == files
 
 
 def test_newer_store_is_refused(bench, tmp_path: Path) -> None:

@@ -26,7 +26,15 @@ from bench import Method
 from bench.seeds import generator
 
 SEEDS = (11, 22, 33)
-SCRUB = {"max_epochs": 2, "epochs": 3, "learning_rate": 2e-2, "alpha": 0.5, "retain_batch": 20, "forget_batch": 6}
+SCRUB = {
+    "max_epochs": 2,
+    "epochs": 3,
+    "learning_rate": 2e-2,
+    "alpha": 0.5,
+    "retain_batch": 20,
+    "forget_batch": 6,
+    "decay_epochs": (1, 2),
+}
 
 
 class Loop:
@@ -56,18 +64,28 @@ class Loop:
                     noise = torch.randn(module.weight.shape, generator=self.own, dtype=torch.float64)
                     module.weight += amount * module.weight.std() * noise
 
-    def fine_tune(self, epochs: float, rate: float, size: int) -> None:
+    def fine_tune(self, epochs: float, rate: float, size: int, *, per_epoch: bool) -> None:
         optimizer = SGD(self.model.parameters(), rate, momentum=0.9, weight_decay=5e-4)
-        steps = round(epochs * math.ceil(len(self.columns["retain"][1]) / size))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for images, labels, _ in self.batches("retain", size, epochs):
+        batches = math.ceil(len(self.columns["retain"][1]) / size)
+        every = batches if per_epoch else 1
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches / every)
+        for taken, (images, labels, _) in enumerate(self.batches("retain", size, epochs), start=1):
             optimizer.zero_grad()
             functional.cross_entropy(self.model(images), labels).backward()
             optimizer.step()
-            schedule.step()
+            if taken % every == 0:
+                schedule.step()
 
     def scrub(
-        self, *, max_epochs: int, epochs: int, learning_rate: float, alpha: float, retain_batch: int, forget_batch: int
+        self,
+        *,
+        max_epochs: int,
+        epochs: int,
+        learning_rate: float,
+        alpha: float,
+        retain_batch: int,
+        forget_batch: int,
+        decay_epochs: tuple[int, ...],
     ) -> Iterator[str]:
         teacher = copy.deepcopy(self.original).eval()
         optimizer = SGD(self.model.parameters(), learning_rate, momentum=0.9, weight_decay=5e-4)
@@ -77,6 +95,7 @@ class Loop:
                 target = (teacher(images) / 4).softmax(1)
             return 16 * functional.kl_div((logits / 4).log_softmax(1), target, reduction="batchmean")
 
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(decay_epochs), gamma=0.1)
         for epoch in range(epochs):
             if epoch < max_epochs:
                 for images, _, _ in self.batches("forget", forget_batch):
@@ -89,6 +108,7 @@ class Loop:
                 optimizer.zero_grad()
                 (0.99 * functional.cross_entropy(logits, labels) + alpha * divergence(images, logits)).backward()
                 optimizer.step()
+            schedule.step()
             yield "min"
 
     def error(self, split: str, keep: Tensor | None = None) -> float:
@@ -101,12 +121,12 @@ class Loop:
 
 
 def fine_tune(loop: Loop) -> None:
-    loop.fine_tune(1.5, 1e-2, 20)
+    loop.fine_tune(2.0, 1e-2, 20, per_epoch=True)
 
 
 def noise_injection(loop: Loop) -> None:
     loop.shake(0.4)
-    loop.fine_tune(1.5, 1e-2, 20)
+    loop.fine_tune(1.5, 1e-2, 20, per_epoch=False)
     loop.shake(0.05)
 
 
@@ -152,7 +172,7 @@ def neggrad_plus(loop: Loop) -> None:
 
 
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
-    "finetune": (FineTune(epochs=1.5, learning_rate=1e-2, batch_size=20), fine_tune),
+    "finetune": (FineTune(epochs=2.0, learning_rate=1e-2, batch_size=20), fine_tune),
     "noise-injection": (
         NoiseInjection(noise=0.4, epochs=1.5, learning_rate=1e-2, final_noise=0.05, batch_size=20),
         noise_injection,
