@@ -249,7 +249,8 @@ def test_two_commands_share_a_store_without_harm(bench, copied) -> None:
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [running.communicate(timeout=600) for running in both]
     assert [running.returncode for running in both] == [0, 0], told
-    runs = [path for path in (copied.path / "runs").glob("finetune-*") if "0.1" in (path / "run.json").read_text()]
+    records = [json.loads((path / "run.json").read_text()) for path in (copied.path / "runs").glob("finetune-*")]
+    runs = [record for record in records if record["method"]["spec"] == "finetune[epochs=0.1]"]
     assert len(runs) == 1
     assert "waiting for another bench" in told[0][1] + told[1][1]
 
