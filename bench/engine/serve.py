@@ -60,6 +60,8 @@ class _Server:
     def __init__(self, connection: Connection, setting: Setting, pictures: Mapping[str, Pictures]) -> None:
         self.connection, self.setting = connection, setting
         self.device = torch.device(setting.device)
+        if self.device.type == "cuda":  # one CPU thread is deterministic anyway, and asking for it takes 1.4 s
+            torch.use_deterministic_algorithms(True, warn_only=True)
         self.columns = {name: self._resident(*columns) for name, columns in pictures.items()}
 
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
@@ -302,7 +304,6 @@ def serve(connection: Connection, log: Path | None, make: Callable[[], Any]) -> 
     """Answer requests with the server that `make` makes, until the parent hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a child ends
     torch.set_num_threads(1)  # one thread per process: two on a busy machine collapse
-    torch.use_deterministic_algorithms(True, warn_only=True)
     _redirect(log)
     server = None
     with suppress(EOFError, BrokenPipeError):
