@@ -258,7 +258,7 @@ def _run_missing(session: Session, references: References, request: Request, cur
 def _time_solo(session: Session, trials: _Trials, current: Run) -> None:
     """Nothing else runs meanwhile: the time of a solo trial is what the budget is compared with."""
     missing = current.missing_solo()
-    if not missing or current.first_failure():
+    if not missing or current.finished_trials() < current.record["models"]:
         return
     advance = session.progress.stage(f"{current.record['method']['name']}: timing solo trials", len(missing))
     current.record["solo"] = [solo for solo in current.record["solo"] if "seconds" in solo]
