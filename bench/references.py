@@ -83,16 +83,16 @@ class References:
         digest = self.original().digest() + self.retrained(range(models)).digest()
         return hashlib.sha256(digest.encode()).hexdigest()[:16]
 
-    def cached_baseline(self, models: int) -> Baseline | None:
-        """What was computed of the first `models` retrained models, if it was."""
-        found: Baseline | None = self.record["baselines"].get(self.identifier(models))
+    def cached_baseline(self, identifier: str) -> Baseline | None:
+        """What was computed of the retrained models that `identifier` stands for, if it was."""
+        found: Baseline | None = self.record["baselines"].get(identifier)
         return found
 
-    def keep_baseline(self, models: int, baseline: Baseline) -> None:
-        """Keep what was computed of the first `models` retrained models."""
+    def keep_baseline(self, identifier: str, baseline: Baseline) -> None:
+        """Keep what was computed of the retrained models that `identifier` stands for."""
         with locked(self.folder, lambda text: None):
             self._reload()
-            self.record["baselines"][self.identifier(models)] = baseline
+            self.record["baselines"][identifier] = baseline
             write_record(self._record_path, self.record)
 
     def build(self, session: Session, indices: Sequence[int]) -> None:

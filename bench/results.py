@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,10 @@ def finish(run: Run, references: References) -> Row:
     models = int(run.record["models"])
     retrained = references.retrained(range(models))
     labels = references.labels()
-    cached = references.cached_baseline(models)
+    cached = references.cached_baseline(run.record["reference_id"])
     reference = Baseline(**cached) if cached else baseline(retrained, labels)
     if not cached:
-        references.keep_baseline(models, asdict(reference))
+        references.keep_baseline(run.record["reference_id"], asdict(reference))
     timing = Timing(
         solo=[solo["seconds"] for solo in run.record["solo"]],
         retraining=run.record["retraining_seconds"],
@@ -57,7 +57,7 @@ def finish(run: Run, references: References) -> Row:
     )
     badges = ["control"] if run.record["method"]["control"] else []
     scorecard = score(run.outputs(references), retrained, labels, reference, timing, badges)
-    write_record(run.folder / "scorecard.json", {**scorecard.record(), "provisional_ceiling": reference.ceiling})
+    write_record(run.folder / "scorecard.json", scorecard.record())
     return row(run)
 
 
@@ -100,9 +100,14 @@ def check_outputs(item: Row) -> None:
             run.read_chunk(chunk)
 
 
-def division_key(record: Record) -> tuple[Any, ...]:
-    """Rows with equal keys may be ranked together: task key, reference, N, budget, device kind."""
-    return (record["task"]["key"], record["reference_id"], record["models"], record["budget"], record["device"]["kind"])
+def divisions(found: Iterable[Row]) -> list[list[Row]]:
+    """Rows that may be ranked together: of one task key, reference, N, budget and device kind."""
+    grouped: dict[tuple[Any, ...], list[Row]] = {}
+    for item in found:
+        record = item.record
+        key = (record["task"]["key"], record["reference_id"], record["models"], record["budget"], record["device"]["kind"])
+        grouped.setdefault(key, []).append(item)
+    return list(grouped.values())
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def ceiling(division: list[Row]) -> Ceiling | None:
             return Ceiling(score, provisional=False)
     for candidate in division:
         if candidate.scorecard:
-            return Ceiling(float(read_record(candidate.folder / "scorecard.json")["provisional_ceiling"]), provisional=True)
+            return Ceiling(candidate.scorecard.provisional_ceiling, provisional=True)
     return None
 
 

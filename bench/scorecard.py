@@ -41,6 +41,7 @@ class Scorecard:
     measures: Mapping[str, Measure]
     epsilons: Sequence[float | None]
     badges: Sequence[str]
+    provisional_ceiling: float  # forgetting score of halves of the retrained models against each other
 
     def record(self) -> dict[str, Any]:
         """As stored in `scorecard.json`."""
@@ -50,7 +51,7 @@ class Scorecard:
     def from_record(cls, record: Mapping[str, Any]) -> Scorecard:
         """The inverse of `record`."""
         measures = {name: Measure(**measure) for name, measure in record["measures"].items()}
-        return cls(measures, record["epsilons"], record["badges"])
+        return cls(measures, record["epsilons"], record["badges"], record["provisional_ceiling"])
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def score(
         **_runtime(timing),
     }
     shown = [*(["screening"] if len(unlearned) < SCREENING else []), *badges, *_over_budget(timing)]
-    return Scorecard(measures, [None if np.isnan(value) else float(value) for value in epsilons], shown)
+    decided = [None if np.isnan(value) else float(value) for value in epsilons]
+    return Scorecard(measures, decided, shown, reference.ceiling)
 
 
 _DIRECTION: dict[str, Better] = {"retain": "higher", "test": "higher", "validation": "higher", "forget": "as retrained"}

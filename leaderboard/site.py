@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from bench.budget import in_words
 from bench.errors import BenchError
-from bench.results import Ceiling, Row, ceiling, check_outputs, division_key, ranked, rows
+from bench.results import Ceiling, Row, ceiling, check_outputs, divisions, ranked, rows
 from bench.store import Record, Store, write_bytes
 
 from .chart import scatter
@@ -44,17 +44,14 @@ def build_site(store_path: Path, out: Path) -> int:
         BenchError: the store has no runs, a file in it is damaged, or `out` cannot be written.
     """
     found, problems = rows(Store(store_path))
-    for problem in problems:
-        raise problem
+    if problems:
+        raise problems[0]
     for item in found:
         check_outputs(item)
     if not found:
         raise BenchError(f"store {store_path} has no runs; make one with `bench run --plugin scrub --store {store_path}`")
-    grouped: dict[Any, list[Row]] = {}
-    for item in found:
-        grouped.setdefault(division_key(item.record), []).append(item)
-    divisions = [_division(members) for members in grouped.values()]
-    page = _environment().get_template("index.html").render(divisions=divisions, version=version("unlearning-bench"))
+    tables = [_division(members) for members in divisions(found)]
+    page = _environment().get_template("index.html").render(divisions=tables, version=version("unlearning-bench"))
     try:
         write_bytes(out / "index.html", page.encode())
         with as_file(files("bench_leaderboard") / "static") as static:

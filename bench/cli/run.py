@@ -150,16 +150,14 @@ def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
     """Print rows beside their divisions; end with exit code 2 if a plugin could not be run."""
     from bench.cli.show import division_table
     from bench.results import as_json as row_json
-    from bench.results import ceiling, division_key, ranked, rows
+    from bench.results import ceiling, divisions, ranked, rows
 
     debug = bool(click.get_current_context().obj)
-    divisions: dict[Any, list[Row]] = {}
     found, damaged = rows(store)
     for problem in damaged:
         report.problem(problem, debug=debug)
-    for item in found:
-        divisions.setdefault(division_key(item.record), []).append(item)
-    ours = {item.folder.name: divisions[division_key(item.record)] for item in outcome.rows}
+    names = {item.folder.name for item in outcome.rows}
+    ours = {item.folder.name: division for division in divisions(found) for item in division if item.folder.name in names}
     if as_json:
         click.echo(json.dumps([row_json(item, ceiling(ours[item.folder.name])) for item in outcome.rows], indent=1))
     else:

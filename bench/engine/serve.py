@@ -183,7 +183,7 @@ class MethodServer(_Server):
         plugin: registry.Plugin,
         spec: specs.Spec,
     ) -> None:
-        super().__init__(connection, setting, {name: columns for name, columns in pictures.items() if name in METHOD_SPLITS})
+        super().__init__(connection, setting, pictures)
         self.original, self.plugin, self.spec = original, plugin, spec
 
     def operations(self) -> Mapping[str, Callable[..., Answer]]:

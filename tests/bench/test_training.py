@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from bench.losses import cross_entropy
 from bench.models import initialised
 from bench.splits import bind
 from bench.tasks.task import Recipe
@@ -30,11 +31,14 @@ def test_fit_learns_and_reports_epochs() -> None:
     images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(16) % 2
     seen: list[int] = []
+    fresh = initialised("resnet8-v1", 2, 0)
+    before = cross_entropy(fresh(images), labels).item()
     net = fit(
         initialised("resnet8-v1", 2, 0), bind((images, labels), [1], "retain", stacked=False), RECIPE, after_epoch=seen.append
     )
     assert seen == [1, 2, 3]
     assert net.training
+    assert cross_entropy(net(images), labels).item() < 0.9 * before
 
 
 def test_class_weights_are_inverse_counts_and_zero_without_images() -> None:

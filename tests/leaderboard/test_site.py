@@ -70,8 +70,8 @@ def _finish(folder: Path, record: dict, final: float, control: bool, badges: tup
     measures["final_score"] = measures["forgetting_score"] = Measure(final, "score", "higher")
     if not control:
         measures |= {name: Measure(1.0, "seconds", "lower", 5.0) for name in ("runtime", "runtime_share", "budget_share")}
-    card = Scorecard(measures, [0.1, None], ["screening", *badges])
-    write_record(folder / "scorecard.json", {**card.record(), "provisional_ceiling": 0.18})
+    card = Scorecard(measures, [0.1, None], ["screening", *badges], provisional_ceiling=0.18)
+    write_record(folder / "scorecard.json", card.record())
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from bench.trial import Trial
 
 CLASSES = 4
 SIZES = {"retain": 48, "forget": 16, "validation": 16}
-SEEDS = (11, 22, 33)
 
 
 @dataclass(frozen=True)
