@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import click
 
     from bench.method import Method
+    from bench.metrics.metric import Metric
     from bench.tasks.task import Task
 
 PROJECT = "bench"
@@ -30,6 +31,11 @@ def register_methods(register: Callable[[type[Method]], None]) -> None:
 @hookspec
 def register_tasks(register: Callable[[Task], None]) -> None:
     """Register one task. Entry-point group: `bench.tasks`."""
+
+
+@hookspec
+def register_metrics(register: Callable[[type[Metric]], None]) -> None:
+    """Register one metric. Entry-point group: `bench.metrics`."""
 
 
 @hookspec

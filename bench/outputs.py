@@ -55,6 +55,17 @@ class Outputs:
         return buffer.getvalue()
 
 
+def first_not_finite(outputs: Outputs) -> str:
+    """Where the first NaN or infinity is, model first; "" if there is none."""
+    for split, logits in outputs.logits.items():
+        bad = np.argwhere(~np.isfinite(logits))
+        if len(bad):
+            model, example, group = bad[0]
+            return f"{model} answers {logits[model, example, group]} for example {example} of {split}"
+    bad = np.argwhere(~np.isfinite(outputs.retain_accuracy))
+    return f"{bad[0][0]} has no retain accuracy" if len(bad) else ""
+
+
 def from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> Outputs:
     """The inverse of `Outputs.arrays`."""
     return Outputs({name: arrays[name].astype(np.float32) for name in OUTPUT_SPLITS}, arrays[_RETAIN_ACCURACY].astype(np.float64))

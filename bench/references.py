@@ -19,12 +19,11 @@ from bench.engine.progress import job_progress
 from bench.engine.session import Session
 from bench.errors import BenchError
 from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate, from_arrays, from_npz, retain_sample_rows
-from bench.store import DamagedFileError, locked, read_checked, read_record, write_bytes, write_record
+from bench.store import DamagedFileError, Record, locked, read_checked, read_record, write_bytes, write_record
 
 ORIGINAL = "original"
 TIMED_EPOCHS = 2
 Labels = dict[str, NDArray[np.int64]]
-Baseline = dict[str, float]
 
 
 class References:
@@ -83,16 +82,16 @@ class References:
         digest = self.original().digest() + self.retrained(range(models)).digest()
         return hashlib.sha256(digest.encode()).hexdigest()[:16]
 
-    def cached_baseline(self, identifier: str) -> Baseline | None:
-        """What was computed of the retrained models that `identifier` stands for, if it was."""
-        found: Baseline | None = self.record["baselines"].get(identifier)
-        return found
+    def cached_baseline(self, identifier: str, metric: str) -> Record | None:
+        """What a metric said of the retrained models that `identifier` stands for, if it was asked."""
+        found = self.record["baselines"].get(identifier, {}).get(metric)
+        return found if isinstance(found, dict) else None
 
-    def keep_baseline(self, identifier: str, baseline: Baseline) -> None:
-        """Keep what was computed of the retrained models that `identifier` stands for."""
+    def keep_baseline(self, identifier: str, metric: str, baseline: Record) -> None:
+        """Keep what a metric said of the retrained models that `identifier` stands for."""
         with locked(self.folder, lambda text: None):
             self._reload()
-            self.record["baselines"][identifier] = baseline
+            self.record["baselines"].setdefault(identifier, {})[metric] = baseline
             write_record(self._record_path, self.record)
 
     def build(self, session: Session, indices: Sequence[int]) -> None:

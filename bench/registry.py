@@ -28,9 +28,10 @@ from bench.method import Method
 if TYPE_CHECKING:
     import click
 
+    from bench.metrics.metric import Metric
     from bench.tasks.task import Task
 
-METHODS, TASKS, COMMANDS = "bench", "bench.tasks", "bench.commands"
+METHODS, TASKS, METRICS, COMMANDS = "bench", "bench.tasks", "bench.metrics", "bench.commands"
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,18 @@ def load_task(name: str) -> Task:
     tasks = _registered(plugin, _import(plugin), "register_tasks")
     task: Task = _only(plugin, tasks, lambda item: isinstance(item, Task) and item.name == name)
     return task
+
+
+def load_metric(plugin: Plugin) -> Metric:
+    """Import the plugin and return the metric that it registers."""
+    from bench.metrics.metric import Metric
+
+    found = _registered(plugin, _import(plugin), "register_metrics")
+    metric: type[Metric] = _only(plugin, found, lambda item: isinstance(item, type) and issubclass(item, Metric))
+    try:
+        return metric()
+    except TypeError as problem:
+        raise BenchError(f"plugin {_label(plugin)}: {problem}") from problem
 
 
 def load_command(plugin: Plugin) -> click.Command:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.engine.runs import Run
 from bench.errors import BenchError
-from bench.references import References
-from bench.scorecard import Baseline, Scorecard, Timing, baseline, score
-from bench.store import DamagedFileError, Record, Store, read_record, write_record
+from bench.scorecard import VERSION, Measure, Scorecard
+from bench.store import DamagedFileError, Record, Store, read_record
+
+SCREENING = 32  # fewer models are good enough to develop with, too few to publish
 
 
 @dataclass(frozen=True)
@@ -28,52 +28,60 @@ class Row:
         """Whether it is a control row: shown, not ranked."""
         return bool(self.record["method"]["control"])
 
-    def value(self, measure: str) -> float | None:
-        """A measure's value, if there is one."""
-        found = self.scorecard.measures.get(measure) if self.scorecard else None
+    def measure(self, name: str) -> Measure | None:
+        """A measure, if the run has it."""
+        return self.scorecard.measures.get(name) if self.scorecard else None
+
+    def value(self, name: str) -> float | None:
+        """A measure's value, if the run has it."""
+        found = self.measure(name)
         return found.value if found else None
 
-    def retrained(self, measure: str) -> float | None:
-        """What the retrained models get, if that is known."""
-        found = self.scorecard.measures.get(measure) if self.scorecard else None
-        return found.retrained if found else None
+    def detail(self, name: str) -> Sequence[float | None]:
+        """Values per example or per resample.
 
+        Raises:
+            DamagedFileError: the scorecard lacks them.
+        """
+        if self.scorecard is None or name not in self.scorecard.details:
+            raise DamagedFileError(self.folder / "scorecard.json", f"it lacks {name!r}")
+        return self.scorecard.details[name]
 
-def finish(run: Run, references: References) -> Row:
-    """Score a run that is complete, and keep the scorecard beside it."""
-    if not run.complete:
-        return row(run)
-    models = int(run.record["models"])
-    retrained = references.retrained(range(models))
-    labels = references.labels()
-    cached = references.cached_baseline(run.record["reference_id"])
-    reference = Baseline(**cached) if cached else baseline(retrained, labels)
-    if not cached:
-        references.keep_baseline(run.record["reference_id"], asdict(reference))
-    timing = Timing(
-        solo=[solo["seconds"] for solo in run.record["solo"]],
-        retraining=run.record["retraining_seconds"],
-        allowance=run.record["allowance_seconds"],
-    )
-    badges = ["control"] if run.record["method"]["control"] else []
-    scorecard = score(run.outputs(references), retrained, labels, reference, timing, badges)
-    write_record(run.folder / "scorecard.json", scorecard.record())
-    return row(run)
+    @property
+    def badges(self) -> list[str]:
+        """What a reader should know beside the numbers: flags, and how much the run is worth."""
+        if self.scorecard is None:
+            return []
+        screening = ["screening"] if self.record["models"] < SCREENING else []
+        return [*screening, *(["control"] if self.control else []), *self.scorecard.flags]
 
 
 def row(run: Run) -> Row:
     """The row of a run as it is in the store."""
+    scorecard = read_scorecard(run) if run.complete else None
+    if scorecard and scorecard.sections:
+        return Row(run.folder, run.record, scorecard, "")
+    return Row(run.folder, run.record, None, (scorecard.refused if scorecard else "") or _why_unscored(run))
+
+
+def read_scorecard(run: Run) -> Scorecard | None:
+    """The scorecard that lies beside a run; None if there is none, or one of an older form.
+
+    Raises:
+        DamagedFileError: it cannot be read.
+        BenchError: a newer version wrote it.
+    """
     path = run.folder / "scorecard.json"
-    scorecard = _read_scorecard(path) if run.complete and path.exists() else None
-    failure = "" if scorecard else _why_unscored(run)
-    return Row(run.folder, run.record, scorecard, failure)
-
-
-def _read_scorecard(path: Path) -> Scorecard:
-    record = read_record(path, needs=("measures", "epsilons", "badges", "provisional_ceiling"))
+    if not path.exists():
+        return None
+    record = read_record(path, needs=("scorecard_version",))
+    if record["scorecard_version"] > VERSION:
+        raise BenchError(f"{path} was written by a newer bench; upgrade unlearning-bench")
+    if record["scorecard_version"] < VERSION:
+        return None
     try:
         return Scorecard.from_record(record)
-    except (TypeError, AttributeError) as problem:
+    except (TypeError, AttributeError, KeyError) as problem:
         raise DamagedFileError(path, str(problem)) from problem
 
 
@@ -100,65 +108,9 @@ def check_outputs(item: Row) -> None:
             run.read_chunk(chunk)
 
 
-def divisions(found: Iterable[Row]) -> list[list[Row]]:
-    """Rows that may be ranked together: of one task key, reference, N, budget and device kind."""
-    grouped: dict[tuple[Any, ...], list[Row]] = {}
-    for item in found:
-        record = item.record
-        key = (record["task"]["key"], record["reference_id"], record["models"], record["budget"], record["device"]["kind"])
-        grouped.setdefault(key, []).append(item)
-    return list(grouped.values())
-
-
-@dataclass(frozen=True)
-class Ceiling:
-    """What retraining itself scores in a division."""
-
-    value: float
-    provisional: bool
-
-
-def ceiling(division: list[Row]) -> Ceiling | None:
-    """The `retrain` row's forgetting score; before there is one, that of halves of the retrained models."""
-    for candidate in division:
-        models, score = candidate.record["models"], candidate.value("forgetting_score")
-        if score and candidate.record["method"]["reference_models"] == list(range(models, 2 * models)):
-            return Ceiling(score, provisional=False)
-    for candidate in division:
-        if candidate.scorecard:
-            return Ceiling(candidate.scorecard.provisional_ceiling, provisional=True)
-    return None
-
-
-def ranked(division: list[Row]) -> list[tuple[int | None, Row]]:
-    """Best final score first; control rows keep their place without a rank, rows over budget or without score come last."""
-
-    def order(item: Row) -> tuple[bool, float]:
-        return (not _ranks(item) and not item.control, -(item.value("final_score") or 0.0))
-
-    rank, answer = 0, []
-    for item in sorted(division, key=order):
-        rank += _ranks(item)
-        answer.append((rank if _ranks(item) else None, item))
-    return answer
-
-
-def _ranks(item: Row) -> bool:
-    return item.scorecard is not None and not item.control and "over budget" not in item.scorecard.badges
-
-
 def _why_unscored(run: Run) -> str:
     done, models = run.finished_trials(), run.record["models"]
-    reason = run.first_failure() or ("interrupted; the same command resumes it" if done < models else "not scored yet")
+    reason = run.first_failure() or (
+        "interrupted; the same command resumes it" if done < models else "not scored yet; `bench score` does it"
+    )
     return f"{done}/{models} trials: {reason}"
-
-
-def as_json(item: Row, ceiling: Ceiling | None) -> Mapping[str, Any]:
-    """A row as plain data."""
-    return {
-        "run": item.folder.name,
-        **{key: item.record[key] for key in ("method", "task", "reference_id", "models", "budget", "seed", "device")},
-        "ceiling": asdict(ceiling) if ceiling else None,
-        "failure": item.failure,
-        "scorecard": item.scorecard.record() if item.scorecard else None,
-    }

@@ -1,157 +1,156 @@
-"""Metrics of a run, from outputs and times, as one record with units and directions."""
+"""All that the metrics say of a run, as one versioned record: values with units, directions, intervals, and flags."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from statistics import median
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bench.metrics.metric import Baseline, Better, Estimate, Findings, Metric, Quantity
+from bench.metrics.resampling import Z, interval
 
-from bench.metrics import forgetting
-from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
-from bench.metrics.utility import accuracy, final_score
-from bench.outputs import Outputs
-from bench.seeds import numpy_generator, purpose_seed
-
-ATTACKED_MODELS = 64  # the regressions look at the first models of each side
-CEILING_HALVES = 4
-SCREENING = 32
-
-Better = Literal["higher", "lower", "as retrained"]
-Labels = Mapping[str, NDArray[np.int64]]
+VERSION = 2  # of the record's form; older records are computed again
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a scorecard, beside what retrained models get."""
+    """One number of a scorecard."""
 
     value: float
     unit: str
     better: Better
-    retrained: float | None = None
+    interval: tuple[float, float] | None = None  # 95 %, approximate
+    retrained: float | None = None  # what retrained models get
+    relative: float | None = None  # value / retrained, where higher or lower is better
+    gap: float | None = None  # value - retrained, where retrained models are the target; either direction is a difference
+    gap_interval: tuple[float, float] | None = None
+    original: float | None = None  # what the original model gets
+    self_test: bool | None = None  # of an attack: whether it sees members of the training set under the original model
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one metric says of a run, or why it could not."""
+
+    version: int
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)  # flag -> what was seen
+    details: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # per example or per resample
+    problem: str = ""
 
 
 @dataclass(frozen=True)
 class Scorecard:
-    """All measures of a run. `epsilons` are per forget example; None marks an undecided one."""
+    """What is known of a run: a section per metric, by the name it is installed under."""
 
-    measures: Mapping[str, Measure]
-    epsilons: Sequence[float | None]
-    badges: Sequence[str]
-    provisional_ceiling: float  # forgetting score of halves of the retrained models against each other
+    sections: Mapping[str, Section] = field(default_factory=dict)
+    refused: str = ""  # why the run cannot be scored at all
 
     def record(self) -> dict[str, Any]:
         """As stored in `scorecard.json`."""
-        return asdict(self)
+        return {"scorecard_version": VERSION, **asdict(self)}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Scorecard:
         """The inverse of `record`."""
-        measures = {name: Measure(**measure) for name, measure in record["measures"].items()}
-        return cls(measures, record["epsilons"], record["badges"], record["provisional_ceiling"])
+        sections = {name: _section(section) for name, section in record["sections"].items()}
+        return cls(sections, str(record["refused"]))
+
+    def with_section(self, name: str, section: Section) -> Scorecard:
+        """This scorecard with another metric, or another version of it."""
+        return Scorecard({**self.sections, name: section})
+
+    @cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """Every number of every metric."""
+        return {key: measure for section in self.sections.values() for key, measure in section.measures.items()}
+
+    @cached_property
+    def flags(self) -> Mapping[str, str]:
+        """What should make a reader doubt, and what was seen."""
+        return {flag: seen for section in self.sections.values() for flag, seen in section.flags.items()}
+
+    @cached_property
+    def details(self) -> Mapping[str, Sequence[float | None]]:
+        """Values per example or per resample."""
+        return {key: values for section in self.sections.values() for key, values in section.details.items()}
+
+    @cached_property
+    def problems(self) -> Mapping[str, str]:
+        """Metrics that failed, and why."""
+        return {name: section.problem for name, section in self.sections.items() if section.problem}
 
 
-@dataclass(frozen=True)
-class Timing:
-    """What the runtime measures are computed from, in seconds."""
+def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
+    """What a metric found, beside what it says of retrained models and of the original one.
 
-    solo: Sequence[float]  # empty for control rows
-    retraining: float
-    allowance: float
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What the retrained models get: computed once per reference and N."""
-
-    retain_accuracy: float
-    test_accuracy: float
-    validation_accuracy: float
-    forget_accuracy: float
-    attack: float
-    ceiling: float  # provisional: mean score of random halves of the retrained models against each other
+    Raises:
+        ValueError: it answered something that it did not declare, or a value that is not finite.
+    """
+    measures = {name: _assemble(metric, name, estimate, baseline) for name, estimate in findings.estimates.items()}
+    details = {str(name): [None if value is None else float(value) for value in each] for name, each in findings.details.items()}
+    return Section(metric.version, measures, {str(flag): str(seen) for flag, seen in findings.flags.items()}, details)
 
 
-def baseline(retrained: Outputs, labels: Labels) -> Baseline:
-    """Measure the retrained models themselves."""
-    confidence = logit_scaled_confidence(retrained.logits["forget"], labels["forget"])
-    half = len(confidence) // 2
-    generator = numpy_generator(0, "metric", 0)
-    orders = [generator.permutation(len(confidence)) for _ in range(CEILING_HALVES)]
-    scores = [forgetting.forgetting_score(confidence[order[:half]], confidence[order[half : 2 * half]]) for order in orders]
-    means = _accuracies(retrained, labels)
-    return Baseline(**means, attack=_attack(retrained, labels), ceiling=float(np.mean(scores)))
+def _declared_name(measure: str) -> str:
+    return measure.partition(".")[0]
 
 
-def score(
-    unlearned: Outputs, retrained: Outputs, labels: Labels, reference: Baseline, timing: Timing, badges: Sequence[str]
-) -> Scorecard:
-    """The scorecard of N unlearned models against N retrained ones."""
-    confidence = [logit_scaled_confidence(side.logits["forget"], labels["forget"]) for side in (unlearned, retrained)]
-    epsilons = forgetting.epsilons(*confidence)
-    forgotten = forgetting.points(epsilons, models=len(unlearned))
-    means = _accuracies(unlearned, labels)
-    ratios = {
-        name: means[f"{name}_accuracy"] / getattr(reference, f"{name}_accuracy") for name in ("retain", "test", "validation")
-    }
-    attack = _attack(unlearned, labels)
-    measures = {
-        "final_score": Measure(final_score(forgotten, ratios["retain"], ratios["test"]), "score", "higher"),
-        "forgetting_score": Measure(forgotten, "score", "higher"),
-        "undecided_examples": Measure(float(np.isnan(epsilons).sum()), "examples", "lower"),
-        **{
-            f"{name}_accuracy": Measure(value, "share", _DIRECTION[name], getattr(reference, f"{name}_accuracy"))
-            for name, value in _named(means)
-        },
-        **{f"{name}_ratio": Measure(value, "of retrained", "higher", 1.0) for name, value in ratios.items()},
-        "attack_accuracy": Measure(attack, "share", "as retrained", reference.attack),
-        "attack_gap": Measure(abs(attack - reference.attack), "share", "lower", 0.0),
-        **_runtime(timing),
-    }
-    shown = [*(["screening"] if len(unlearned) < SCREENING else []), *badges, *_over_budget(timing)]
-    decided = [None if np.isnan(value) else float(value) for value in epsilons]
-    return Scorecard(measures, decided, shown, reference.ceiling)
+def _assemble(metric: Metric, name: str, estimate: Estimate, baseline: Baseline) -> Measure:
+    quantity = _quantity(metric, name)
+    if not math.isfinite(estimate.value) or not (estimate.sd is None or math.isfinite(estimate.sd)):
+        raise ValueError(f"{name} is {estimate.value}, deviation {estimate.sd}")
+    retrained, original = baseline.retrained.get(name), baseline.original.get(name)
+    target = quantity.better == "as retrained"
+    gap = estimate.value - retrained.value if retrained and target else None
+    return Measure(
+        value=float(estimate.value),
+        unit=quantity.unit,
+        better=quantity.better,
+        interval=_interval(estimate, quantity),
+        retrained=retrained.value if retrained else None,
+        relative=estimate.value / retrained.value if retrained and retrained.value and not target else None,
+        gap=gap,
+        gap_interval=_gap_interval(gap, estimate, retrained),
+        original=original.value if original else None,
+        self_test=_sees(original, retrained) if quantity.attack else None,
+    )
 
 
-_DIRECTION: dict[str, Better] = {"retain": "higher", "test": "higher", "validation": "higher", "forget": "as retrained"}
+def _quantity(metric: Metric, name: str) -> Quantity:
+    for quantity in metric.quantities:
+        if quantity.name == _declared_name(name):
+            return quantity
+    raise ValueError(f"{name} is not among the quantities that it declares")
 
 
-def _named(means: Mapping[str, float]) -> list[tuple[str, float]]:
-    return [(name.removesuffix("_accuracy"), value) for name, value in means.items()]
+def _interval(estimate: Estimate, quantity: Quantity) -> tuple[float, float] | None:
+    """Cut off where values cannot be."""
+    if estimate.sd is None:
+        return None
+    low, high = interval(estimate.value, estimate.sd)
+    return max(low, float(quantity.lowest)), min(high, float(quantity.highest))
 
 
-def _accuracies(outputs: Outputs, labels: Labels) -> dict[str, float]:
-    splits = ("test", "validation", "forget")
-    means = {f"{split}_accuracy": float(accuracy(outputs.logits[split], labels[split]).mean()) for split in splits}
-    return {"retain_accuracy": float(outputs.retain_accuracy.mean()), **means}
+def _gap_interval(gap: float | None, estimate: Estimate, retrained: Estimate | None) -> tuple[float, float] | None:
+    if gap is None or retrained is None or estimate.sd is None or retrained.sd is None:
+        return None
+    return interval(gap, math.hypot(estimate.sd, retrained.sd))
 
 
-def _attack(outputs: Outputs, labels: Labels) -> float:
-    """Mean accuracy of the starting kit's attack over models, on one balanced sample for all of them."""
-    from bench.metrics.membership import balanced_rows, loss_attack
-
-    rows = balanced_rows(len(labels["forget"]), len(labels["test"]), numpy_generator(0, "metric", 1))
-    losses = [
-        cross_entropy(outputs.logits[split][:ATTACKED_MODELS, chosen], labels[split][chosen])
-        for split, chosen in zip(("forget", "test"), rows, strict=True)
-    ]
-    return float(loss_attack(*losses, seed=purpose_seed(0, "attack")).mean())
+def _sees(original: Estimate | None, retrained: Estimate | None) -> bool | None:
+    """Whether the original model's value differs from the retrained models' beyond chance."""
+    if original is None or retrained is None:
+        return None
+    return abs(original.value - retrained.value) > Z * math.hypot(original.sd or 0.0, retrained.sd or 0.0)
 
 
-def _runtime(timing: Timing) -> dict[str, Measure]:
-    if not timing.solo:
-        return {}
-    seconds = median(timing.solo)
-    return {
-        "runtime": Measure(seconds, "seconds", "lower", timing.retraining),
-        "runtime_range": Measure(max(timing.solo) - min(timing.solo), "seconds", "lower"),
-        "runtime_share": Measure(seconds / timing.retraining, "of retraining", "lower", 1.0),
-        "budget_share": Measure(seconds / timing.allowance, "of budget", "lower"),
-    }
+def _section(record: Mapping[str, Any]) -> Section:
+    return Section(**{**record, "measures": {name: _measure(each) for name, each in record["measures"].items()}})
 
 
-def _over_budget(timing: Timing) -> list[str]:
-    return ["over budget"] if timing.solo and median(timing.solo) > timing.allowance else []
+def _measure(record: Mapping[str, Any]) -> Measure:
+    pairs = {name: tuple(record[name]) if record[name] is not None else None for name in ("interval", "gap_interval")}
+    return Measure(**{**record, **pairs})

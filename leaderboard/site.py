@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from bench.budget import in_words
 from bench.errors import BenchError
-from bench.results import Ceiling, Row, ceiling, check_outputs, divisions, ranked, rows
+from bench.ranking import Ceiling, Place, ceiling, divisions, places
+from bench.results import Row, check_outputs, rows
 from bench.store import Record, Store, write_bytes
 
 from .chart import scatter
@@ -65,17 +66,23 @@ def _division(members: list[Row]) -> Division:
     record = members[0].record
     top = ceiling(members)
     table = _table(members, top)
-    reference = next((item for item in members if item.scorecard), None)
-    names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "runtime")
     return Division(
         anchor="-".join([record["reference_id"], str(record["models"]), record["budget"].replace("%", "pc")]),
         title=_title(record),
         headline=_headline(table, top),
         ceiling=top,
-        retrained={name: reference.retrained(name) if reference else None for name in names},
+        retrained=_retrained(members),
         table=table,
         figure=Markup(_script_json(scatter(table))),  # noqa: S704 - `<` is escaped
     )
+
+
+def _retrained(members: list[Row]) -> dict[str, float | None]:
+    """What the yardstick's models get."""
+    scored = next((item for item in members if item.scorecard), members[0])
+    measures = {name: scored.measure(name) for name in ("retain_accuracy", "test_accuracy", "ulira_auc")}
+    seconds = {"runtime": scored.record["retraining_seconds"]}
+    return {**{name: measure.retrained if measure else None for name, measure in measures.items()}, **seconds}
 
 
 def _title(record: Record) -> str:
@@ -84,15 +91,18 @@ def _title(record: Record) -> str:
 
 def _table(members: list[Row], top: Ceiling | None) -> pd.DataFrame:
     """One line per run, best first; missing numbers are NaN."""
-    return pd.DataFrame([_line(rank, item, top) for rank, item in ranked(members)])
+    return pd.DataFrame([_line(place, top) for place in places(members)])
 
 
-def _line(rank: int | None, item: Row, top: Ceiling | None) -> dict[str, Any]:
-    forgetting = item.value("forgetting_score")
-    ratios = item.value("retain_ratio"), item.value("test_ratio")
+def _line(place: Place, top: Ceiling | None) -> dict[str, Any]:
+    item = place.row
+    forgetting, final = item.value("forgetting_score"), item.measure("final_score")
+    ratios = [measure.relative if measure else None for measure in map(item.measure, ("retain_accuracy", "test_accuracy"))]
     method = item.record["method"]
     return {
-        "rank": rank,
+        "rank": place.rank,
+        "rank_interval": place.interval or MISSING,
+        "margin": final.interval[1] - final.value if final and final.interval else None,
         "run": item.folder.name,
         "method": method["spec"],
         "summary": method["summary"],
@@ -102,14 +112,14 @@ def _line(rank: int | None, item: Row, top: Ceiling | None) -> dict[str, Any]:
         **{name: item.value(name) for name in _NUMBERS},
         "ceiling_share": forgetting / top.value if top and top.value and forgetting is not None else None,
         "utility": ratios[0] * ratios[1] if ratios[0] is not None and ratios[1] is not None else None,
-        "badges": list(item.scorecard.badges) if item.scorecard else [],
+        "badges": {badge: item.scorecard.flags.get(badge, "") if item.scorecard else "" for badge in item.badges},
         "failure": item.failure,
     }
 
 
 _NUMBERS = (
     "final_score", "forgetting_score", "retain_accuracy", "test_accuracy", "forget_accuracy",
-    "attack_gap", "runtime", "runtime_share", "budget_share",
+    "p_value", "ulira_auc", "runtime", "runtime_share", "budget_share",
 )  # fmt: skip
 
 
@@ -118,7 +128,8 @@ def _headline(table: pd.DataFrame, top: Ceiling | None) -> str:
     if placed.empty:
         return "No ranked run yet."
     best = placed.iloc[0]
-    ahead = f"{best['method']} leads with a final score of {best['final_score']:.3f}"
+    tied = "" if best["rank_interval"] == "1" else f" (rank {best['rank_interval']})"
+    ahead = f"{best['method']} leads with a final score of {best['final_score']:.3f}{tied}"
     if top is None:
         return f"{ahead}."
     measured = "about " if top.provisional else ""

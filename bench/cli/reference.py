@@ -72,7 +72,7 @@ def _summaries(store: Path, task_key: str) -> list[dict[str, Any]]:
 
 
 def _summary(references: Any) -> dict[str, Any]:
-    from bench.metrics.utility import accuracy
+    from bench.metrics.metric import Models
 
     record, labels, count = references.record, references.labels(), references.available()
     sides = {"original": references.original()}
@@ -80,7 +80,7 @@ def _summary(references: Any) -> dict[str, Any]:
         sides["retrained"] = references.retrained(range(count))
     scores: dict[str, dict[str, float]] = {"retain": {name: float(side.retain_accuracy.mean()) for name, side in sides.items()}}
     for split in ("forget", "validation", "test", "unseen"):
-        scores[split] = {name: float(accuracy(side.logits[split], labels[split]).mean()) for name, side in sides.items()}
+        scores[split] = {name: float(Models(side, labels).accuracy(split).mean()) for name, side in sides.items()}
     return {
         "device": record["device"],
         "folder": str(references.folder),

@@ -7,32 +7,33 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench import registry, specs
-from bench.budget import Budget, in_words
+from bench.budget import Budget
 from bench.cli import options, report
+from bench.cli.score import score_runs
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from bench.engine.runs import Description, Request
+    from bench.engine.runs import Description, Request, Run
     from bench.engine.session import Session
+    from bench.ranking import Place
     from bench.references import References
-    from bench.results import Row
+    from bench.store import Store
 
-FEWEST_MODELS = 8
 FLOOR = "original"  # costs nothing, so every table has it
 CONTROL_ROWS = (FLOOR, "retrain", "finetune")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command's plugins came to: rows, and plugins that never got so far."""
+    """What a command's plugins came to: runs, and plugins that never got so far."""
 
-    rows: Sequence[Row]
+    runs: Sequence[Run]
     problems: Sequence[BenchError]
 
 
@@ -66,8 +67,9 @@ def run(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Run each method N times, compare with N retrained models, print the result."""
-    if models < FEWEST_MODELS:
-        raise BenchError(f"--models {models} is too few to compare distributions; use {FEWEST_MODELS} or more")
+    from bench.scoring import check_models
+
+    check_models(models)
     requests = list(
         _requests(_wanted(plugins, controls=controls, everything=everything), models, Budget.parse(budget), seed, again)
     )
@@ -82,6 +84,9 @@ def run(
     found = find_device(device)
     with TerminalProgress() as progress, Session(opened, chosen, found, workers=workers, progress=progress) as session:
         outcome = _run_all(session, requests)
+    if not as_json:
+        _print_tables(outcome, opened)
+    score_runs(opened, [done for done in outcome.runs if done.complete], progress=TerminalProgress)
     _report(outcome, opened, as_json=as_json)
 
 
@@ -114,8 +119,9 @@ def _run_all(session: Session, requests: Sequence[Request]) -> Outcome:
         described.append((floor, describe(session, floor)))
     references = References.of(session)
     references.build(session, _needed(described))
-    rows = [_run_one(session, references, request, description) for request, description in described]
-    return Outcome(rows, problems)
+    _prepare(session, references, requests[0].models)
+    runs = [_run_one(session, references, request, description) for request, description in described]
+    return Outcome(runs, problems)
 
 
 def _describe_all(session: Session, requests: Sequence[Request]) -> tuple[list[tuple[Request, Description]], list[BenchError]]:
@@ -137,62 +143,95 @@ def _needed(described: Sequence[tuple[Request, Description]]) -> list[int]:
     return sorted(indices)
 
 
-def _run_one(session: Session, references: References, request: Request, description: Description) -> Row:
+def _prepare(session: Session, references: References, models: int) -> None:
+    """Compute now what metrics say of the reference itself, so that the first table need not wait for it."""
+    from bench.scoring import Scorer, installed_metrics
+
+    scorer = Scorer(references, models, references.identifier(models))
+    missing = [item for item in installed_metrics()[0] if not scorer.prepared(item)]
+    if missing:
+        advance = session.progress.stage("reference: scoring", len(missing))
+        scorer.prepare(missing, lambda name: advance(1))
+
+
+def _run_one(session: Session, references: References, request: Request, description: Description) -> Run:
+    """Run a method, and compute what the first table shows: nobody should wait for the rest to see it."""
     from bench.engine import runs
-    from bench.results import finish
+    from bench.scoring import Scorer, installed_metrics
 
     done = runs.run(session, references, request, description)
-    session.progress.stage(f"{request.plugin.name}: scoring", 1)
-    return finish(done, references)
+    if done.complete:
+        scorer = Scorer(references, request.models, done.record["reference_id"])
+        quick = [item for item in scorer.missing(done, installed_metrics()[0]) if item.metric.quick]
+        if quick:
+            advance = session.progress.stage(f"{request.plugin.name}: scoring", len(quick))
+            scorer.score(done, quick, lambda name: advance(1))
+    return done
 
 
-def _report(outcome: Outcome, store: Any, *, as_json: bool) -> None:
-    """Print rows beside their divisions; end with exit code 2 if a plugin could not be run."""
-    from bench.cli.show import division_table
-    from bench.results import as_json as row_json
-    from bench.results import ceiling, divisions, ranked, rows
+def _divisions(outcome: Outcome, store: Store) -> list[list[Place]]:
+    """The divisions of this command's runs, with the runs that it made and the control rows."""
+    from bench.ranking import divisions, places
+    from bench.results import rows
+
+    ours = {done.folder.name for done in outcome.runs}
+    found = [places(division) for division in divisions(rows(store)[0]) if any(item.folder.name in ours for item in division)]
+    return [
+        [place for place in division if place.row.folder.name in ours or place.row.record["method"]["spec"] in CONTROL_ROWS]
+        for division in found
+    ]
+
+
+def _print_tables(outcome: Outcome, store: Store) -> None:
+    """What is known before the slower metrics are computed."""
+    from bench.cli.show import division_table, heading
+    from bench.ranking import ceiling
+
+    for division in _divisions(outcome, store):
+        click.echo(f"\n{heading(division[0].row.record)}\n")
+        division_table(division, ceiling([place.row for place in division]))
+
+
+def _report(outcome: Outcome, store: Store, *, as_json: bool) -> None:
+    """Print what attackers see, or everything as JSON; end with exit code 2 if a plugin has no score."""
+    from bench.cli.show import evidence_table
+    from bench.ranking import as_json as place_json
+    from bench.ranking import ceiling
+    from bench.results import rows
 
     debug = bool(click.get_current_context().obj)
-    found, damaged = rows(store)
-    for problem in damaged:
+    for problem in rows(store)[1]:
         report.problem(problem, debug=debug)
-    names = {item.folder.name for item in outcome.rows}
-    ours = {item.folder.name: division for division in divisions(found) for item in division if item.folder.name in names}
+    divisions = _divisions(outcome, store)
+    ours = {done.folder.name for done in outcome.runs}
     if as_json:
-        click.echo(json.dumps([row_json(item, ceiling(ours[item.folder.name])) for item in outcome.rows], indent=1))
+        tops = [(division, ceiling([place.row for place in division])) for division in divisions]
+        found = {place.row.folder.name: place_json(place, top) for division, top in tops for place in division}
+        click.echo(json.dumps([found[done.folder.name] for done in outcome.runs if done.folder.name in found], indent=1))
     else:
-        for division in {id(division): division for division in ours.values()}.values():
-            shown = [item for item in division if item.folder.name in ours or item.record["method"]["spec"] in CONTROL_ROWS]
-            _print_heading(shown[0])
-            division_table(ranked(shown), ceiling(division))
-        _print_next_steps(outcome, ours, store)
+        for division in divisions:
+            click.echo("\nwhat attackers see:")
+            evidence_table(division)
+        _print_next_steps(outcome, divisions, store)
     for problem in outcome.problems:
         report.problem(problem, debug=debug)
-    for item in outcome.rows:
-        if item.failure:
-            click.echo(f"bench: {item.record['method']['spec']} has no score; its log is {item.folder / 'log.txt'}", err=True)
-    if outcome.problems or any(item.failure for item in outcome.rows):
+    failed = [place.row for division in divisions for place in division if place.row.folder.name in ours and place.row.failure]
+    for item in failed:
+        log = item.folder / "log.txt"
+        hint = f"; its log is {log}" if log.exists() else ""
+        click.echo(f"bench: {item.record['method']['spec']} has no score: {item.failure}{hint}", err=True)
+    if outcome.problems or failed:
         raise click.exceptions.Exit(2)
 
 
-def _print_heading(item: Row) -> None:
-    record = item.record
-    click.echo(
-        f"\n{record['task']['name']}, {record['models']} models, {in_words(record['budget'])}"
-        f" ({record['allowance_seconds']:.2f} s a trial), {record['device']['kind']}\n"
-    )
-
-
-def _print_next_steps(outcome: Outcome, ours: dict[str, list[Row]], store: Any) -> None:
-    if not outcome.rows:
+def _print_next_steps(outcome: Outcome, divisions: Sequence[Sequence[Place]], store: Store) -> None:
+    if not divisions:
         return
-    click.echo(f"\nfiles: {', '.join(str(item.folder) for item in outcome.rows)}")
-    division = next(iter(ours.values()))
-    present = {item.record["method"]["name"] for item in division}
-    absent = set(CONTROL_ROWS) - present
+    click.echo(f"\nfiles: {', '.join(str(done.folder) for done in outcome.runs)}")
+    absent = set(CONTROL_ROWS) - {place.row.record["method"]["name"] for place in divisions[0]}
     where = _options(store=(str(store.path), "bench-results"))
     if absent:
-        record = division[0].record
+        record = divisions[0][0].row.record
         same = _options(
             task=(record["task"]["name"], "age-synthetic"), models=(record["models"], 16), budget=(record["budget"], "20%")
         )

@@ -10,9 +10,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bench.budget import in_words
 from bench.engine import progress
-from bench.results import Ceiling, Row
+from bench.ranking import Ceiling, Place
+from bench.scorecard import Measure, Scorecard
+from bench.store import Record
 
+WIDE = 140  # columns that long tables need
 NARROWEST = 120  # columns that a division's table needs; narrower terminals, and pipes, get lines of this length
 
 out = Console(highlight=False)
@@ -55,64 +59,135 @@ class TerminalProgress(progress.Progress):
         self._bars.stop()
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int = NARROWEST) -> None:
     """Print a table; numbers to the right."""
-    shown = Table(title=title or None, box=None, pad_edge=False, title_justify="left")
-    shown.add_column(columns[0], min_width=17, max_width=34, overflow="fold")  # long specs fold, numbers do not
+    shown = Table(box=None, pad_edge=False)
+    longest = max(len(row[0]) for row in rows) if rows else 0
+    first = min(34, max(17, longest))  # longer specs fold, numbers do not
+    shown.add_column(columns[0], min_width=first, max_width=first, overflow="fold")
     for column in columns[1:-1]:
         shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column(columns[-1], overflow="fold")
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    out.print(shown)
+    Console(highlight=False, width=max(width, out.width)).print(shown)
 
 
-def division_table(ranked: Sequence[tuple[int | None, Row]], ceiling: Ceiling | None) -> None:
+def heading(record: Record) -> str:
+    """A division in words."""
+    budget = f"{in_words(record['budget'])} ({record['allowance_seconds']:.2f} s a trial)"
+    return f"{record['task']['name']}, {record['models']} models, {budget}, {record['device']['kind']}"
+
+
+def division_table(places: Sequence[Place], top: Ceiling | None) -> None:
     """Print the rows of a division beside what retrained models get."""
-    scored = [item for _, item in ranked if item.scorecard]
-    reference = scored[0] if scored else None
-    columns = [
-        "method",
-        "final",
-        "forgets",
-        "of ceiling",
-        "retain",
-        "test",
-        "forget",
-        "MIA gap",
-        "runtime",
-        "of budget",
-        "badges",
-    ]
-    lines = [_line(item, ceiling) for _, item in ranked if item.scorecard]
-    if reference:
-        cells = [_share(reference.retrained(f"{name}_accuracy")) for name in ("retain", "test", "forget")]
-        runtime = f"{reference.record['retraining_seconds']:.1f} s"
-        lines.append(["(retrained)", "", "", "", *cells, "0.000", runtime, "", ""])
+    scored = [place.row for place in places if place.row.scorecard]
+    columns = ["method", "final", "rank", "forgets", "of ceiling", "retain", "test", "forget", "runtime", "of budget", "badges"]
+    lines = [_line(place, top) for place in places if place.row.scorecard]
+    if scored:
+        cells = [
+            _share(getattr(scored[0].measure(f"{name}_accuracy"), "retrained", None)) for name in ("retain", "test", "forget")
+        ]
+        lines.append(["(retrained)", "", "", "", "", *cells, f"{scored[0].record['retraining_seconds']:.1f} s", "", ""])
     table(columns, lines)
-    for _, item in ranked:
-        if not item.scorecard:
-            out.print(f"{item.record['method']['spec']}: not scored, {item.failure}", markup=False, soft_wrap=True)
-    if ceiling and ceiling.provisional:
+    for place in places:
+        if not place.row.scorecard:
+            out.print(f"{place.row.record['method']['spec']}: not scored, {place.row.failure}", markup=False, soft_wrap=True)
+    if top and top.provisional:
         out.print("Share of a provisional ceiling; `bench run --plugin retrain` measures it.", style="dim")
 
 
-def _line(item: Row, ceiling: Ceiling | None) -> list[str]:
-    name = item.record["method"]["spec"]
+def _line(place: Place, top: Ceiling | None) -> list[str]:
+    item = place.row
     forgetting = item.value("forgetting_score")
-    share = forgetting / ceiling.value if ceiling and ceiling.value and forgetting is not None else None
+    share = forgetting / top.value if top and top.value and forgetting is not None else None
     runtime = item.value("runtime")
     return [
-        name,
-        _score(item.value("final_score")),
+        item.record["method"]["spec"],
+        _spread(item.measure("final_score")),
+        place.interval,
         _score(forgetting),
         _percent(share),
         *[_share(item.value(f"{split}_accuracy")) for split in ("retain", "test", "forget")],
-        _share(item.value("attack_gap")),
         "" if runtime is None else f"{runtime:.2f} s",
         _percent(item.value("budget_share")),
-        ", ".join(item.scorecard.badges) if item.scorecard else "",
+        ", ".join(item.badges),
     ]
+
+
+EVIDENCE = {  # column -> measure
+    "p-value": "p_value",
+    "held-out eps": "cross_fitted_epsilon",
+    "U-LiRA": "ulira_auc",
+    "RMIA": "rmia_auc",
+    "loss MIA": "starting_kit_accuracy",
+    "unseen MIA": "unseen_accuracy",
+    "KLOM": "klom_median",
+    "spread": "log_deviation_ratio",
+}
+
+
+def evidence_table(places: Sequence[Place]) -> None:
+    """Print what an attacker sees: values, and what retrained models get; in brackets where an attack fails its self-test."""
+    scored = [place.row for place in places if place.row.scorecard]
+    if not scored:
+        return
+    lines = [[item.record["method"]["spec"], *(_tested(item.measure(name)) for name in EVIDENCE.values()), ""] for item in scored]
+    retrained = [_share(getattr(scored[0].measure(name), "retrained", None)) for name in EVIDENCE.values()]
+    table(["", *EVIDENCE, ""], [*lines, ["(retrained)", *retrained, ""]])
+    for item in scored:
+        _doubts(item.scorecard or Scorecard(), of=f"{item.record['method']['spec']}: ")
+
+
+def scorecard_table(card: Scorecard) -> None:
+    """Print every measure of one run, and what should make a reader doubt."""
+    columns = ["measure", "value", "interval", "retrained", "gap or ratio", "original", "unit, better"]
+    table(columns, [_measure_line(name, measure) for name, measure in card.measures.items()], width=WIDE)
+    _doubts(card)
+
+
+def _doubts(card: Scorecard, of: str = "") -> None:
+    for flag, seen in card.flags.items():
+        out.print(f"{of}{flag}: {seen}", markup=False, soft_wrap=True)
+    for name, reason in card.problems.items():
+        out.print(f"{of}metric {name} failed: {reason}", markup=False, soft_wrap=True)
+
+
+def _measure_line(name: str, measure: Measure) -> list[str]:
+    blind = " (blind)" if measure.self_test is False else ""
+    return [
+        name,
+        number(measure.value),
+        _range(measure.interval),
+        number(measure.retrained),
+        f"{measure.gap:+.3f}" if measure.gap is not None else _percent(measure.relative),
+        number(measure.original) + blind,
+        f"{measure.unit}, {measure.better}",
+    ]
+
+
+def number(value: float | None) -> str:
+    """A value with four digits, large ones in full; "" if there is none."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1000 or (value == int(value) and abs(value) > 1) else f"{value:.4f}"
+
+
+def _range(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def _tested(measure: Measure | None) -> str:
+    if measure is None:
+        return ""
+    return f"({measure.value:.3f})" if measure.self_test is False else f"{measure.value:.3f}"
+
+
+def _spread(measure: Measure | None) -> str:
+    if measure is None:
+        return ""
+    half = f" ±{(measure.interval[1] - measure.value):.3f}" if measure.interval else ""
+    return f"{measure.value:.4f}{half}"
 
 
 def _score(value: float | None) -> str:

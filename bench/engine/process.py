@@ -108,6 +108,19 @@ class Worker:
         self.ask(operation, on_progress=on_progress, expected=expected, **arguments)
         return clock() - start
 
+    def peak_memory(self, *, on_device: str) -> int | None:
+        """Most bytes of device memory so far, as the child's allocator counts them; on a CPU, of the process.
+
+        None where the operating system does not tell.
+        """
+        if on_device != "cpu":
+            return int(self.ask("peak_memory").values["bytes"])
+        with suppress(OSError, StopIteration, ValueError):
+            lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
+            line = next(line for line in lines if line.startswith("VmHWM:"))
+            return int(line.split()[1]) * 1024
+        return None
+
     def _cpu_seconds(self) -> float:
         with suppress(psutil.Error):
             times = psutil.Process(self._process.pid).cpu_times()

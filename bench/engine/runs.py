@@ -302,7 +302,9 @@ class _Trials:
         with self._worker(clock) as worker:
             for trial in trials:
                 seconds = self._unlearn(worker, clock, [trial], lambda share: None, stacked=False)[1]
-                yield {"trial": trial, "seconds": seconds, "phases": clock.phases}
+                peak = worker.peak_memory(on_device=self._session.device.kind)
+                entry = {"trial": trial, "seconds": seconds, "phases": clock.phases}
+                yield entry if peak is None else {**entry, "peak_memory": peak}
                 clock.phases = {}
 
     def _worker(self, clock: PhaseClock) -> Worker:

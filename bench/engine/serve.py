@@ -193,6 +193,7 @@ class MethodServer(_Server):
             "start": self.start,
             "warm_up": self.warm_up,
             "unlearn": self.unlearn,
+            "peak_memory": self.peak_memory,
             "weights": self.weights,
         }
 
@@ -242,6 +243,10 @@ class MethodServer(_Server):
         self.model = returned
         self._synchronise()
         return {}, {}
+
+    def peak_memory(self) -> Answer:
+        """Most bytes of device memory that tensors have had."""
+        return {"bytes": torch.cuda.max_memory_allocated(self.device)}, {}
 
     def weights(self) -> Answer:
         """Weights of the unlearned models {name: [M, ...]}."""

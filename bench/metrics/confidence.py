@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp
 
+LARGEST_LOGIT = 745.0  # beyond it, exp is 0
+
 Floats = NDArray[np.float64]
 
 
@@ -31,6 +33,26 @@ def logit_scaled_confidence(logits: ArrayLike, labels: ArrayLike) -> Floats:
     np.put_along_axis(scores, index, -np.inf, -1)
     confidence: Floats = true[..., 0] - logsumexp(scores, axis=-1)
     return confidence
+
+
+def class_confidences(logits: ArrayLike) -> Floats:
+    """The logit log p_c - log(1 - p_c) of every class: logits [..., n, K] -> float64 [..., n, K], within +-745.
+
+    Exact where p_c is next to 1, unlike a logarithm of 1 - p_c.
+
+    >>> class_confidences([[30.0, 0.0]]).tolist()
+    [[30.0, -30.0]]
+    """
+    scores = np.asarray(logits, dtype=np.float64)
+    scores = scores - scores.max(axis=-1, keepdims=True)
+    top = scores.argmax(axis=-1)[..., None]
+    shares = np.exp(scores)
+    np.put_along_axis(shares, top, 0.0, -1)
+    rest = shares.sum(axis=-1, keepdims=True)  # of all but the most likely class, which has 1
+    others = 1.0 + rest - shares
+    np.put_along_axis(others, top, np.maximum(rest, np.exp(-LARGEST_LOGIT)), -1)
+    confidences: Floats = np.clip(scores - np.log(others), -LARGEST_LOGIT, LARGEST_LOGIT)
+    return confidences
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:

@@ -67,9 +67,16 @@ def epsilons(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:
     """
     sides = [np.asarray(side, dtype=np.float64) for side in (unlearned, retrained)]
     _check(*sides)
-    table = _epsilon_table(len(sides[0]))
+    table = epsilon_table(len(sides[0]))
     ordered = [np.sort(side, axis=0) for side in sides]
     return np.array([_epsilon(ours, theirs, table) for ours, theirs in zip(*(side.T for side in ordered), strict=True)])
+
+
+def peaky(unlearned: ArrayLike, retrained: ArrayLike) -> NDArray[np.bool_]:
+    """Which of the examples [E] of two arrays [N, E] have one side much narrower than the other, so epsilon 50."""
+    widths = [np.ptp(np.asarray(side, dtype=np.float64), axis=0) for side in (unlearned, retrained)]
+    found: NDArray[np.bool_] = np.minimum(*widths) < PEAKY_RATIO * np.maximum(*widths)
+    return found
 
 
 def _check(unlearned: Floats, retrained: Floats) -> None:
@@ -88,7 +95,7 @@ def _epsilon(unlearned: Floats, retrained: Floats, table: Rates) -> float:
     """Epsilon of one example from sorted confidences [N] of either side."""
     positive, negative = (retrained, unlearned) if np.median(retrained) > np.median(unlearned) else (unlearned, retrained)
     narrower, wider = sorted((np.ptp(positive), np.ptp(negative)))
-    if wider > 0 and narrower / wider < PEAKY_RATIO:
+    if narrower < PEAKY_RATIO * wider:
         return CAP
     errors = (_double_threshold_errors(positive, negative), _single_threshold_errors(positive, negative))
     found = np.concatenate([table[counts] for counts in errors])
@@ -145,7 +152,7 @@ def _float32_linspace(low: float, high: float, count: int) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _epsilon_table(models: int) -> Rates:
+def epsilon_table(models: int) -> Rates:
     """Epsilon by counts [false positives, false negatives], float32 [N+1, N+1]; NaN where a threshold is discarded.
 
     Exactly one error rate at zero is a sign of too few samples, so those thresholds are discarded; both at zero is perfect

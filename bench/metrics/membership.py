@@ -1,11 +1,14 @@
-"""Membership inference: can an attacker tell a forget example from one that was never trained on?"""
+"""What membership attacks share: a logistic regression on the loss, and how a rate is read off scores."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
+
+from bench.metrics.metric import Models
+from bench.seeds import numpy_generator, purpose_seed
+
+ATTACKED_MODELS = 64  # the regressions look at the first models of each side: 47 ms per model and 10 splits
 
 Floats = NDArray[np.float64]
 
@@ -16,25 +19,64 @@ def balanced_rows(members: int, others: int, generator: np.random.Generator) -> 
     return tuple(np.sort(generator.choice(size, count, replace=False)) for size in (members, others))  # type: ignore[return-value]
 
 
-def loss_attack(forget: ArrayLike, test: ArrayLike, *, splits: int = 10, seed: int = 0) -> Floats:
-    """Accuracy of a logistic regression on the loss, per model: the starting kit's attack.
+def loss_attack(forget: ArrayLike, others: ArrayLike, *, splits: int = 10) -> Floats:
+    """Accuracy of a logistic regression that tells forget examples from others by their loss, per model.
 
-    Mean over `splits` stratified shuffle splits with a tenth held out. Source: the NeurIPS 2023 challenge's starting kit,
-    `simple_mia`. The value to compare with is that of retrained models, not 0.5.
+    Mean over `splits` stratified shuffle splits of a balanced sample, a tenth held out (the NeurIPS 2023 challenge's starting
+    kit, `simple_mia`). Losses are sorted first, so that the order of examples does not matter; sample and splits are the same
+    ranks for every model.
 
     Args:
-        forget: cross-entropies [M, n] of forget examples, finite.
-        test: cross-entropies [M, n] of as many held-out examples.
+        forget: losses [M, n] of forget examples, finite.
+        others: losses [M, k] of examples that were not trained on.
         splits: number of splits.
-        seed: of the splits, the same for every model.
 
     Returns:
-        float64 [M] in [0, 1].
+        float64 [M] in [0, 1]. The value to compare with is that of retrained models, not 0.5.
 
-    >>> loss_attack([np.zeros(20)], [np.full(20, 9.0)]).tolist()
+    >>> loss_attack([np.zeros(20)], [np.full(30, 9.0)]).tolist()
     [1.0]
     """
-    member = np.repeat([1, 0], np.shape(forget)[-1])
-    folds = StratifiedShuffleSplit(n_splits=splits, test_size=0.1, random_state=seed)
-    features = np.concatenate([np.asarray(forget), np.asarray(test)], axis=-1)[..., None]
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
+
+    groups = [np.sort(np.asarray(losses, dtype=np.float64), axis=-1) for losses in (forget, others)]
+    rows = balanced_rows(groups[0].shape[-1], groups[1].shape[-1], numpy_generator(0, "metric", 1))
+    features = np.concatenate([group[:, chosen] for group, chosen in zip(groups, rows, strict=True)], axis=-1)[..., None]
+    member = np.repeat([1, 0], len(rows[0]))
+    folds = StratifiedShuffleSplit(n_splits=splits, test_size=0.1, random_state=purpose_seed(0, "attack"))
     return np.array([cross_val_score(LogisticRegression(), sample, member, cv=folds).mean() for sample in features])
+
+
+def true_positive_rate(members: ArrayLike, others: ArrayLike, false_positive_rate: float) -> float:
+    """Share of members whose score is above a threshold that at most that share of the others exceeds.
+
+    >>> true_positive_rate([3.0, 1.0], [0.0, 2.0], false_positive_rate=0.0)
+    0.5
+    """
+    scores = np.sort(np.asarray(others, dtype=np.float64))
+    allowed = int(false_positive_rate * len(scores))
+    return float((np.asarray(members) > scores[len(scores) - 1 - allowed]).mean())
+
+
+def areas_under_curve(members: ArrayLike, others: ArrayLike) -> Floats:
+    """Probability that a member's score is above another's, ties by half, per model: [M, n] and [M, k] -> [M].
+
+    >>> areas_under_curve([[2.0, 1.0]], [[0.0, 1.0]]).tolist()
+    [0.875]
+    """
+    from sklearn.metrics import roc_auc_score
+
+    groups = [np.asarray(group) for group in (members, others)]
+    truth = np.repeat([1, 0], [group.shape[1] for group in groups])
+    return np.array([roc_auc_score(truth, scores) for scores in np.concatenate(groups, axis=1)])
+
+
+def halves_of_test(retrained: Models) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two random halves of the test split, the same for every model.
+
+    Examples are ranked by their loss under the retrained models first, so that their order does not matter.
+    """
+    ranked = np.argsort(np.sort(retrained.loss("test"), axis=0).mean(axis=0), kind="stable")
+    order = ranked[numpy_generator(0, "metric", 200).permutation(len(ranked))]
+    return order[: len(order) // 2], order[len(order) // 2 :]

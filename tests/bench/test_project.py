@@ -80,6 +80,12 @@ def test_every_command_is_documented() -> None:
             assert f"bench {name.partition('=')[0].strip()}" in pages
 
 
+def test_every_metric_is_documented() -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    for line in _setup()["options.entry_points"]["bench.metrics"].strip().split("\n"):
+        assert f"`{line.partition('=')[0].strip()}`" in page
+
+
 def test_continuous_integration_runs_the_readmes_test_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-1]

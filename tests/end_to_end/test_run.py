@@ -67,12 +67,12 @@ def test_order_of_final_scores(filled) -> None:
 
 def test_rows_say_what_they_are(filled) -> None:
     scrub = filled.rows["scrub"]
-    assert "screening" in scrub["scorecard"]["badges"]
+    assert "screening" in scrub["badges"]
     assert scrub["models"] == 16
     assert scrub["budget"] == "20%"
     assert not scrub["ceiling"]["provisional"]
     assert scrub["ceiling"]["value"] == _measure(filled.rows["retrain"], "forgetting_score")
-    assert "control" in filled.rows["original"]["scorecard"]["badges"]
+    assert "control" in filled.rows["original"]["badges"]
     assert "runtime" not in filled.rows["original"]["scorecard"]["measures"]
 
 
@@ -310,3 +310,67 @@ def test_run_on_cuda(bench, tmp_path: Path) -> None:
     (row,) = json.loads(done.stdout)
     assert row["device"]["kind"] != "cpu"
     assert row["scorecard"]["measures"]["runtime"]["value"] > 0
+
+
+def test_scorecard_of_a_run_is_complete(filled) -> None:
+    for name, row in filled.rows.items():
+        measures = row["scorecard"]["measures"]
+        assert {"final_score", "p_value", "cross_fitted_epsilon", "ulira_auc", "rmia_auc", "klom_median"} <= set(measures)
+        assert row["scorecard"]["problems"] == {}
+        assert (
+            measures["final_score"]["interval"][0] <= measures["final_score"]["value"] <= measures["final_score"]["interval"][1]
+        )
+        assert ("peak_memory" in measures) == (name not in ("original", "retrain"))
+
+
+def test_retrained_models_look_retrained_and_the_original_does_not(filled) -> None:
+    retrain, original = (filled.rows[name]["scorecard"] for name in ("retrain", "original"))
+    assert retrain["measures"]["p_value"]["value"] > 0.05
+    assert abs(retrain["measures"]["ulira_auc"]["value"] - 0.5) < 0.05
+    assert abs(retrain["measures"]["cross_fitted_epsilon"]["value"]) < 0.2
+    assert retrain["flags"] == {}
+    assert original["measures"]["p_value"]["value"] == pytest.approx(1 / 200)
+    assert original["flags"].keys() == {"deterministic"}
+    for attack in ("starting_kit_accuracy", "unseen_accuracy", "rmia_auc", "confidence_members", "ulira_auc"):
+        assert original["measures"][attack]["self_test"] is True
+
+
+def test_old_runs_are_scored_without_training(bench, copied) -> None:
+    path = copied.path / "runs" / copied.rows["scrub"]["run"] / "scorecard.json"
+    before = json.loads(path.read_text())
+    path.unlink()
+    next((copied.path / "references").rglob("original.safetensors")).unlink()  # nothing can be trained without it
+    bench("score", copied.rows["scrub"]["run"], "--store", copied.path)
+    assert json.loads(path.read_text()) == before
+
+
+DIVERGED = '''"""Overflows in the fourth trial."""
+from dataclasses import dataclass
+from bench import Method
+
+@dataclass(frozen=True)
+class Diverged(Method):
+    def unlearn(self, model, data, trial):
+        if trial.indices == (3,):
+            for weight in model.parameters():
+                weight.data.fill_(3e38)
+        return model
+'''
+
+
+def test_diverged_trial_is_named(bench, copied, tmp_path: Path) -> None:
+    (tmp_path / "diverged.py").write_text(DIVERGED)
+    done = bench("run", "--plugin", "diverged.py", "--store", copied.path, code=2, cwd=tmp_path)
+    assert "trial 3 answers nan for example 0 of" in _one_line(done)
+    assert "not scored, trial 3 answers nan" in done.stdout
+    assert "trial 3 answers nan" in bench("score", "diverged", "--store", copied.path).stdout
+    bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
+    assert "trial 3 answers nan" in (copied.path / "site" / "index.html").read_text()
+
+
+def test_runs_are_compared_and_ranked(bench, filled) -> None:
+    rows = filled.rows
+    answer = json.loads(bench("compare", rows["scrub"]["run"], rows["finetune"]["run"], "--store", filled.path, "--json").stdout)
+    assert answer["distinguishable"]
+    assert rows["finetune"]["rank"]["best"] == 3
+    assert rows["scrub"]["rank"]["worst"] <= 2

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bench_leaderboard.site import build_site
+from markupsafe import escape
 
 from bench.errors import BenchError
-from bench.scorecard import Measure, Scorecard
+from bench.scorecard import Measure, Scorecard, Section
 from bench.store import Store, write_record
 
 HOSTILE = "</script><script>alert(1)</script><b>&\"'"
@@ -65,13 +67,16 @@ def _finish(folder: Path, record: dict, final: float, control: bool, badges: tup
     if not control:
         record["chunks"][0].update(file="outputs-0000.npz", sha256=write_bytes(folder / "outputs-0000.npz", b"x"))
         write_record(folder / "run.json", record)
-    names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "retain_ratio", "test_ratio", "attack_gap")
-    measures = {name: Measure(0.9, "share", "higher", 0.95) for name in names}
-    measures["final_score"] = measures["forgetting_score"] = Measure(final, "score", "higher")
+    names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "p_value", "ulira_auc")
+    measures = {name: Measure(0.9, "share", "higher", retrained=0.95, relative=0.9 / 0.95) for name in names}
+    interval = (final - 0.004, final + 0.004)
+    measures["final_score"] = measures["forgetting_score"] = Measure(final, "score", "higher", interval, retrained=0.18)
     if not control:
-        measures |= {name: Measure(1.0, "seconds", "lower", 5.0) for name in ("runtime", "runtime_share", "budget_share")}
-    card = Scorecard(measures, [0.1, None], ["screening", *badges], provisional_ceiling=0.18)
-    write_record(folder / "scorecard.json", card.record())
+        measures |= {name: Measure(1.0, "seconds", "lower") for name in ("runtime", "runtime_share", "budget_share")}
+    resamples = [final + 0.002 * np.sin(index + 100 * final) for index in range(200)]
+    details = {"epsilons": [0.1, None], "resampled_final_score": resamples, "resampling_factor": [200 / 199]}
+    section = Section(1, measures, dict.fromkeys(badges, f"seen: {HOSTILE}"), details)
+    write_record(folder / "scorecard.json", Scorecard({"challenge": section}).record())
 
 
 @pytest.fixture
@@ -100,7 +105,7 @@ def _ranks(page: str) -> list[tuple[str, str]]:
 
 def test_rows_are_ranked_and_the_rest_is_shown(page: str) -> None:
     ranks = {name: rank for rank, name in _ranks(page)}
-    assert (ranks["better"], ranks["good"]) == ("1", "2")
+    assert (ranks["better"], ranks["good"], ranks[str(escape(HOSTILE))]) == ("1", "2", "3")
     assert ranks["retrain"] == ranks["slow"] == ranks["failed"] == "-"
     assert {name for _, name in _ranks(page)[-2:]} == {"slow", "failed"}
     assert "0/16 trials: RuntimeError" in page

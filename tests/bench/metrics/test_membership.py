@@ -1,34 +1,134 @@
-"""The starting kit's attack against a loop over its definition."""
+"""The attack on losses against a loop over its definition; rates and areas against scikit-learn."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from bench.metrics.membership import balanced_rows, loss_attack
+from bench.calibration import Population
+from bench.metrics.membership import (
+    ATTACKED_MODELS,
+    areas_under_curve,
+    balanced_rows,
+    halves_of_test,
+    loss_attack,
+    true_positive_rate,
+)
+from bench.metrics.metric import Models
+from bench.outputs import Outputs
+from bench.seeds import numpy_generator, purpose_seed
 
 
-def test_equals_a_loop_over_splits() -> None:
+def attack_by_loop(forget: np.ndarray, others: np.ndarray, splits: int) -> float:
+    """One model's accuracy: shuffled splits of its sorted losses, a tenth of either group held out."""
+    losses = np.r_[np.sort(forget), np.sort(others)][:, None]
+    member = np.array([1] * len(forget) + [0] * len(others))
+    scores = []
+    folds = StratifiedShuffleSplit(n_splits=splits, test_size=0.1, random_state=purpose_seed(0, "attack"))
+    for train, held in folds.split(losses, member):
+        model = LogisticRegression().fit(losses[train], member[train])
+        scores.append(np.mean(model.predict(losses[held]) == member[held]))
+    return float(np.mean(scores))
+
+
+@pytest.mark.parametrize("splits", [5, 10])
+def test_equals_a_loop_over_splits(splits: int) -> None:
     rng = np.random.default_rng(0)
-    forget, test = rng.exponential(1.0, size=(2, 60)), rng.exponential(2.0, size=(2, 60))
-    found = loss_attack(forget, test, splits=10, seed=3)
-    for m in range(2):
-        losses, member = np.concatenate([forget[m], test[m]])[:, None], np.array([1] * 60 + [0] * 60)
-        scores = []
-        for train, held in StratifiedShuffleSplit(n_splits=10, test_size=0.1, random_state=3).split(losses, member):
-            model = LogisticRegression().fit(losses[train], member[train])
-            scores.append(np.mean(model.predict(losses[held]) == member[held]))
-        assert found[m] == pytest.approx(np.mean(scores))
+    forget, others = rng.exponential(1.0, size=(3, 60)), rng.exponential(2.0, size=(3, 60))
+    found = loss_attack(forget, others, splits=splits)
+    assert found.tolist() == pytest.approx([attack_by_loop(*losses, splits) for losses in zip(forget, others, strict=True)])
 
 
-def test_sees_members_and_nothing_where_there_is_nothing() -> None:
+def test_of_512_models_64_are_attacked() -> None:
+    assert ATTACKED_MODELS == 64
+
+
+def test_larger_group_is_sampled() -> None:
     rng = np.random.default_rng(1)
-    assert loss_attack(rng.exponential(0.1, (1, 200)), rng.exponential(2.0, (1, 200)))[0] > 0.8
-    same = loss_attack(rng.exponential(1.0, (16, 200)), rng.exponential(1.0, (16, 200))).mean()
-    assert abs(same - 0.5) < 0.05
+    forget, others = np.sort(rng.exponential(1.0, size=(2, 40))), np.sort(rng.exponential(2.0, size=(2, 300)))
+    rows = balanced_rows(40, 300, numpy_generator(0, "metric", 1))[1]
+    for one, other in ((forget, others), (others, forget)):
+        found = loss_attack(one, other)
+        sampled = (one, other[:, rows]) if one is forget else (one[:, rows], other)
+        assert found.tolist() == pytest.approx([attack_by_loop(*losses, 10) for losses in zip(*sampled, strict=True)], abs=0.05)
 
 
-def test_balanced_rows() -> None:
-    members, others = balanced_rows(5, 100, np.random.default_rng(0))
-    assert members.tolist() == [0, 1, 2, 3, 4]
-    assert len(set(others.tolist())) == 5
+def test_attack_is_nearly_the_best_threshold() -> None:
+    rng = np.random.default_rng(2)
+    close, far = rng.exponential(1.0, (1, 400)), rng.exponential(0.1, (1, 400))
+    cut = max(np.mean(np.r_[far[0] < t, close[0] >= t]) for t in np.linspace(0, 2, 200))
+    assert loss_attack(far, close)[0] == pytest.approx(cut, abs=0.08)
+    same = loss_attack(rng.exponential(1.0, (16, 200)), rng.exponential(1.0, (16, 200)), splits=5).mean()
+    assert same == pytest.approx(0.5, abs=0.05)
+
+
+def test_order_of_examples_does_not_matter() -> None:
+    rng = np.random.default_rng(3)
+    forget, others = rng.exponential(1.0, size=(2, 30)), rng.exponential(2.0, size=(2, 50))
+    expected = loss_attack(forget, others)
+    assert loss_attack(rng.permuted(forget, axis=1), others[:, rng.permutation(50)]).tolist() == expected.tolist()
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_balanced_rows(members: int, others: int, seed: int) -> None:
+    found = balanced_rows(members, others, np.random.default_rng(seed))
+    for rows, size in zip(found, (members, others), strict=True):
+        assert len(set(rows.tolist())) == len(rows) == min(members, others)
+        assert set(rows.tolist()) <= set(range(size))
+
+
+def test_balanced_rows_are_drawn_evenly() -> None:
+    rng = np.random.default_rng(4)
+    counts = np.bincount(np.concatenate([balanced_rows(5, 50, rng)[1] for _ in range(2000)]), minlength=50)
+    assert (np.abs(counts - 200) < 5 * np.sqrt(200)).all()
+
+
+SCORES = st.integers(-3, 3).map(float) | st.floats(-10, 10)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    arrays(np.float64, 9, elements=SCORES),
+    arrays(np.float64, st.integers(1, 30), elements=SCORES),
+    st.sampled_from([0.0, 0.01, 0.1, 0.25, 0.5, 0.9]),
+)
+def test_true_positive_rate_is_the_best_of_the_curve(members: np.ndarray, others: np.ndarray, allowed: float) -> None:
+    curve = roc_curve([1] * 9 + [0] * len(others), np.r_[members, others], drop_intermediate=False)
+    best = max(tpr for fpr, tpr in zip(*curve[:2], strict=True) if fpr <= allowed + 1e-12)
+    assert true_positive_rate(members, others, allowed) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.001])
+@pytest.mark.parametrize("count", [99, 100, 999, 1000, 2900, 3000, 7000, 11000])
+def test_true_positive_rate_allows_whole_shares(count: int, rate: float) -> None:
+    """So many of the others may be above the threshold, and not one more: .01 * 2900 is 29."""
+    allowed = count * (10 if rate == 0.01 else 1) // 1000
+    others = np.arange(count, dtype=float)
+    assert true_positive_rate([count - allowed - 0.5], others, rate) == 1.0
+    assert true_positive_rate([count - allowed - 1.5], others, rate) == 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float64, (2, 7), elements=SCORES), arrays(np.float64, (2, 4), elements=SCORES))
+def test_areas_are_counts_of_pairs(members: np.ndarray, others: np.ndarray) -> None:
+    for found, ours, theirs in zip(areas_under_curve(members, others), members, others, strict=True):
+        assert found == pytest.approx(np.mean([(a > b) + 0.5 * (a == b) for a in ours for b in theirs]))
+        assert found == pytest.approx(roc_auc_score([1] * 7 + [0] * 4, np.r_[ours, theirs]))
+
+
+def test_halves_of_test_part_it_whatever_the_order() -> None:
+    retrained = Population.draw(10, 0).retrained(8)
+    one, other = halves_of_test(retrained)
+    assert sorted([*one, *other]) == list(range(200))
+    assert len(one) == 100
+    rng = np.random.default_rng(5)
+    order = rng.permutation(200)
+    moved = Outputs({**retrained.outputs.logits, "test": retrained.outputs.logits["test"][:, order]}, np.ones(8))
+    again, _ = halves_of_test(Models(moved, {**retrained.labels, "test": retrained.labels["test"][order]}))
+    assert set(order[again]) == set(one)
+    shuffled, _ = halves_of_test(retrained.select(rng.permutation(8).tolist()))
+    assert shuffled.tolist() == one.tolist()

@@ -1,0 +1,69 @@
+"""See how far metrics can be trusted at a given N: run them on cases whose answer is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli import options
+from bench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from bench.calibration import Answer
+
+
+OF_NO_CASE = ("utility", "runtime")  # cases differ in what is forgotten, nothing else
+
+
+@click.command()
+@click.option("--models", type=int, default=16, show_default=True, help="Models on either side.")
+@click.option("--examples", type=click.IntRange(min=20), default=120, show_default=True, help="Forget examples.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Times that every case is drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all draws.")
+@options.as_json
+def calibrate(models: int, examples: int, repeats: int, seed: int, as_json: bool) -> None:
+    """Run every metric on made-up cases: its mean, and in how many repeats it tells them from retrained models."""
+    from bench.calibration import CASES, calibrated
+    from bench.cli.show import TerminalProgress
+    from bench.scoring import check_models, installed_metrics
+
+    check_models(models)
+    metrics = [item for item in installed_metrics()[0] if item.name not in OF_NO_CASE]
+    with TerminalProgress() as progress:
+        advance = progress.stage(f"{models} models, {examples} forget examples", repeats * len(metrics) * (1 + len(CASES)))
+        answers = calibrated(metrics, models, examples, repeats, seed, lambda: advance(1))
+    if as_json:
+        cases = {case: {name: asdict(answer) for name, answer in found.items()} for case, found in answers.items()}
+        record = {"models": models, "examples": examples, "repeats": repeats, "seed": seed, "cases": cases}
+        click.echo(json.dumps(record, indent=1))
+        return
+    _print(answers, repeats)
+
+
+def _print(answers: Mapping[str, Mapping[str, Answer]], repeats: int) -> None:
+    from bench.cli.show import WIDE, table
+
+    names = list(dict.fromkeys(name for found in answers.values() for name in found))
+    columns = ["measure", *answers, ""]
+    lines = [[name, *(_cell(found.get(name), repeats) for found in answers.values()), ""] for name in names]
+    table(columns, lines, width=WIDE)
+    click.echo(
+        f"\nMeans of {repeats}; in brackets in how many of them the case is told from retrained models, if the measure says so."
+    )
+
+
+def _cell(answer: Answer | None, repeats: int) -> str:
+    if answer is None:
+        return ""
+    told = "" if answer.told is None else f" ({answer.told}/{repeats})"
+    return told.strip() if answer.mean is None else f"{answer.mean:.3f}{told}"
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add `bench calibrate`."""
+    cli.add_command(calibrate)

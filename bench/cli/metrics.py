@@ -1,0 +1,102 @@
+"""List metrics, and explain one: definition, range, direction, source, pitfalls."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench import registry
+from bench.cli import options
+from bench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from bench.metrics.metric import Metric, Quantity
+
+WIDTH = 100
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+@options.as_json
+def metrics(context: click.Context, as_json: bool) -> None:
+    """List the installed metrics."""
+    if context.invoked_subcommand is not None:
+        return
+    found = list(registry.summaries(registry.METRICS))
+    if as_json:
+        fields = ({"name": plugin.name, "distribution": plugin.distribution, "summary": summary} for plugin, summary in found)
+        click.echo(json.dumps(list(fields), indent=1))
+        return
+    width = max(len(plugin.name) for plugin, _ in found)
+    for plugin, summary in found:
+        click.echo(f"{plugin.name.ljust(width)}  {plugin.distribution}  {summary}")
+
+
+@metrics.command()
+@click.argument("name")
+@options.as_json
+def show(name: str, as_json: bool) -> None:
+    """Explain a metric: what it is, its numbers, where it comes from, what it is blind to."""
+    metric = registry.load_metric(registry.find(registry.METRICS, name, "metric"))
+    record = _describe(name, metric)
+    if as_json:
+        click.echo(json.dumps(record, indent=1))
+        return
+    for paragraph in record["definition"].split("\n\n"):
+        click.echo(textwrap.fill(paragraph, WIDTH) + "\n")
+    for quantity in record["quantities"]:
+        click.echo(f"{quantity['name']}: {quantity['meaning']}")
+        click.echo(f"    {quantity['unit']}, {_range(quantity)}, {_direction(quantity)}")
+    for title in ("source", "pitfalls"):
+        click.echo("\n" + textwrap.fill(f"{title}: {record[title]}", WIDTH, subsequent_indent="  "))
+
+
+def _describe(name: str, metric: Metric) -> dict[str, Any]:
+    return {
+        "name": name,
+        "version": metric.version,
+        "definition": inspect.cleandoc(metric.__doc__ or ""),
+        "quantities": [_plain(quantity) for quantity in metric.quantities],
+        "source": metric.source,
+        "pitfalls": metric.pitfalls,
+    }
+
+
+def _plain(quantity: Quantity) -> dict[str, Any]:
+    """As JSON, which has no infinity: an end that is open is null."""
+    ends = {"lowest": _finite(quantity.lowest), "highest": _finite(quantity.highest)}
+    return {
+        "name": quantity.name,
+        "unit": quantity.unit,
+        "better": quantity.better,
+        **ends,
+        "meaning": quantity.meaning,
+        "attack": quantity.attack,
+    }
+
+
+def _finite(end: float) -> float | None:
+    return None if abs(end) == float("inf") else end
+
+
+def _range(quantity: dict[str, Any]) -> str:
+    low, high = quantity["lowest"], quantity["highest"]
+    if low is None:
+        return "any value"
+    return f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
+
+
+def _direction(quantity: dict[str, Any]) -> str:
+    if quantity["better"] == "as retrained":
+        return "best where retrained models are" + (", self-tested on the original model" if quantity["attack"] else "")
+    return f"{quantity['better']} is better"
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add `bench metrics`."""
+    cli.add_command(metrics)

@@ -1,0 +1,99 @@
+"""The NeurIPS 2023 challenge's score: forgetting times the utility that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.hookspecs import hookimpl
+from bench.metrics import forgetting
+from bench.metrics.approximation import approximate_score
+from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
+from bench.metrics.resampling import Rows, deviation, halves, resamples
+from bench.metrics.utility import final_score
+
+CEILING_SPLITS = 2  # .7 s each at N = 16 on the embedded task
+
+
+class Challenge(Metric):
+    """The challenge's score, exactly: how hard unlearned models are to tell from retrained ones by one confidence.
+
+    Per forget example, epsilon is the best that an attacker does who sees one logit-scaled confidence, guesses by a threshold or
+    an interval whether the model was unlearned or retrained, and has error rates FPR and FNR over all models:
+    max(log((1 - delta - FPR) / FNR), log((1 - delta - FNR) / FPR)), delta = 1e-5, at most 50. An example earns 2^-k points for
+    epsilon in [k/2, (k+1)/2). The forgetting score is the mean over examples; the final score multiplies it by retain and
+    test accuracy, each relative to retrained models and not capped at 1. Intervals: 1.96 standard deviations over 200
+    bootstraps of the models (N <= 64) or a jackknife that leaves out a twentieth at a time, with a finer search for thresholds in
+    place of the grid; they hold the true value in fewer than 95 of 100 cases (docs/trust.md).
+    """
+
+    quick = True
+    source = "Triantafillou et al. 2024, arXiv:2406.09073; google-deepmind/unlearning_evaluation, metric.py"
+    pitfalls = (
+        "Retraining itself scores about .2, not 1: read the share of the ceiling. Scores at different N do not compare. N - 1"
+        " constant models and one far away score 1.000: read flags and the cross-fitted epsilon. Deterministic methods score 0."
+    )
+    quantities = (
+        Quantity("final_score", "score", "higher", 0, np.inf, "forgetting score x retain ratio x test ratio"),
+        Quantity("forgetting_score", "score", "higher", 0, 1, "mean points of the forget examples"),
+        Quantity("capped_examples", "examples", "lower", 0, np.inf, "epsilon is 50: peaky or separated"),
+        Quantity("peaky_examples", "examples", "lower", 0, np.inf, "one side's range is below 1 % of the other's: epsilon 50"),
+        Quantity("separated_examples", "examples", "lower", 0, np.inf, "a threshold makes no error: epsilon 50"),
+        Quantity("undecided_examples", "examples", "lower", 0, np.inf, "no threshold counts: no points"),
+    )
+
+    def baseline(self, retrained: Models, original: Models) -> Baseline:
+        """The provisional ceiling: the mean over random halves of the retrained models against each other."""
+        confidence = retrained.confidence
+        splits = [halves(confidence, split) for split in range(CEILING_SPLITS)]
+        scores = [forgetting.forgetting_score(confidence[one], confidence[other[: len(one)]]) for one, other in splits]
+        ceiling = Estimate(float(np.mean(scores)))
+        zero = Estimate(0.0)  # one model, N times: every example is peaky
+        return Baseline({"forgetting_score": ceiling, "final_score": ceiling}, {"forgetting_score": zero, "final_score": zero})
+
+    def score(self, evidence: Evidence) -> Findings:
+        """The score, its parts, epsilon per example, and the score on every resample of the models."""
+        sides = evidence.unlearned.confidence, evidence.retrained.confidence
+        epsilons = forgetting.epsilons(*sides)
+        peaky, capped = forgetting.peaky(*sides), epsilons == forgetting.CAP
+        forgotten = forgetting.points(epsilons, models=len(sides[0]))
+        plan = resamples(len(sides[0]))
+        again = [approximate_score(sides[0][ours], sides[1][theirs], len(sides[0])) for ours, theirs in plan.rows]
+        utility = _Utility(evidence.unlearned, evidence.retrained)
+        finals = [score * utility.kept(*rows) for score, rows in zip(again, plan.rows, strict=True)]
+        everyone = np.arange(len(sides[0]))
+        return Findings(
+            estimates={
+                "final_score": Estimate(forgotten * utility.kept(everyone, everyone), deviation(finals, plan.factor)),
+                "forgetting_score": Estimate(forgotten, deviation(again, plan.factor)),
+                "capped_examples": Estimate(float(capped.sum())),
+                "peaky_examples": Estimate(float(peaky.sum())),
+                "separated_examples": Estimate(float((capped & ~peaky).sum())),
+                "undecided_examples": Estimate(float(np.isnan(epsilons).sum())),
+            },
+            details={
+                "epsilons": [None if np.isnan(value) else float(value) for value in epsilons],
+                "resampled_forgetting_score": again,
+                "resampled_final_score": finals,
+                "resampling_factor": [plan.factor],
+            },
+        )
+
+
+class _Utility:
+    """Retain and test accuracies of every model of both sides."""
+
+    def __init__(self, unlearned: Models, retrained: Models) -> None:
+        self._sides = [(side.outputs.retain_accuracy, side.accuracy("test")) for side in (unlearned, retrained)]
+
+    def kept(self, ours: Rows, theirs: Rows) -> float:
+        """Product of the two ratios, unlearned models `ours` against retrained models `theirs`."""
+        means = [[accuracy[rows].mean() for accuracy in side] for side, rows in zip(self._sides, (ours, theirs), strict=True)]
+        return final_score(1.0, means[0][0] / means[1][0], means[0][1] / means[1][1])
+
+
+@hookimpl
+def register_metrics(register: Callable[[type[Metric]], None]) -> None:
+    """Register the challenge's score."""
+    register(Challenge)

@@ -1,0 +1,202 @@
+"""What a metric is: what it sees of a run, what it answers, and the two usual ways to write one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
+from bench.metrics.resampling import Sample, Values, jackknife
+from bench.outputs import Outputs
+
+Better = Literal["higher", "lower", "as retrained"]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number that a metric answers; `group_accuracy` also stands for `group_accuracy.0`, `group_accuracy.1` and so on."""
+
+    name: str
+    unit: str
+    better: Better
+    lowest: float
+    highest: float
+    meaning: str
+    attack: bool = False  # has to prove its power: to see members of the training set under the original model
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, and its standard deviation over models; None: not known."""
+
+    value: float
+    sd: float | None = None
+
+
+Estimates = Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a metric says of the retrained models themselves and of the original model: once per reference and N."""
+
+    retrained: Estimates = field(default_factory=dict)
+    original: Estimates = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a metric says of a run."""
+
+    estimates: Estimates = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)  # flag -> what was seen
+    details: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # values per example or per resample
+
+
+@dataclass(frozen=True)
+class Models:
+    """Answers of M models on the splits, and what follows from them."""
+
+    outputs: Outputs
+    labels: Mapping[str, NDArray[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def select(self, rows: Sequence[int]) -> Models:
+        """Some of the models."""
+        return Models(self.outputs.select(rows), self.labels)
+
+    @cached_property
+    def confidence(self) -> Floats:
+        """Logit-scaled confidence of every forget example [M, E]."""
+        return logit_scaled_confidence(self.outputs.logits["forget"], self.labels["forget"])
+
+    def loss(self, split: str, models: int | None = None) -> Floats:
+        """Cross-entropy of every example of a split under the first `models` models, [M, n]."""
+        return cross_entropy(self.outputs.logits[split][:models], self.labels[split])
+
+    def predictions(self, split: str) -> NDArray[np.int64]:
+        """The class that each model predicts for every example of a split [M, n]."""
+        found: NDArray[np.int64] = self.outputs.logits[split].argmax(axis=-1)
+        return found
+
+    def accuracy(self, split: str) -> Floats:
+        """Share of a split that each model predicts right [M]."""
+        shares: Floats = (self.predictions(split) == self.labels[split]).mean(axis=-1)
+        return shares
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What runtime is computed from."""
+
+    solo: Sequence[float]  # seconds of each solo trial; empty for control rows
+    retraining: float  # seconds
+    allowance: float  # seconds
+    peak_memory: Sequence[float] = ()  # bytes, of each solo trial
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a metric sees of a run: N unlearned models, N retrained ones, and times."""
+
+    unlearned: Models
+    retrained: Models
+    timing: Timing
+
+
+class Metric(ABC):
+    """A metric. Its docstring is its definition, the first line in brief.
+
+    Values are finite; a quantity that does not apply to a run is left out of the findings.
+    """
+
+    quantities: ClassVar[tuple[Quantity, ...]] = ()
+    source: ClassVar[str]
+    pitfalls: ClassVar[str]
+    version: ClassVar[int] = 1  # raised whenever values change: scorecards with an older version are computed again
+    quick: ClassVar[bool] = False  # belongs to the first table, which users wait for
+
+    def baseline(self, retrained: Models, original: Models) -> Baseline:
+        """What the N retrained models themselves get, and the one original model."""
+        return Baseline()
+
+    @abstractmethod
+    def score(self, evidence: Evidence) -> Findings:
+        """What N unlearned models get."""
+
+
+class PerModel(Metric):
+    """A metric with one value per model; its mean is reported, with the standard error."""
+
+    @abstractmethod
+    def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:
+        """Every quantity [M] of M models; `models is retrained` where the retrained models themselves are measured."""
+
+    def baseline(self, retrained: Models, original: Models) -> Baseline:
+        """The retrained models' mean; the original model's value, as uncertain as that of one retrained model."""
+        found = self.values(retrained, retrained)
+        single = self.values(original, retrained)
+        return Baseline(
+            retrained=_means(found),
+            original={name: Estimate(float(value[0]), float(found[name].std(ddof=1))) for name, value in single.items()},
+        )
+
+    def score(self, evidence: Evidence) -> Findings:
+        """The mean over unlearned models."""
+        return Findings(_means(self.values(evidence.unlearned, evidence.retrained)))
+
+
+class TwoSample(Metric):
+    """A metric that compares the confidences of two sets of models; retrained models get what one half gets against the other."""
+
+    matched: ClassVar[bool] = False  # whether the value of equal sides depends on N: then runs are compared by halves, too
+
+    @abstractmethod
+    def compare(self, unlearned: Sample, retrained: Sample) -> Values:
+        """Every quantity of two sides: `confidence` [N, E] and [N', E] of the same forget examples, and halves to hold out."""
+
+    def baseline(self, retrained: Models, original: Models) -> Baseline:
+        """Halves of the retrained models against each other; copies of the original model against all."""
+        copies = np.repeat(original.confidence, len(retrained), axis=0)
+        single = self._against(Sample.draw(copies), Sample.draw(retrained.confidence))
+        return Baseline(
+            retrained=_estimates(jackknife(self._both_ways, *Sample.draw(retrained.confidence).halved())),
+            original={name: Estimate(value) for name, (value, _) in single.items()},
+        )
+
+    def score(self, evidence: Evidence) -> Findings:
+        """Unlearned against retrained models."""
+        sides = Sample.draw(evidence.unlearned.confidence), Sample.draw(evidence.retrained.confidence)
+        return Findings(_estimates(self._against(*sides)))
+
+    def _against(self, unlearned: Sample, retrained: Sample) -> Mapping[str, tuple[float, float]]:
+        if self.matched:
+            return jackknife(self._by_halves, *unlearned.halved(), *retrained.halved())
+        return jackknife(self.compare, unlearned, retrained)
+
+    def _by_halves(self, one: Sample, other: Sample, *retrained: Sample) -> Values:
+        return _averaged([self.compare(ours, theirs) for ours in (one, other) for theirs in retrained])
+
+    def _both_ways(self, one: Sample, other: Sample) -> Values:
+        return _averaged([self.compare(one, other), self.compare(other, one)])
+
+
+def _averaged(parts: Sequence[Values]) -> Values:
+    return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+
+
+def _estimates(found: Mapping[str, tuple[float, float]]) -> Estimates:
+    return {name: Estimate(value, sd) for name, (value, sd) in found.items()}
+
+
+def _means(values: Mapping[str, Floats]) -> Estimates:
+    return {name: Estimate(float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each)))) for name, each in values.items()}

@@ -1,0 +1,111 @@
+"""RMIA: does the model favour a forget example more than it favours people's photos that were never trained on?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.hookspecs import hookimpl
+from bench.metrics.membership import Floats, areas_under_curve, halves_of_test, true_positive_rate
+from bench.metrics.metric import Metric, Models, PerModel, Quantity
+
+OFFLINE = 0.3  # how far probabilities under models without x are moved towards those of models with x: ml_privacy_meter
+GAMMA = 1.0  # likewise
+SMALLEST = 1e-300  # keeps a ratio of vanishing probabilities finite
+MANY = 1000  # negatives that a rate of 0.1 % needs
+
+
+def relative_likelihoods(probabilities: ArrayLike, reference: ArrayLike) -> Floats:
+    """p(x | model) / p(x), with p(x) = ((1 + a) p_out + 1 - a) / 2 from models that never saw x; a = 0.3.
+
+    Args:
+        probabilities: of the true class under the models attacked [M, n].
+        reference: mean probability of the true class under models without x, [n] or [M, n].
+
+    Returns:
+        float64 [M, n], >= 0. Source: Zarifzadeh et al. 2024, arXiv:2312.03262, equation 9.
+
+    >>> relative_likelihoods([[0.35, 1.0]], [0.0, 1.0]).round(6).tolist()
+    [[1.0, 1.0]]
+    """
+    marginal = ((1 + OFFLINE) * np.asarray(reference) + 1 - OFFLINE) / 2
+    ratios: Floats = np.asarray(probabilities) / marginal
+    return ratios
+
+
+def rmia_scores(ratios: ArrayLike, population: ArrayLike) -> Floats:
+    """Share of the population z that each x dominates: ratio(x) > gamma * ratio(z), gamma = 1.
+
+    Args:
+        ratios: relative likelihoods [M, n] of the examples in question.
+        population: relative likelihoods [M, k] of examples that were not trained on.
+
+    Returns:
+        float64 [M, n] in [0, 1], high for members. Source: Zarifzadeh et al. 2024, arXiv:2312.03262, equation 4.
+
+    >>> rmia_scores([[2.0, 1.0]], [[1.0, 1.5]]).tolist()
+    [[1.0, 0.0]]
+    """
+    ordered = np.sort(np.asarray(population, dtype=np.float64), axis=1)
+    questions = np.asarray(ratios, dtype=np.float64) / GAMMA
+    below = [np.searchsorted(row, values) for row, values in zip(ordered, questions, strict=True)]
+    shares: Floats = np.array(below) / ordered.shape[1]
+    return shares
+
+
+class RMIA(PerModel):
+    """RMIA: how often a forget example's likelihood ratio dominates that of photos from the population.
+
+    ratio(x) = p(x | model) / p(x), where p is the probability of the true class and p(x) comes from the retrained models, which
+    are all without x; the score of x is the share of population photos z with ratio(x) > ratio(z). Population: one half of test.
+    The attack must tell forget examples from the other half of test; AUC and true positive rates per model, means over models. A
+    retrained model is attacked with the other N - 1 as references.
+    """
+
+    source = (
+        "Zarifzadeh et al. 2024, arXiv:2312.03262, offline form; a = 0.3 and gamma = 1 as in privacytrustlab/ml_privacy_meter"
+    )
+    pitfalls = (
+        "A rate at 1 % of a few hundred test photos rests on a handful of them. Test photos may show people whom the model knows:"
+        " retrained models are not at 0.5."
+    )
+    quantities = (
+        Quantity(
+            "rmia_auc", "probability", "as retrained", 0, 1, "a forget example's score is above a test example's", attack=True
+        ),
+        Quantity("rmia_tpr_1", "share", "as retrained", 0, 1, "true positive rate at 1 % false positives", attack=True),
+        Quantity(
+            "rmia_tpr_01", "share", "as retrained", 0, 1, "true positive rate at 0.1 %, from 1000 negatives on", attack=True
+        ),
+    )
+
+    def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:
+        """AUC and rates of each model."""
+        ratios = {split: _ratios(models, retrained, split) for split in ("forget", "test")}
+        population, others = halves_of_test(retrained)
+        members = rmia_scores(ratios["forget"], ratios["test"][:, population])
+        negatives = rmia_scores(ratios["test"][:, others], ratios["test"][:, population])
+        found = {"rmia_auc": areas_under_curve(members, negatives), "rmia_tpr_1": _rates(members, negatives, 0.01)}
+        if negatives.shape[1] >= MANY:
+            found["rmia_tpr_01"] = _rates(members, negatives, 0.001)
+        return found
+
+
+def _ratios(models: Models, retrained: Models, split: str) -> Floats:
+    probabilities = np.maximum(np.exp(-models.loss(split)), SMALLEST)
+    if models is not retrained:
+        return relative_likelihoods(probabilities, np.exp(-retrained.loss(split)).mean(axis=0))
+    others = (probabilities.sum(axis=0) - probabilities) / (len(probabilities) - 1)
+    return relative_likelihoods(probabilities, others)
+
+
+def _rates(members: Floats, others: Floats, false_positive_rate: float) -> Floats:
+    return np.array([true_positive_rate(*rows, false_positive_rate) for rows in zip(members, others, strict=True)])
+
+
+@hookimpl
+def register_metrics(register: Callable[[type[Metric]], None]) -> None:
+    """Register RMIA."""
+    register(RMIA)

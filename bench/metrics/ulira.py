@@ -1,0 +1,96 @@
+"""U-LiRA: per forget example, is this confidence rather one of an unlearned or of a retrained model?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.hookspecs import hookimpl
+from bench.metrics.membership import areas_under_curve, true_positive_rate
+from bench.metrics.metric import Metric, Quantity, TwoSample
+from bench.metrics.resampling import SPLITS, Sample, Values
+
+NARROWEST = 0.1  # standard deviations are at least this share of the retrained models' typical one
+MANY = 1000  # negatives that a rate of 0.1 % needs
+
+Floats = NDArray[np.float64]
+
+
+def likelihood_ratios(values: Floats, unlearned: Floats, retrained: Floats) -> Floats:
+    """Log N(value; unlearned) - log N(value; retrained), Gaussians fitted per example.
+
+    Args:
+        values: confidences [n, E] to judge.
+        unlearned: confidences [m, E] to fit on.
+        retrained: confidences [m', E] to fit on.
+
+    Returns:
+        float64 [n, E]; above 0: rather unlearned. Standard deviations are at least a tenth of the retrained models' root mean
+        square one, so that few or equal models do not make a certainty.
+    """
+    from scipy.stats import norm
+
+    floor = max(NARROWEST * float(np.sqrt(retrained.var(axis=0).mean())), 1e-9)
+    logs = [norm.logpdf(values, side.mean(axis=0), np.maximum(side.std(axis=0), floor)) for side in (unlearned, retrained)]
+    ratios: Floats = logs[0] - logs[1]
+    return ratios
+
+
+def held_out_ratios(unlearned: Sample, retrained: Sample, split: int) -> tuple[Floats, Floats]:
+    """Likelihood ratios of all unlearned and all retrained models [N * E], each from Gaussians of the half it is not in."""
+    parts = []
+    for first in (True, False):
+        fit = [side.half(split, first=first) for side in (unlearned, retrained)]
+        parts.append([likelihood_ratios(side.half(split, first=not first), *fit) for side in (unlearned, retrained)])
+    ours, theirs = (np.concatenate(each).ravel() for each in zip(*parts, strict=True))
+    return ours, theirs
+
+
+class ULiRA(TwoSample):
+    """U-LiRA: an attacker who knows the distributions of both kinds of model guesses which kind one confidence comes from.
+
+    Per forget example, Gaussians are fitted to the logit-scaled confidences of half of the unlearned and half of the retrained
+    models; the other halves are told apart by the likelihood ratio, both ways, over four random halvings.
+    Balanced accuracy at ratio 1, AUC and the true positive rate at 1 % false positives are over all held-out confidences.
+    Equal sides get one half, one half and 1 %.
+    """
+
+    source = "Hayes et al. 2024, arXiv:2403.01218, section 4; Carlini et al. 2022, arXiv:2112.03570, for LiRA"
+    pitfalls = (
+        "Weaker at small N: at N = 16 each Gaussian has 8 models. It looks for differences of mean and spread only. The self-test"
+        " is easy here, since N copies of the one original model have no spread."
+    )
+    quantities = (
+        Quantity("ulira_accuracy", "share", "as retrained", 0, 1, "balanced accuracy at likelihood ratio 1", attack=True),
+        Quantity(
+            "ulira_auc", "probability", "as retrained", 0, 1, "an unlearned model's ratio is above a retrained one's", attack=True
+        ),
+        Quantity("ulira_tpr_1", "share", "as retrained", 0, 1, "true positive rate at 1 % false positives", attack=True),
+        Quantity(
+            "ulira_tpr_01", "share", "as retrained", 0, 1, "true positive rate at 0.1 %, from 1000 negatives on", attack=True
+        ),
+    )
+
+    def compare(self, unlearned: Sample, retrained: Sample) -> Values:
+        """Rates over all held-out confidences, averaged over splits."""
+        parts = [_rates(*held_out_ratios(unlearned, retrained, split)) for split in range(SPLITS)]
+        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+
+
+def _rates(ours: Floats, theirs: Floats) -> dict[str, float]:
+    rates = {
+        "ulira_accuracy": float(((ours > 0).mean() + (theirs <= 0).mean()) / 2),
+        "ulira_auc": float(areas_under_curve(ours[None], theirs[None])[0]),
+        "ulira_tpr_1": true_positive_rate(ours, theirs, 0.01),
+    }
+    if theirs.size >= MANY:
+        rates["ulira_tpr_01"] = true_positive_rate(ours, theirs, 0.001)
+    return rates
+
+
+@hookimpl
+def register_metrics(register: Callable[[type[Metric]], None]) -> None:
+    """Register U-LiRA."""
+    register(ULiRA)

@@ -1,0 +1,53 @@
+"""Writes the tables of docs/trust.md from what `bench calibrate --json` printed; run it after replacing a JSON file here.
+
+bench calibrate --models 16 --repeats 20 --json > docs/calibration/n16.json
+bench calibrate --models 64 --repeats 10 --json > docs/calibration/n64.json
+bench calibrate --models 512 --repeats 3 --json > docs/calibration/n512.json
+python docs/calibration/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+PAGE = FOLDER.parent / "trust.md"
+MEASURES = (
+    "forgetting_score", "p_value", "cross_fitted_epsilon", "certified_epsilon", "gaussian_dp_mu", "log_deviation_ratio",
+    "starting_kit_accuracy", "unseen_accuracy", "confidence_members", "modified_entropy_members", "correctness_members",
+    "ulira_auc", "ulira_tpr_1", "rmia_auc", "klom_median", "klom_95",
+)  # fmt: skip
+
+
+def table(path: Path) -> str:
+    """One calibration as a table: means, and in brackets in how many repeats a case is told from retrained models."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    cases, repeats = found["cases"], found["repeats"]
+    flags = sorted({name for answers in cases.values() for name in answers if name.startswith("[")})
+    lines = [f"| N = {found['models']}, {repeats} repeats | {' | '.join(cases)} |", "|---" * (1 + len(cases)) + "|"]
+    for name in (*MEASURES, *flags):
+        cells = (cell(answers.get(name), repeats) for answers in cases.values())
+        lines.append(f"| {name.strip('[]')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(answer: dict[str, float | None] | None, repeats: int) -> str:
+    if answer is None:
+        return ""
+    told = "" if answer["told"] is None else f"({answer['told']}/{repeats})"
+    return f"{told}" if answer["mean"] is None else f"{answer['mean']:.3f} {told}".strip()
+
+
+def page(text: str) -> str:
+    """The page with its tables as they should be."""
+
+    def filled(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{table(FOLDER / f'{match[2]}.json')}\n{match[3]}"
+
+    return re.sub(r"(<!-- table (\w+) -->)\n.*?(<!-- end -->)", filled, text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

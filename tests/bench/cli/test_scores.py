@@ -1,0 +1,146 @@
+"""`bench score`, `compare`, `metrics` and `calibrate`, on runs that nobody trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench import registry
+from bench.cli.main import cli
+from bench.errors import BenchError
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.delenv("BENCH_STORE", raising=False)
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments], obj=False)
+
+    return run
+
+
+def refused(result: Result) -> str:
+    assert isinstance(result.exception, BenchError)
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def store(shared_drawn):
+    shared_drawn.add("near", shared_drawn.shifted(0.3))
+    shared_drawn.add("far", shared_drawn.shifted(2.0))
+    return shared_drawn.store.path
+
+
+def test_score_computes_everything_once(call: Call, store) -> None:
+    done = call("score", "--store", store, "--json")
+    assert done.exit_code == 0, done.output
+    found = {row["method"]["name"]: row["scorecard"] for row in json.loads(done.stdout)}
+    assert {"near", "far"} <= set(found)
+    measure = found["far"]["measures"]["ulira_auc"]
+    assert {"value", "unit", "better", "interval", "retrained", "gap", "gap_interval", "original", "self_test"} <= set(measure)
+    before = {path: path.stat().st_mtime_ns for path in store.glob("runs/*/scorecard.json")}
+    assert call("score", "--store", store).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_score_prints_one_run(call: Call, store) -> None:
+    done = call("score", "far", "--store", store)
+    assert "ulira_auc" in done.stdout
+    assert "best where" not in done.stdout
+    assert "final_score" in done.stdout
+
+
+def test_score_one_metric_again(call: Call, store) -> None:
+    call("score", "--store", store)
+    (path,) = store.glob("runs/near-*/scorecard.json")
+    before = json.loads(path.read_text())
+    assert call("score", "near", "--metric", "klom", "--again", "--store", store).exit_code == 0
+    assert json.loads(path.read_text()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["score", "nobody"], "no run begins with 'nobody'"),
+        (["score", "--metric", "ulirra"], "did you mean ulira"),
+        (["compare", "near"], "name two runs"),
+        (["compare", "--models", "17"], "no division of .* fits; it has drawn, 16 models"),
+    ],
+)
+def test_mistakes_are_one_line(call: Call, store, arguments, reason) -> None:
+    message = refused(call(*arguments, "--store", store))
+    assert pytest.importorskip("re").search(reason, message)
+    assert "\n" not in message
+
+
+def test_empty_store(call: Call, tmp_path) -> None:
+    assert "has no complete run" in refused(call("score", "--store", tmp_path))
+
+
+def test_compare_tells_runs_apart(call: Call, store) -> None:
+    answer = json.loads(call("compare", "near", "far", "--store", store, "--json").stdout)
+    assert answer["distinguishable"]
+    assert answer["p_value"] < 0.05
+    assert answer["difference"] == pytest.approx(answer["final_scores"][0] - answer["final_scores"][1])
+    assert "near-0123456789ab is better" in call("compare", "near", "far", "--store", store).stdout
+
+
+def test_compare_says_what_it_cannot_tell(call: Call, shared_drawn, store) -> None:
+    shared_drawn.add("near-too", shared_drawn.shifted(0.3))
+    done = call("compare", "near-0", "near-too", "--store", store)
+    assert "indistinguishable at 5 %" in done.stdout
+
+
+def test_compare_refuses_another_division(call: Call, drawn) -> None:
+    drawn.add("one", drawn.shifted(0.0))
+    drawn.add("other", drawn.shifted(0.0), budget="30s")
+    message = refused(call("compare", "one", "other", "--store", drawn.store.path))
+    assert "not of one division: budget (20% and 30s) differ" in message
+
+
+def test_compare_ranks_a_division(call: Call, store) -> None:
+    call("score", "--store", store)
+    done = call("compare", "--task", "drawn", "--models", 16, "--store", store, "--json")
+    (division,) = json.loads(done.stdout)
+    ranks = {row["method"]["name"]: row["rank"] for row in division}
+    assert ranks["near"]["best"] == 1
+    assert ranks["far"]["rank"] == len(ranks)
+    assert "Holm" in call("compare", "--store", store).stdout
+
+
+def test_metrics_are_listed_and_each_is_explained(call: Call) -> None:
+    listed = call("metrics").stdout
+    names = [plugin.name for plugin in registry.plugins(registry.METRICS)]
+    assert len(names) == 14
+    for name in names:
+        assert f"{name} " in listed
+        shown = call("metrics", "show", name).stdout
+        record = json.loads(call("metrics", "show", name, "--json").stdout)
+        assert len(record["definition"]) > 100
+        assert record["source"]
+        assert record["pitfalls"]
+        for quantity in record["quantities"]:
+            assert f"{quantity['name']}: {quantity['meaning']}" in shown
+            assert quantity["better"] in ("higher", "lower", "as retrained")
+    assert call("metrics", "--json").exit_code == 0
+
+
+def test_calibrate_shows_power_and_blind_spots(call: Call) -> None:
+    done = call("calibrate", "--models", 16, "--examples", 30, "--repeats", 1, "--json")
+    cases = json.loads(done.stdout)["cases"]
+    assert cases["gaming"]["forgetting_score"]["mean"] == 1.0
+    assert cases["gaming"]["[near-constant]"]["told"] == 1
+    assert cases["gaming"]["[outlier-models]"]["told"] == 1
+    assert cases["gaming"]["cross_fitted_epsilon"]["mean"] > 1
+    assert cases["deterministic"]["forgetting_score"]["mean"] == 0.0
+    assert cases["retrained"]["p_value"]["mean"] > 0.05
+    assert cases["shift 2 sd"]["p_value"]["told"] == 1
+    assert cases["half width"]["log_deviation_ratio"]["mean"] == pytest.approx(-0.69, abs=0.15)
+    assert abs(cases["half width"]["gaussian_dp_mu"]["mean"] - cases["retrained"]["gaussian_dp_mu"]["mean"]) < 0.2
+    assert "7 models are too few" in refused(call("calibrate", "--models", 7))

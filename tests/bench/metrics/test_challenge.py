@@ -1,0 +1,105 @@
+"""The challenge's numbers on models with known answers; its resampling against the score itself; the ceiling."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.calibration import UNTIMED, Population, shifted
+from bench.metrics.challenge import Challenge
+from bench.metrics.forgetting import epsilons, forgetting_score
+from bench.metrics.metric import Evidence, Models
+from bench.metrics.resampling import resamples
+
+
+def example_kinds(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
+    """The first example is peaky, the second separated, the third closer together than thresholds are."""
+    changed = fresh.copy()
+    changed[:, 0] = yardstick[:, 0].mean() + 1e-4 * fresh[:, 0]
+    changed[:, 1] += 100.0
+    changed[:, 2] = np.linspace(0, 1e-4, len(fresh))
+    return changed
+
+
+def test_counts_of_special_examples() -> None:
+    population = Population.draw(8, 0)
+    close = population.case(lambda fresh, yardstick: np.where(np.arange(8) == 2, 1e-5 * fresh, fresh), population.retrained(16))
+    unlearned = population.case(example_kinds, close)
+    found = Challenge().score(Evidence(unlearned, close, UNTIMED))
+    expected = epsilons(unlearned.confidence, close.confidence)
+    assert np.flatnonzero(np.isnan(expected)).tolist() == [2]
+    counts = {name: estimate.value for name, estimate in found.estimates.items() if name.endswith("_examples")}
+    assert counts == {"capped_examples": 2, "peaky_examples": 1, "separated_examples": 1, "undecided_examples": 1}
+    assert found.details["epsilons"] == [None if math.isnan(value) else value for value in expected]
+
+
+def accuracy(models: Models, split: str) -> float:
+    logits, labels = models.outputs.logits[split], models.labels[split]
+    right = [int(np.argmax(scores)) == label for model in logits for scores, label in zip(model, labels, strict=True)]
+    return sum(right) / len(right)
+
+
+@pytest.mark.parametrize("models", [8, 70])
+def test_final_score_is_a_product(models: int) -> None:
+    population = Population.draw(6, 1)
+    retrained = population.retrained(models)
+    unlearned = population.case(shifted(0.5), retrained)
+    found = Challenge().score(Evidence(unlearned, retrained, UNTIMED)).estimates
+    forgetting = forgetting_score(unlearned.confidence, retrained.confidence)
+    retain = np.mean(unlearned.outputs.retain_accuracy) / np.mean(retrained.outputs.retain_accuracy)
+    test = accuracy(unlearned, "test") / accuracy(retrained, "test")
+    assert found["forgetting_score"].value == pytest.approx(forgetting)
+    assert found["final_score"].value == pytest.approx(forgetting * retain * test)
+
+
+@pytest.mark.parametrize("models", [16, 80])
+def test_deviation_is_that_of_the_score_on_resampled_models(models: int) -> None:
+    """The approximation in place of the grid, and the draws, against a loop over the published score."""
+    population = Population.draw(4, 2)
+    retrained = population.retrained(models)
+    unlearned = population.case(shifted(0.5), retrained)
+    found = Challenge().score(Evidence(unlearned, retrained, UNTIMED))
+    plan = resamples(models)
+    every = 4 if models == 16 else 1
+    again, products = [], []
+    for ours, theirs in plan.rows[::every]:
+        drawn, yardstick = unlearned.select(ours), retrained.select(theirs)
+        again.append(forgetting_score(drawn.confidence, yardstick.confidence))
+        retain = drawn.outputs.retain_accuracy.mean() / yardstick.outputs.retain_accuracy.mean()
+        products.append(again[-1] * retain * accuracy(drawn, "test") / accuracy(yardstick, "test"))
+    np.testing.assert_allclose(found.details["resampled_forgetting_score"][::every], again, atol=0.02)
+    np.testing.assert_allclose(found.details["resampled_final_score"][::every], products, atol=0.02)
+    spread = np.std(found.details["resampled_forgetting_score"])
+    factor = 200 / 199 if models == 16 else 19.0
+    assert found.estimates["forgetting_score"].sd == pytest.approx(spread * math.sqrt(factor))
+    assert spread == pytest.approx(np.std(again), rel=0.3)
+
+
+def test_original_model_scores_zero() -> None:
+    """The baseline states it; here it is computed: N copies of one model are peaky on every example."""
+    population = Population.draw(10, 3)
+    retrained, original = population.retrained(16), population.original()
+    baseline = Challenge().baseline(retrained, original).original
+    copies = np.repeat(original.confidence, 16, axis=0)
+    assert baseline["forgetting_score"].value == baseline["final_score"].value == 0.0
+    assert forgetting_score(copies, retrained.confidence) == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("common", [0.0, 1.0])
+def test_ceiling_is_what_half_as_many_retrained_models_get(common: float) -> None:
+    """Unbiased for independent runs of N/2 models, also where some models are more confident than others on all examples."""
+    rng = np.random.default_rng(0)
+    population = Population.draw(20, 0)
+    original = population.original()
+
+    def retrained(models: int) -> Models:
+        draw = rng.normal(size=(models, 20)) + common * rng.normal(size=(models, 1))
+        return population.case(lambda fresh, yardstick: draw, population.retrained(models))
+
+    ceilings, runs = [], []
+    for _ in range(120):
+        ceilings.append(Challenge().baseline(retrained(16), original).retrained["forgetting_score"].value)
+        runs.append(forgetting_score(retrained(8).confidence, retrained(8).confidence))
+    error = math.hypot(np.std(ceilings), np.std(runs)) / math.sqrt(120)
+    assert np.mean(ceilings) == pytest.approx(np.mean(runs), abs=3.5 * error)

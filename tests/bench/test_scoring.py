@@ -1,0 +1,227 @@
+"""Scorecards of stored runs: what is computed, kept, refused and blamed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.errors import BenchError
+from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Models, Quantity
+from bench.outputs import Outputs
+from bench.results import row
+from bench.scoring import Named, Scorer, installed_metrics
+
+
+class Fixed(Metric):
+    """Answers what it is told to."""
+
+    quantities = (Quantity("seven", "points", "higher", 0, 10, "always"),)
+    source = pitfalls = "none"
+
+    def __init__(self, **estimates: Estimate) -> None:
+        self.estimates, self.calls = estimates, 0
+
+    def score(self, evidence: Evidence) -> Findings:
+        self.calls += 1
+        return Findings(self.estimates)
+
+
+def fixed(**estimates: Estimate) -> Named:
+    return Named("fixed", Fixed(**estimates))
+
+
+def _with_logits(models: Models, split: str, index: tuple[int, int, int], value: float) -> Models:
+    logits = {name: array.copy() for name, array in models.outputs.logits.items()}
+    logits[split][index] = value
+    return replace(models, outputs=Outputs(logits, models.outputs.retain_accuracy))
+
+
+def test_every_installed_metric_scores_a_run(shared_drawn) -> None:
+    run = shared_drawn.add("shifted", shared_drawn.shifted(1.0))
+    scorer = Scorer.of(shared_drawn.store, run)
+    metrics, problems = installed_metrics()
+    assert not problems
+    assert len(metrics) == 14
+    card = scorer.score(run, metrics)
+    assert not card.problems
+    assert scorer.missing(run, metrics) == []
+    declared = {quantity.name for item in metrics for quantity in item.metric.quantities}
+    seen = {name.partition(".")[0] for name in card.measures}
+    assert declared - seen == {"peak_memory", "rmia_tpr_01", "ulira_tpr_01"}  # not recorded, too few negatives
+    for name in ("ulira_auc", "rmia_auc", "starting_kit_accuracy", "unseen_accuracy", "confidence_members", "klom_median"):
+        measure = card.measures[name]
+        assert measure.retrained is not None
+        assert measure.gap == pytest.approx(measure.value - measure.retrained)
+        assert measure.gap_interval[0] < measure.gap < measure.gap_interval[1]
+        assert measure.self_test is True, name
+    assert row(run).scorecard == card
+    assert json.loads((run.folder / "scorecard.json").read_text())["scorecard_version"] == 2
+
+
+COUNTER = '''"""How many forget examples there are."""
+from bench import hookimpl
+from bench.metrics.metric import Estimate, Findings, Metric, Quantity
+
+class Counter(Metric):
+    """Counts."""
+    quantities = (Quantity("{quantity}", "examples", "higher", 0, float("inf"), "forget examples"),)
+    source = pitfalls = "none"
+
+    def score(self, evidence):
+        return Findings({{"{quantity}": Estimate(float(evidence.unlearned.confidence.shape[1]))}})
+
+@hookimpl
+def register_metrics(register):
+    register(Counter)
+'''
+
+
+def test_a_third_party_metric_is_a_metric(install, drawn) -> None:
+    install("third-counter", "counter", "third_counter", COUNTER.format(quantity="counted"), "bench.metrics")
+    run = drawn.add("run", drawn.shifted(0.0))
+    metrics = [item for item in installed_metrics()[0] if item.name == "counter"]
+    Scorer.of(drawn.store, run).score(run, metrics)
+    assert row(run).value("counted") == 30
+
+
+def test_the_documented_metric_is_a_metric(install, drawn) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    (source,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "register_metrics" in block]
+    install("third-margin", "mean-margin", "third_margin", source, "bench.metrics")
+    run = drawn.add("run", drawn.shifted(1.0))
+    metrics = [item for item in installed_metrics()[0] if item.name == "mean-margin"]
+    card = Scorer.of(drawn.store, run).score(run, metrics)
+    assert card.measures["mean_margin"].gap == pytest.approx(1.0, abs=0.2)
+
+
+def test_broken_and_clashing_metrics_cost_themselves_only(install) -> None:
+    install("third-broken", "broken", "third_broken", '"""Breaks."""\nraise RuntimeError("at import")\n', "bench.metrics")
+    install("third-clash", "clash", "third_clash", COUNTER.format(quantity="ulira_auc"), "bench.metrics")
+    install("third-same", "klom", "third_same", COUNTER.format(quantity="x"), "bench.metrics")
+    found, problems = installed_metrics()
+    assert {"ulira", "clash"} & {item.name for item in found} == {"ulira"}
+    assert "klom" not in {item.name for item in found}
+    text = " ".join(map(str, problems))
+    assert "broken (third-broken) fails to import" in text
+    assert "metric clash is left out: it declares ulira_auc, which ulira answers" in text
+    assert "two packages claim the metric 'klom'" in text
+
+
+def test_quick_metrics_come_first() -> None:
+    quick = [item.metric.quick for item in installed_metrics()[0]]
+    assert quick == sorted(quick, reverse=True)
+    assert any(quick)
+    assert not all(quick)
+
+
+def test_only_what_is_missing_is_computed(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    scorer, item = Scorer.of(drawn.store, run), fixed(seven=Estimate(7.0, 0.5))
+    scorer.score(run, scorer.missing(run, [item]))
+    scorer.score(run, scorer.missing(run, [item]))
+    assert item.metric.calls == 1
+    item.metric.version = 2  # type: ignore[misc]
+    scorer.score(run, scorer.missing(run, [item]))
+    assert item.metric.calls == 2
+    measure = row(run).measure("seven")
+    assert (measure.value, measure.unit, measure.better) == (7.0, "points", "higher")
+    assert measure.interval == pytest.approx((7 - 1.959964 * 0.5, 7 + 1.959964 * 0.5))
+
+
+def test_intervals_end_where_values_do(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    card = Scorer.of(drawn.store, run).score(run, [fixed(seven=Estimate(9.9, 5.0))])
+    assert card.measures["seven"].interval == (pytest.approx(0.1, abs=0.01), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("estimates", "reason"),
+    [({"eight": Estimate(1.0)}, "eight is not among"), ({"seven": Estimate(float("nan"))}, "seven is nan")],
+)
+def test_a_wrong_answer_costs_its_metric_only(drawn, estimates, reason) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    good = Named("good", Fixed(seven=Estimate(1.0)))
+    card = Scorer.of(drawn.store, run).score(run, [fixed(**estimates), good])
+    assert reason in card.problems["fixed"]
+    assert card.measures["seven"].value == 1.0
+
+
+def test_a_metric_that_raises_costs_its_numbers_only(drawn) -> None:
+    class Raises(Fixed):
+        """Raises."""
+
+        def score(self, evidence: Evidence) -> Findings:
+            raise ZeroDivisionError("by zero")
+
+    run = drawn.add("run", drawn.shifted(0.0))
+    card = Scorer.of(drawn.store, run).score(run, [Named("raises", Raises())])
+    assert card.problems == {"raises": "ZeroDivisionError: by zero"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_not_finite_name_trial_and_example(drawn, value) -> None:
+    run = drawn.add("run", _with_logits(drawn.shifted(0.0), "forget", (3, 17, 2), value))
+    Scorer.of(drawn.store, run).score(run, installed_metrics()[0])
+    found = row(run)
+    assert found.scorecard is None
+    assert found.failure == f"trial 3 answers {value} for example 17 of forget"
+
+
+def test_fewer_than_eight_models_are_refused(drawn) -> None:
+    run = drawn.add("few", drawn.shifted(0.0).select(range(7)))
+    with pytest.raises(BenchError, match="7 models are too few"):
+        Scorer.of(drawn.store, run)
+
+
+def test_a_reference_with_fewer_models_is_refused(drawn) -> None:
+    twice = drawn.shifted(0.0).select([*range(16), *range(16)])
+    run = drawn.add("many", twice)
+    with pytest.raises(BenchError, match="has 16 retrained models, the run needs 32"):
+        Scorer.of(drawn.store, run)
+
+
+def test_another_reference_is_refused(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0), reference_id="0" * 16)
+    with pytest.raises(BenchError, match="compared with reference 0000"):
+        Scorer.of(drawn.store, run)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"schema_version": 1, "scorecard_version": 1, "measures": {}}', "{", '{"schema_version": 1}']
+)
+def test_older_and_damaged_scorecards_are_computed_again(drawn, content: str) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    (run.folder / "scorecard.json").write_text(content)
+    Scorer.of(drawn.store, run).score(run, [fixed(seven=Estimate(1.0))])
+    assert row(run).value("seven") == 1.0
+
+
+def test_what_a_row_says_of_an_older_scorecard(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    (run.folder / "scorecard.json").write_text('{"schema_version": 1, "scorecard_version": 1}')
+    assert "not scored yet; `bench score` does it" in row(run).failure
+    (run.folder / "scorecard.json").write_text('{"schema_version": 1, "scorecard_version": 99}')
+    with pytest.raises(BenchError, match="newer"):
+        row(run)
+
+
+def test_baselines_are_kept_with_the_reference(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    metrics = [item for item in installed_metrics()[0] if item.name in ("klom", "utility")]
+    scorer = Scorer.of(drawn.store, run)
+    scorer.prepare(metrics)
+    again = Scorer.of(drawn.store, run)
+    assert all(again.prepared(item) for item in metrics)
+    cached, fresh = again._baseline(metrics[0]), metrics[0].metric.baseline(scorer.retrained, scorer.original)
+    assert cached == fresh
+
+
+def test_incomplete_runs_are_refused(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0), solo=[])
+    with pytest.raises(BenchError, match="is not complete"):
+        Scorer.of(drawn.store, run).score(run, [])
