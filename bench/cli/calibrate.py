@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench import registry
 from bench.cli import options
 from bench.hookspecs import hookimpl
 
@@ -23,16 +24,19 @@ OF_NO_CASE = ("utility", "runtime")  # cases differ in what is forgotten, nothin
 @click.option("--models", type=int, default=16, show_default=True, help="Models on either side.")
 @click.option("--examples", type=click.IntRange(min=20), default=120, show_default=True, help="Forget examples.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Times that every case is drawn.")
+@click.option("--metric", "only", multiple=True, help="Metric to calibrate; repeatable.  [default: all]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all draws.")
 @options.as_json
-def calibrate(models: int, examples: int, repeats: int, seed: int, as_json: bool) -> None:
+def calibrate(models: int, examples: int, repeats: int, only: tuple[str, ...], seed: int, as_json: bool) -> None:
     """Run every metric on made-up cases: its mean, and in how many repeats it tells them from retrained models."""
     from bench.calibration import CASES, calibrated
     from bench.cli.show import TerminalProgress
     from bench.scoring import check_models, installed_metrics
 
     check_models(models)
-    metrics = [item for item in installed_metrics()[0] if item.name not in OF_NO_CASE]
+    for name in only:
+        registry.find(registry.METRICS, name, "metric")
+    metrics = [item for item in installed_metrics()[0] if (item.name in only if only else item.name not in OF_NO_CASE)]
     with TerminalProgress() as progress:
         advance = progress.stage(f"{models} models, {examples} forget examples", repeats * len(metrics) * (1 + len(CASES)))
         answers = calibrated(metrics, models, examples, repeats, seed, lambda: advance(1))

@@ -56,9 +56,10 @@ class KLOM(TwoSample):
     Kullback-Leibler divergence of unlearned from retrained margins (logit-scaled confidences, clipped to +-100, in 20 bins over
     their common range), per forget example; the median and the 95th percentile over examples. Runs are compared by halves of
     their models, as retrained models are among themselves: the divergence of equal sides is far above 0 when models are few.
+    Intervals: the variance of a jackknife over models plus that of resampled examples.
     """
 
-    matched = True
+    matched = quantile = True
     source = "Georgiev et al. 2024, arXiv:2410.23232; constants of RoyRin/data-unlearning-bench"
     pitfalls = (
         "An empty bin of retrained models costs up to 11.5 nats, so small N gives large values: compare with the retrained"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
-from bench.metrics.resampling import Sample, Values, jackknife
+from bench.metrics.resampling import Sample, Values, example_deviations, jackknife
 from bench.outputs import Outputs
 
 Better = Literal["higher", "lower", "as retrained"]
@@ -159,6 +160,7 @@ class TwoSample(Metric):
     """A metric that compares the confidences of two sets of models; retrained models get what one half gets against the other."""
 
     matched: ClassVar[bool] = False  # whether the value of equal sides depends on N: then runs are compared by halves, too
+    quantile: ClassVar[bool] = False  # of examples, which a jackknife over models does not move as much as chance does
 
     @abstractmethod
     def compare(self, unlearned: Sample, retrained: Sample) -> Values:
@@ -169,19 +171,24 @@ class TwoSample(Metric):
         copies = np.repeat(original.confidence, len(retrained), axis=0)
         single = self._against(Sample.draw(copies), Sample.draw(retrained.confidence))
         return Baseline(
-            retrained=_estimates(jackknife(self._both_ways, *Sample.draw(retrained.confidence).halved())),
-            original={name: Estimate(value) for name, (value, _) in single.items()},
+            retrained=self._estimated(self._both_ways, *Sample.draw(retrained.confidence).halved()),
+            original={name: Estimate(estimate.value) for name, estimate in single.items()},
         )
 
     def score(self, evidence: Evidence) -> Findings:
         """Unlearned against retrained models."""
         sides = Sample.draw(evidence.unlearned.confidence), Sample.draw(evidence.retrained.confidence)
-        return Findings(_estimates(self._against(*sides)))
+        return Findings(self._against(*sides))
 
-    def _against(self, unlearned: Sample, retrained: Sample) -> Mapping[str, tuple[float, float]]:
+    def _against(self, unlearned: Sample, retrained: Sample) -> Estimates:
         if self.matched:
-            return jackknife(self._by_halves, *unlearned.halved(), *retrained.halved())
-        return jackknife(self.compare, unlearned, retrained)
+            return self._estimated(self._by_halves, *unlearned.halved(), *retrained.halved())
+        return self._estimated(self.compare, unlearned, retrained)
+
+    def _estimated(self, statistic: Callable[..., Values], *sides: Sample) -> Estimates:
+        found = jackknife(statistic, *sides)
+        more = example_deviations(statistic, *sides) if self.quantile else {}
+        return {name: Estimate(value, math.hypot(sd, more.get(name, 0.0))) for name, (value, sd) in found.items()}
 
     def _by_halves(self, one: Sample, other: Sample, *retrained: Sample) -> Values:
         return _averaged([self.compare(ours, theirs) for ours in (one, other) for theirs in retrained])
@@ -192,10 +199,6 @@ class TwoSample(Metric):
 
 def _averaged(parts: Sequence[Values]) -> Values:
     return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
-
-
-def _estimates(found: Mapping[str, tuple[float, float]]) -> Estimates:
-    return {name: Estimate(value, sd) for name, (value, sd) in found.items()}
 
 
 def _means(values: Mapping[str, Floats]) -> Estimates:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.seeds import numpy_generator
 
 BOOTSTRAPS = 200
+EXAMPLE_BOOTSTRAPS = 50
 GROUPS = 20
 SPLITS = 4  # random halvings that held-out metrics average over
 MOST_BOOTSTRAPPED = 64  # above this many models, a jackknife: a bootstrap would take too long
@@ -85,6 +86,14 @@ def jackknife(statistic: Callable[..., Values], *sides: Side) -> dict[str, tuple
     return {name: (float(value[name]), deviation([each[name] for each in replicates], groups - 1.0)) for name in everywhere}
 
 
+def example_deviations(statistic: Callable[..., Values], *sides: Sample) -> dict[str, float]:
+    """Standard deviations of a statistic over 50 bootstraps of the examples, the same ones for every side."""
+    generator, examples = numpy_generator(0, "metric", 102), sides[0].confidence.shape[1]
+    draws = generator.integers(examples, size=(EXAMPLE_BOOTSTRAPS, examples))
+    replicates = [statistic(*(side.of_examples(chosen) for side in sides)) for chosen in draws]
+    return {name: float(np.std([each[name] for each in replicates], ddof=1)) for name in replicates[0]}
+
+
 def ranked_models(confidence: Floats) -> Rows:
     """Models [N, E] in the order of their confidences, whatever the order of models and examples was."""
     return np.argsort(_totals(confidence), kind="stable")
@@ -129,6 +138,10 @@ class Sample:
 
     def __getitem__(self, rows: Rows) -> Sample:
         return Sample(self.confidence[rows], self.first[:, rows])
+
+    def of_examples(self, chosen: Rows) -> Sample:
+        """The same models and splits, other examples."""
+        return Sample(self.confidence[:, chosen], self.first)
 
     def half(self, split: int, *, first: bool) -> Floats:
         """Confidences of the models in one half of a split."""

@@ -1,8 +1,8 @@
 """Writes the tables of docs/trust.md from what `bench calibrate --json` printed; run it after replacing a JSON file here.
 
 bench calibrate --models 16 --repeats 20 --json > docs/calibration/n16.json
-bench calibrate --models 64 --repeats 10 --json > docs/calibration/n64.json
-bench calibrate --models 512 --repeats 3 --json > docs/calibration/n512.json
+bench calibrate --models 64 --repeats 5 --json > docs/calibration/n64.json
+bench calibrate --models 512 --repeats 2 --json > docs/calibration/n512.json
 python docs/calibration/tables.py
 """
 

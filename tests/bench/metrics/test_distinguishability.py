@@ -71,6 +71,13 @@ def test_sees_a_difference_of_spread_alone() -> None:
     assert p_value(exchanged_distances(sides[0] * 0.5, sides[1])) < 0.05
 
 
+def test_exchanges_are_drawn_apart_for_other_confidences() -> None:
+    """Of one example, distances depend on ranks alone: the same exchanges of ranks would repeat one error in every test."""
+    one, other = np.random.default_rng(5).normal(size=(2, 2, 16, 1))
+    assert exchanged_distances(*one)[1:].tolist() != exchanged_distances(*other)[1:].tolist()
+    assert exchanged_distances(*one)[1:].tolist() == exchanged_distances(*one)[1:].tolist()
+
+
 def test_correlated_examples_do_not_fake_a_difference() -> None:
     """All examples of a model move together: whole models are exchanged, so forty examples count as one."""
     rng = np.random.default_rng(4)

@@ -59,12 +59,12 @@ def test_order_does_not_matter(name: str, change: Change) -> None:
     assert answers(METRICS[name], *moved) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("models", [8, 9, 10, 11, 13])
+@pytest.mark.parametrize("models", [8, 9, 11])
 @pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if isinstance(metric, TwoSample)])
 def test_values_and_deviations_are_finite_with_few_models(name: str, models: int) -> None:
     """Halves of halves, less a group of the jackknife, still have models."""
-    for seed in range(6):
-        population = Population.draw(5, seed)
+    for seed in range(4):
+        population = Population.draw(3, seed)
         retrained, original = population.retrained(models), population.original()
         baseline = METRICS[name].baseline(retrained, original)
         found = METRICS[name].score(Evidence(population.case(shifted(0.5), retrained), retrained, UNTIMED)).estimates
@@ -139,8 +139,8 @@ def test_equal_sides_are_seldom_told_apart() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("common", [0.0, 1.0])
-@pytest.mark.parametrize("models", [8, 16, 64])
+@pytest.mark.parametrize("common", [0.0, 1.0, 20.0])
+@pytest.mark.parametrize("models", [8, 16, 32, 64])
 def test_level_of_the_permutation_test(models: int, common: float, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng([models, int(common)])
     values = np.array([p_value(exchanged_distances(*retrained_pair(rng, models, common))) for _ in range(1000)])
