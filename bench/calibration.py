@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bench.errors import BenchError
 from bench.metrics.metric import Evidence, Models, Timing
 from bench.outputs import OUTPUT_SPLITS, Outputs
 from bench.ranking import LEVEL
@@ -131,14 +132,27 @@ def calibrated(
         evidence = {case: Evidence(population.case(change, yardstick), yardstick, UNTIMED) for case, change in CASES.items()}
         found: dict[str, dict[str, Section]] = {case: {} for case in CASES}
         for item in metrics:
-            baseline = item.metric.baseline(yardstick, original)
-            advance()
-            for case in CASES:
-                found[case][item.name] = section(item.metric, baseline, item.metric.score(evidence[case]))
-                advance()
+            for case, answered in _asked(item, yardstick, original, evidence, advance):
+                found[case][item.name] = answered
         for case, sections in found.items():
             cards[case].append(Scorecard(sections))
     return {case: _answers(each) for case, each in cards.items()}
+
+
+def _asked(
+    item: Named, yardstick: Models, original: Models, evidence: Mapping[str, Evidence], advance: Callable[[], None]
+) -> Iterator[tuple[str, Section]]:
+    """What one metric says of every case."""
+    try:
+        baseline = item.metric.baseline(yardstick, original)
+        advance()
+        for case, each in evidence.items():
+            yield case, section(item.metric, baseline, item.metric.score(each))
+            advance()
+    except Exception as problem:
+        raise BenchError(
+            f"metric {item.name} fails: {type(problem).__name__}: {problem}; leave it out with --metric"
+        ) from problem
 
 
 def _answers(cards: Sequence[Scorecard]) -> dict[str, Answer]:
@@ -157,11 +171,9 @@ def _answer(name: str, measures: Sequence[Measure]) -> Answer:
 
 
 def tells(name: str, measure: Measure) -> bool | None:
-    """Whether a measure tells the models from retrained ones: a p-value below 5 %, or an interval without their value."""
+    """Whether a measure tells the models from retrained ones: a p-value below 5 %, or a gap whose interval leaves out 0."""
     if name == "p_value":
         return measure.value < LEVEL
     if measure.gap_interval:
         return not measure.gap_interval[0] <= 0 <= measure.gap_interval[1]
-    if measure.interval and measure.retrained is not None:
-        return not measure.interval[0] <= measure.retrained <= measure.interval[1]
     return None

@@ -11,9 +11,10 @@ import numpy as np
 
 from bench.metrics.resampling import deviation
 from bench.results import Row
+from bench.scorecard import VERSION
 from bench.store import Record
 
-RANKED_BY = "final_score"
+RANKED_BY, METRIC = "final_score", "challenge"
 LEVEL = 0.05
 
 _DIVISION: Mapping[str, Callable[[Record], Any]] = {
@@ -33,9 +34,9 @@ def divisions(found: Iterable[Row]) -> list[list[Row]]:
     return list(grouped.values())
 
 
-def differences(one: Row, other: Row) -> list[str]:
-    """Why two rows are not of one division: what differs, in words; empty if they are."""
-    pairs = [(name, value(one.record), value(other.record)) for name, value in _DIVISION.items()]
+def differences(one: Record, other: Record) -> list[str]:
+    """Why two runs are not of one division: what differs in their records, in words; empty if they are."""
+    pairs = [(name, value(one), value(other)) for name, value in _DIVISION.items()]
     return [f"{name} ({str(ours)[:16]} and {str(theirs)[:16]})" for name, ours, theirs in pairs if ours != theirs]
 
 
@@ -105,7 +106,7 @@ def _significant(competing: Sequence[Row]) -> list[tuple[int, int]]:
     order = np.argsort(values, kind="stable")
     found = []
     for done, index in enumerate(order):
-        if values[index] > LEVEL / (len(pairs) - done):
+        if not values[index] <= LEVEL / (len(pairs) - done):
             break
         found.append(pairs[index])
     return found
@@ -118,17 +119,19 @@ def difference_p_value(one: Row, other: Row) -> float:
     """
     from scipy.stats import norm
 
-    replicates = [np.array(item.detail(f"resampled_{RANKED_BY}"), dtype=np.float64) for item in (one, other)]
-    factor = float(one.detail("resampling_factor")[0] or 1.0)
+    replicates = [np.array(item.detail(METRIC, f"resampled_{RANKED_BY}"), dtype=np.float64) for item in (one, other)]
+    factors = [item.detail(METRIC, "resampling_factor") for item in (one, other)]
+    if replicates[0].shape != replicates[1].shape or not replicates[0].size or factors[0] != factors[1] or not factors[0][0]:
+        return 1.0  # nothing is known of the difference
     gap = abs((one.value(RANKED_BY) or 0.0) - (other.value(RANKED_BY) or 0.0))
-    spread = deviation(replicates[0] - replicates[1], factor)
+    spread = deviation(replicates[0] - replicates[1], factors[0][0])
     if spread == 0.0:
         return 1.0 if gap == 0.0 else 0.0
     return float(2 * norm.sf(gap / spread))
 
 
 def _ranks(item: Row) -> bool:
-    return item.value(RANKED_BY) is not None and not item.control and "over budget" not in item.badges
+    return item.value(RANKED_BY) is not None and not item.control and not item.over_budget
 
 
 def as_json(place: Place, top: Ceiling | None) -> Mapping[str, Any]:
@@ -146,6 +149,8 @@ def as_json(place: Place, top: Ceiling | None) -> Mapping[str, Any]:
             "measures": {name: asdict(measure) for name, measure in card.measures.items()},
             "flags": dict(card.flags),
             "problems": dict(card.problems),
+            "metrics": {name: section.version for name, section in card.sections.items()},
+            "scorecard_version": VERSION,
         }
         if card
         else None,

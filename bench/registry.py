@@ -135,14 +135,16 @@ def load_task(name: str) -> Task:
 
 def load_metric(plugin: Plugin) -> Metric:
     """Import the plugin and return the metric that it registers."""
-    from bench.metrics.metric import Metric
+    from bench.metrics.metric import Metric, check_metric
 
     found = _registered(plugin, _import(plugin), "register_metrics")
     metric: type[Metric] = _only(plugin, found, lambda item: isinstance(item, type) and issubclass(item, Metric))
     try:
-        return metric()
-    except TypeError as problem:
-        raise BenchError(f"plugin {_label(plugin)}: {problem}") from problem
+        made = metric()
+        check_metric(made)
+    except (Exception, SystemExit) as problem:
+        raise BenchError(f"plugin {_label(plugin)} is no metric: {type(problem).__name__}: {problem}") from problem
+    return made
 
 
 def load_command(plugin: Plugin) -> click.Command:

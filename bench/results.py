@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from bench.engine.runs import Run
 from bench.errors import BenchError
 from bench.scorecard import VERSION, Measure, Scorecard
 from bench.store import DamagedFileError, Record, Store, read_record
 
+MEND = "`bench score` computes it again"
+OVER_BUDGET = "over budget"
 SCREENING = 32  # fewer models are good enough to develop with, too few to publish
 
 
@@ -37,23 +40,24 @@ class Row:
         found = self.measure(name)
         return found.value if found else None
 
-    def detail(self, name: str) -> Sequence[float | None]:
-        """Values per example or per resample.
-
-        Raises:
-            DamagedFileError: the scorecard lacks them.
-        """
-        if self.scorecard is None or name not in self.scorecard.details:
-            raise DamagedFileError(self.folder / "scorecard.json", f"it lacks {name!r}")
-        return self.scorecard.details[name]
+    def detail(self, metric: str, name: str) -> Sequence[float | None]:
+        """Values per example or per resample that a metric keeps; empty if it does not."""
+        section = self.scorecard.sections.get(metric) if self.scorecard else None
+        return section.details.get(name, ()) if section else ()
 
     @property
     def badges(self) -> list[str]:
         """What a reader should know beside the numbers: flags, and how much the run is worth."""
         if self.scorecard is None:
             return []
-        screening = ["screening"] if self.record["models"] < SCREENING else []
-        return [*screening, *(["control"] if self.control else []), *self.scorecard.flags]
+        own = {"screening": self.record["models"] < SCREENING, "control": self.control, OVER_BUDGET: self.over_budget}
+        return [*(badge for badge, holds in own.items() if holds), *self.scorecard.flags]
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether the median of the solo trials exceeds the budget, whatever any metric says."""
+        seconds = [solo["seconds"] for solo in self.record["solo"] if "seconds" in solo]
+        return bool(seconds) and median(seconds) > self.record["allowance_seconds"]
 
 
 def row(run: Run) -> Row:
@@ -74,15 +78,18 @@ def read_scorecard(run: Run) -> Scorecard | None:
     path = run.folder / "scorecard.json"
     if not path.exists():
         return None
-    record = read_record(path, needs=("scorecard_version",))
-    if record["scorecard_version"] > VERSION:
+    record = read_record(path, needs=("scorecard_version",), mend=MEND)
+    version = record["scorecard_version"]
+    if not isinstance(version, int):
+        raise DamagedFileError(path, "its version is no number", mend=MEND)
+    if version > VERSION:
         raise BenchError(f"{path} was written by a newer bench; upgrade unlearning-bench")
-    if record["scorecard_version"] < VERSION:
+    if version < VERSION:
         return None
     try:
         return Scorecard.from_record(record)
-    except (TypeError, AttributeError, KeyError) as problem:
-        raise DamagedFileError(path, str(problem)) from problem
+    except (TypeError, ValueError, AttributeError, KeyError) as problem:
+        raise DamagedFileError(path, str(problem), mend=MEND) from problem
 
 
 def rows(store: Store) -> tuple[list[Row], list[BenchError]]:

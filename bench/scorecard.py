@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 from bench.metrics.metric import Baseline, Better, Estimate, Findings, Metric, Quantity
 from bench.metrics.resampling import Z, interval
 
+RESERVED = frozenset({"screening", "control", "over budget"})  # badges that a run's record decides
 VERSION = 2  # of the record's form; older records are computed again
 
 
@@ -90,19 +92,32 @@ def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
         ValueError: it answered something that it did not declare, or a value that is not finite.
     """
     measures = {name: _assemble(metric, name, estimate, baseline) for name, estimate in findings.estimates.items()}
-    details = {str(name): [None if value is None else float(value) for value in each] for name, each in findings.details.items()}
-    return Section(metric.version, measures, {str(flag): str(seen) for flag, seen in findings.flags.items()}, details)
+    details = {str(name): [_number(value) for value in each] for name, each in findings.details.items()}
+    reserved = RESERVED & set(findings.flags)
+    if reserved:
+        raise ValueError(f"the flag {sorted(reserved)[0]!r} is not a metric's to raise")
+    flags = {_printable(flag): _printable(seen) for flag, seen in findings.flags.items()}
+    return Section(metric.version, {name: each for name, each in measures.items() if each is not None}, flags, details)
 
 
 def _declared_name(measure: str) -> str:
     return measure.partition(".")[0]
 
 
-def _assemble(metric: Metric, name: str, estimate: Estimate, baseline: Baseline) -> Measure:
+def _printable(text: object) -> str:
+    """Text without control characters: it goes to terminals and pages."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text))
+
+
+def _assemble(metric: Metric, name: str, estimate: Estimate, baseline: Baseline) -> Measure | None:
+    """A measure; None for an attack's value without that of retrained models to compare it with."""
     quantity = _quantity(metric, name)
-    if not math.isfinite(estimate.value) or not (estimate.sd is None or math.isfinite(estimate.sd)):
-        raise ValueError(f"{name} is {estimate.value}, deviation {estimate.sd}")
     retrained, original = baseline.retrained.get(name), baseline.original.get(name)
+    for each in (estimate, retrained, original):
+        if each and not (math.isfinite(each.value) and math.isfinite(each.sd or 0.0)):
+            raise ValueError(f"{name} is {each.value}, deviation {each.sd}")
+    if quantity.attack and retrained is None:
+        return None
     target = quantity.better == "as retrained"
     gap = estimate.value - retrained.value if retrained and target else None
     return Measure(
@@ -148,9 +163,59 @@ def _sees(original: Estimate | None, retrained: Estimate | None) -> bool | None:
 
 
 def _section(record: Mapping[str, Any]) -> Section:
-    return Section(**{**record, "measures": {name: _measure(each) for name, each in record["measures"].items()}})
+    return Section(
+        version=_integer(record["version"]),
+        measures={_text(name): _measure(each) for name, each in record["measures"].items()},
+        flags={_text(flag): _text(seen) for flag, seen in record["flags"].items()},
+        details={_text(name): [_number(value) for value in values] for name, values in record["details"].items()},
+        problem=_text(record["problem"]),
+    )
 
 
 def _measure(record: Mapping[str, Any]) -> Measure:
-    pairs = {name: tuple(record[name]) if record[name] is not None else None for name in ("interval", "gap_interval")}
-    return Measure(**{**record, **pairs})
+    """A measure from a file, which anybody may have written."""
+    if record["better"] not in get_args(Better) or not isinstance(record["self_test"], bool | None):
+        raise ValueError("a measure has no direction, or an unclear self-test")
+    value = _number(record["value"])
+    if value is None:
+        raise ValueError("a measure has no value")
+    return Measure(
+        value=value,
+        unit=_text(record["unit"]),
+        better=record["better"],
+        interval=_pair(record["interval"]),
+        gap_interval=_pair(record["gap_interval"]),
+        self_test=record["self_test"],
+        **{name: _number(record[name]) for name in ("retrained", "relative", "gap", "original")},
+    )
+
+
+def _number(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{str(value)[:40]!r} is not a finite number")
+    return float(value)
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("a version is not a whole number")
+    return value
+
+
+def _pair(value: object) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Sequence) or len(value) != 2:
+        raise ValueError("an interval has not two ends")
+    low, high = (_number(end) for end in value)
+    if low is None or high is None:
+        raise ValueError("an interval has not two ends")
+    return low, high
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:40]!r} is not text")
+    return value

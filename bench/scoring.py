@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
+
+from numpy.typing import NDArray
 
 from bench import registry
 from bench.engine.runs import Run
@@ -64,7 +67,7 @@ def check_models(models: int) -> None:
 
 
 class Scorer:
-    """Scores runs that are compared with the same retrained models: reads those once."""
+    """Scores runs that are compared with the same retrained models; reads those once."""
 
     def __init__(self, references: References, models: int, reference_id: str) -> None:
         check_models(models)
@@ -72,13 +75,14 @@ class Scorer:
         if available < models:
             raise BenchError(
                 f"the reference in {references.folder} has {available} retrained models, the run needs {models};"
-                f" `bench reference build --models {models}` trains them"
+                f" the command that made the run trains them again"
             )
         if references.identifier(models) != reference_id:
             raise BenchError(
                 f"the run was compared with reference {reference_id}, which is not the one in {references.folder}; run it again"
             )
         self._references, self._models, self._id = references, models, reference_id
+        self._stale: set[str] = set()
 
     @classmethod
     def of(cls, store: Store, run: Run) -> Scorer:
@@ -99,7 +103,8 @@ class Scorer:
     def missing(self, run: Run, metrics: Sequence[Named]) -> list[Named]:
         """Metrics that a run's scorecard lacks, or has of another version."""
         have = _kept(run).sections
-        return [item for item in metrics if item.name not in have or have[item.name].version != item.metric.version]
+        current = {name: section.version for name, section in have.items() if not section.problem}
+        return [item for item in metrics if current.get(item.name) != item.metric.version]
 
     def score(self, run: Run, metrics: Sequence[Named], advance: Advance = lambda name: None) -> Scorecard:
         """Add metrics to the scorecard of a complete run, and keep it after each one."""
@@ -128,8 +133,12 @@ class Scorer:
             return section(item.metric, self._baseline(item), item.metric.score(evidence))
         except RefusedError:
             raise
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             return Section(item.metric.version, problem=f"{type(problem).__name__}: {problem}")
+
+    def forget_baselines(self, metrics: Sequence[Named]) -> None:
+        """Have what metrics say of the reference computed again when it is needed next."""
+        self._stale.update(item.name for item in metrics)
 
     def prepare(self, metrics: Sequence[Named], advance: Advance = lambda name: None) -> None:
         """Compute what metrics say of the reference itself, so that no run waits for it."""
@@ -163,7 +172,11 @@ class Scorer:
         wrong = first_not_finite(outputs)
         if wrong:
             raise RefusedError(f"{noun} {wrong}")
-        return Models(outputs, self._references.labels())
+        labels = self._references.labels()
+        arrays: list[NDArray[Any]] = [*outputs.logits.values(), outputs.retain_accuracy, *labels.values()]
+        for array in arrays:
+            array.flags.writeable = False  # metrics share them, and some are strangers'
+        return Models(outputs, labels)
 
     def prepared(self, item: Named) -> bool:
         """Whether the reference's own values of a metric are known."""
@@ -171,15 +184,19 @@ class Scorer:
 
     def _cached(self, item: Named) -> Baseline | None:
         cached = self._references.cached_baseline(self._id, item.name)
-        if not cached or cached.get("version") != item.metric.version:
+        if not cached or cached.get("version") != item.metric.version or item.name in self._stale:
             return None
-        return Baseline(_estimates(cached["retrained"]), _estimates(cached["original"]))
+        try:
+            return Baseline(_estimates(cached["retrained"]), _estimates(cached["original"]))
+        except (TypeError, ValueError, KeyError, AttributeError):
+            return None  # damaged: computed again
 
     def _baseline(self, item: Named) -> Baseline:
         cached = self._cached(item)
         if cached:
             return cached
         found = item.metric.baseline(self.retrained, self.original)
+        self._stale.discard(item.name)
         self._references.keep_baseline(self._id, item.name, {"version": item.metric.version, **asdict(found)})
         return found
 
@@ -197,4 +214,9 @@ class RefusedError(BenchError):
 
 
 def _estimates(record: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: Estimate(**estimate) for name, estimate in record.items()}
+    estimates = {
+        name: Estimate(float(each["value"]), None if each["sd"] is None else float(each["sd"])) for name, each in record.items()
+    }
+    if not all(math.isfinite(each.value) and math.isfinite(each.sd or 0.0) for each in estimates.values()):
+        raise ValueError("a value is not finite")
+    return estimates

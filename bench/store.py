@@ -110,8 +110,9 @@ def read_checked(path: Path, sha256: str) -> bytes:
 class DamagedFileError(BenchError):
     """A file of the store is not what its record says."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"damaged file {path} ({reason}); repeat the command that made it, or delete the folder {path.parent}")
+    def __init__(self, path: Path, reason: str, mend: str = "") -> None:
+        hint = mend or f"repeat the command that made it, or delete the folder {path.parent}"
+        super().__init__(f"damaged file {path} ({reason}); {hint}")
         self.path = path
 
 
@@ -121,23 +122,28 @@ def write_record(path: Path, record: Record) -> None:
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_record(path: Path, needs: Sequence[str] = ()) -> Record:
-    """Read a JSON record.
+def read_record(path: Path, needs: Sequence[str] = (), mend: str = "") -> Record:
+    """Read a JSON record; `mend` says what to do if it is damaged.
 
     Raises:
         DamagedFileError: it is not JSON, or lacks what it needs.
         BenchError: a newer version wrote it.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
         version = int(record["schema_version"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise DamagedFileError(path, str(problem)) from problem
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise DamagedFileError(path, str(problem), mend) from problem
     if version > SCHEMA_VERSION:
         raise BenchError(
             f"{path} was written by a newer bench (schema {version}, this one reads {SCHEMA_VERSION}); upgrade unlearning-bench"
         )
     absent = [key for key in needs if key not in record]
     if absent:
-        raise DamagedFileError(path, f"it lacks {absent[0]!r}")
+        raise DamagedFileError(path, f"it lacks {absent[0]!r}", mend)
     return dict(record)
+
+
+def _refuse(constant: str) -> float:
+    """JSON has no NaN and no infinity; Python's reader would take them."""
+    raise ValueError(f"{constant} is not JSON")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.budget import Budget
 from bench.cli import options, report
 from bench.cli.score import find_runs, score_runs
 from bench.errors import BenchError
@@ -34,21 +35,21 @@ def compare(runs: tuple[str, ...], store: Path, task: str | None, models: int | 
     opened = Store(store)
     if len(runs) not in (0, 2):
         raise BenchError(f"name two runs to compare, or none to rank divisions; not {len(runs)}")
+    if runs and (task, models, budget) != (None, None, None):
+        raise BenchError("two runs are compared as they are; --task, --models and --budget choose divisions to rank")
     if runs:
         _compare_two(opened, find_runs(opened, runs), as_json=as_json)
     else:
-        wanted = {"models": models, "budget": budget}
+        wanted = {"models": models, "budget": str(Budget.parse(budget)) if budget else None}
         _rank(opened, task, {key: value for key, value in wanted.items() if value is not None}, as_json=as_json)
 
 
 def _compare_two(store: Store, runs: Sequence[Run], *, as_json: bool) -> None:
     from bench.ranking import LEVEL, differences
-    from bench.results import row
 
-    rows = [row(run) for run in runs]
-    reasons = differences(*rows)
+    reasons = differences(runs[0].record, runs[1].record)
     if reasons:
-        raise BenchError(f"{rows[0].folder.name} and {rows[1].folder.name} are not of one division: {'; '.join(reasons)} differ")
+        raise BenchError(f"{runs[0].folder.name} and {runs[1].folder.name} are not of one division: {'; '.join(reasons)} differ")
     rows = _scored(store, runs)
     value = _exchange(store, runs)
     scores = [item.value("final_score") or 0.0 for item in rows]

@@ -51,6 +51,8 @@ def main() -> None:
         report.problem(problem, problem.format_message(), debug=debug)
     except BenchError as problem:
         report.problem(problem, debug=debug)
+    except OSError as problem:
+        report.problem(problem, debug=debug)
     except (KeyboardInterrupt, click.Abort):
         click.echo("bench: stopped; what is finished is kept, the same command goes on from there", err=True)
         sys.exit(130)

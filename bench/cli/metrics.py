@@ -59,7 +59,7 @@ def _describe(name: str, metric: Metric) -> dict[str, Any]:
     return {
         "name": name,
         "version": metric.version,
-        "definition": inspect.cleandoc(metric.__doc__ or ""),
+        "definition": inspect.cleandoc(metric.__doc__ or "").partition(">>>")[0].strip(),
         "quantities": [_plain(quantity) for quantity in metric.quantities],
         "source": metric.source,
         "pitfalls": metric.pitfalls,

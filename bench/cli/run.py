@@ -144,11 +144,11 @@ def _needed(described: Sequence[tuple[Request, Description]]) -> list[int]:
 
 
 def _prepare(session: Session, references: References, models: int) -> None:
-    """Compute now what metrics say of the reference itself, so that the first table need not wait for it."""
+    """Compute before any trial what quick metrics say of the reference, so that the first table need not wait for it."""
     from bench.scoring import Scorer, installed_metrics
 
     scorer = Scorer(references, models, references.identifier(models))
-    missing = [item for item in installed_metrics()[0] if not scorer.prepared(item)]
+    missing = [item for item in installed_metrics()[0] if item.metric.quick and not scorer.prepared(item)]
     if missing:
         advance = session.progress.stage("reference: scoring", len(missing))
         scorer.prepare(missing, lambda name: advance(1))

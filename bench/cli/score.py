@@ -57,7 +57,7 @@ def find_runs(store: Store, names: Sequence[str]) -> list[Run]:
 
     folders = list(store.run_folders())
     if not names:
-        complete = [run for run in map(Run.read, folders) if run.complete]
+        complete = [run for run in filter(None, map(_readable, folders)) if run.complete]
         if not complete:
             raise BenchError(
                 f"store {store.path} has no complete run; make one with `bench run --plugin scrub --store {store.path}`"
@@ -79,6 +79,17 @@ def find_runs(store: Store, names: Sequence[str]) -> list[Run]:
     return found
 
 
+def _readable(folder: Path) -> Run | None:
+    """A run; None, and a line, if its record is damaged."""
+    from bench.engine.runs import Run
+
+    try:
+        return Run.read(folder)
+    except BenchError as problem:
+        report.problem(problem, debug=False)
+        return None
+
+
 def score_runs(
     store: Store,
     runs: Sequence[Run],
@@ -96,12 +107,22 @@ def score_runs(
     installed, broken = installed_metrics()
     wanted = [item for item in installed if not only or item.name in only]
     problems = []
+    scorers: dict[tuple[object, ...], Scorer] = {}
     with progress() as bars:
         for problem in broken:
             bars.note(f"bench: {problem}")
         for run in runs:
             try:
-                scorer = Scorer.of(store, run)
+                compared = (
+                    run.record["task"]["key"],
+                    run.record["device"]["kind"],
+                    run.record["models"],
+                    run.record["reference_id"],
+                )
+                scorer = scorers.get(compared) or Scorer.of(store, run)
+                if again and compared not in scorers:
+                    scorer.forget_baselines(wanted)
+                scorers[compared] = scorer
                 missing = wanted if again else scorer.missing(run, wanted)
                 if missing:
                     advance = bars.stage(f"{run.folder.name}: scoring", len(missing))
@@ -113,7 +134,7 @@ def score_runs(
 
 def _show(store: Store, chosen: Sequence[Run], *, named: bool, as_json: bool) -> None:
     """The scorecards of runs that were named, the tables of a store otherwise."""
-    from bench.cli.show import division_table, evidence_table, scorecard_table
+    from bench.cli.show import division_table, evidence_table, heading, scorecard_table
     from bench.ranking import as_json as place_json
     from bench.ranking import ceiling, divisions, places
     from bench.results import rows
@@ -126,7 +147,9 @@ def _show(store: Store, chosen: Sequence[Run], *, named: bool, as_json: bool) ->
         return
     for table, top in tables:
         if not named:
+            click.echo(f"\n{heading(table[0].row.record)}\n")
             division_table(table, top)
+            click.echo("\nwhat attackers see:")
             evidence_table(table)
         for place in table:
             if named and place.row.folder.name in names:

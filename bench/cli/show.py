@@ -160,10 +160,15 @@ def _measure_line(name: str, measure: Measure) -> list[str]:
         number(measure.value),
         _range(measure.interval),
         number(measure.retrained),
-        f"{measure.gap:+.3f}" if measure.gap is not None else _percent(measure.relative),
+        _gap(measure) if measure.gap is not None else _percent(measure.relative),
         number(measure.original) + blind,
         f"{measure.unit}, {measure.better}",
     ]
+
+
+def _gap(measure: Measure) -> str:
+    ends = "" if measure.gap_interval is None else " ({:+.3f} to {:+.3f})".format(*measure.gap_interval)
+    return f"{measure.gap:+.3f}{ends}"
 
 
 def number(value: float | None) -> str:

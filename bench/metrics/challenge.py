@@ -26,6 +26,13 @@ class Challenge(Metric):
     test accuracy, each relative to retrained models and not capped at 1. Intervals: 1.96 standard deviations over 200
     bootstraps of the models (N <= 64) or a jackknife that leaves out a twentieth at a time, with a finer search for thresholds in
     place of the grid; they hold the true value in fewer than 95 of 100 cases (docs/trust.md).
+
+    >>> from bench.calibration import Population
+    >>> population = Population.draw(20, seed=0)
+    >>> retrained = population.retrained(8)
+    >>> unlearned = population.retrained(1).select([0] * 8)
+    >>> Challenge().score(Evidence(unlearned, retrained, None)).estimates["peaky_examples"].value
+    20.0
     """
 
     quick = True

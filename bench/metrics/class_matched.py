@@ -19,9 +19,14 @@ class ClassMatched(PerModel):
 
     Losses are clipped to +-100; logistic regression on a balanced sample, mean accuracy over 5 stratified shuffle splits with a
     tenth held out. Of the first 64 models of each side, the mean.
+
+    >>> from bench.calibration import Population
+    >>> retrained = Population.draw(20, seed=0).retrained(8)
+    >>> {name: values.shape for name, values in ClassMatched().values(retrained, retrained).items()}
+    {'class_matched_accuracy': (8,)}
     """
 
-    source = "Kurmanji et al. 2023, arXiv:2302.09880, section 5 (the basic attack) and its public code"
+    source = "Kurmanji et al. 2023, arXiv:2302.09880, the basic attack, and its public code"
     pitfalls = "The same as the starting kit's wherever the forget set has all classes, as in the embedded task."
     quantities = (
         Quantity("class_matched_accuracy", "share", "as retrained", 0, 1, "held-out accuracy of the attacker", attack=True),

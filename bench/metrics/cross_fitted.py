@@ -121,7 +121,7 @@ class CrossFitted(TwoSample):
     larger with 95 %.
     """
 
-    source = "cross-fitting: Chernozhukov et al. 2018; lower bounds: Jagielski et al. 2020, arXiv:2006.07709, section 4"
+    source = "cross-fitting: Chernozhukov et al. 2018; lower bounds: Jagielski et al. 2020, arXiv:2006.07709"
     pitfalls = (
         "With N/2 models no ratio above log(N + 1) can be measured: compare within a division only. The certified bound is"
         " conservative: at N = 16 it stays 0 for anything short of complete separation."
@@ -130,7 +130,14 @@ class CrossFitted(TwoSample):
         Quantity(
             "cross_fitted_epsilon", "nats", "as retrained", -np.inf, np.inf, "mean held-out epsilon; 0 on average for equal sides"
         ),
-        Quantity("certified_epsilon", "nats", "as retrained", 0, np.inf, "mean lower bound of epsilon, 95 % per example"),
+        Quantity(
+            "certified_epsilon",
+            "nats",
+            "as retrained",
+            0,
+            np.inf,
+            "mean over examples and halves of bounds that hold with 95 % each",
+        ),
     )
 
     def compare(self, unlearned: Sample, retrained: Sample) -> Values:

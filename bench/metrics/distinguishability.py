@@ -50,7 +50,7 @@ def _mean_distance(signs: NDArray[np.int16], last: NDArray[np.bool_]) -> float:
 
 
 def p_value(distances: ArrayLike) -> float:
-    """Share of distances that are as large as the first one, itself included (Phipson and Smyth 2010, equation 2).
+    """Share of distances that are as large as the first one, itself included (Phipson and Smyth 2010: never 0).
 
     >>> p_value([0.9, 0.1, 0.2, 0.9])
     0.5
@@ -67,19 +67,15 @@ class Distinguishability(Metric):
     that the sides differ; above it, that these N models do not show it.
     """
 
-    source = "Kolmogorov-Smirnov statistic; p-value of Phipson and Smyth 2010, equation 2"
+    source = "Kolmogorov-Smirnov statistic; p-value of Phipson and Smyth 2010"
     pitfalls = (
         "A large p-value is no proof of forgetting: with few models nothing can be told from anything. `bench calibrate` shows"
         " which shifts the test sees at your N. A tiny p-value says that sides differ, not by how much."
     )
     quantities = (
-        Quantity(
-            "p_value", "probability", "as retrained", 1 / (PERMUTATIONS + 1), 1, "how often exchanged models differ as much"
-        ),
+        Quantity("p_value", "probability", "higher", 1 / (PERMUTATIONS + 1), 1, "how often exchanged models differ as much"),
         Quantity("ks_distance", "probability", "lower", 0, 1, "mean distance between the sides' distributions"),
-        Quantity(
-            "ks_distance_exchanged", "probability", "as retrained", 0, 1, "the same with models exchanged: what equal sides get"
-        ),
+        Quantity("ks_distance_exchanged", "probability", "lower", 0, 1, "the same with models exchanged: what equal sides get"),
     )
 
     def score(self, evidence: Evidence) -> Findings:

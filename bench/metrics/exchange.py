@@ -34,6 +34,11 @@ def exchanged_differences(
 
     Returns:
         float64 [1 + exchanges]: the runs' own difference first; `distinguishability.p_value` makes a p-value of it.
+
+    >>> from bench.calibration import Population
+    >>> models = Population.draw(20, seed=0).retrained(8)
+    >>> exchanged_differences(models, models, models, exchanges=2).tolist()
+    [0.0, 0.0, 0.0]
     """
     models = len(one)
     parts = [_parts(side) for side in (one, other)]

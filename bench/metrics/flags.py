@@ -21,7 +21,12 @@ Floats = NDArray[np.float64]
 
 
 def near_constant(unlearned: Floats, retrained: Floats) -> NDArray[np.bool_]:
-    """Examples [E] on which the interquartile range over models [N, E] is below a tenth of that of the retrained models."""
+    """Examples [E] on which the interquartile range over models [N, E] is below a tenth of that of the retrained models.
+
+    >>> spread = np.arange(8.0)[:, None]
+    >>> near_constant(0.01 * spread, spread).tolist(), near_constant(spread, spread).tolist()
+    ([True], [False])
+    """
     narrow: NDArray[np.bool_] = _quartile_range(unlearned) < NARROW * _quartile_range(retrained)
     return narrow
 

@@ -40,8 +40,8 @@ def areas_under_curve(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:
 def mu(areas: ArrayLike, pairs: int) -> Floats:
     """The mu [E] of Gaussian differential privacy whose trade-off curve has these AUCs [E], >= 0.
 
-    mu = sqrt(2) * Phi^-1(AUC), from AUC = Phi(mu / sqrt(2)) for N(mu, 1) against N(0, 1) (Dong et al. 2022, arXiv:1905.02383,
-    section 2.2), for the better of both guesses; complete separation counts as half a pair of `pairs` in the wrong order.
+    mu = sqrt(2) * Phi^-1(AUC), from AUC = Phi(mu / sqrt(2)) for N(mu, 1) against N(0, 1) (Dong et al. 2022, arXiv:1905.02383),
+    for the better of both guesses; complete separation counts as half a pair of `pairs` in the wrong order.
 
     >>> mu([0.5, 0.76], pairs=10_000).round(2).tolist()
     [0.0, 1.0]
@@ -72,7 +72,7 @@ class GaussianDP(TwoSample):
     """
 
     matched = True
-    source = "Dong, Roth and Su 2022, arXiv:1905.02383, section 2.2"
+    source = "Dong, Roth and Su 2022, arXiv:1905.02383"
     pitfalls = (
         "mu sees a shift and nothing else: sides with one median and different spreads have mu near 0. Over- and"
         " under-dispersed examples cancel in the mean log ratio."

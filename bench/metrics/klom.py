@@ -28,7 +28,7 @@ def divergences(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:
 
     Returns:
         float64 [E] in nats, 0 to 11.5: 20 equal bins from the least to the largest margin of both sides, and shares of retrained
-        models of at least 1e-5. Source: Georgiev et al. 2024, arXiv:2410.23232, section 2, with the constants of the public code.
+        models of at least 1e-5. Source: Georgiev et al. 2024, arXiv:2410.23232, with the constants of the public code.
 
     >>> divergences([[0.0], [1.0]], [[0.0], [1.0]]).tolist()
     [0.0]

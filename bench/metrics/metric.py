@@ -78,7 +78,9 @@ class Models:
     @cached_property
     def confidence(self) -> Floats:
         """Logit-scaled confidence of every forget example [M, E]."""
-        return logit_scaled_confidence(self.outputs.logits["forget"], self.labels["forget"])
+        found = logit_scaled_confidence(self.outputs.logits["forget"], self.labels["forget"])
+        found.flags.writeable = False  # all metrics get this array
+        return found
 
     def loss(self, split: str, models: int | None = None) -> Floats:
         """Cross-entropy of every example of a split under the first `models` models, [M, n]."""
@@ -133,6 +135,20 @@ class Metric(ABC):
     @abstractmethod
     def score(self, evidence: Evidence) -> Findings:
         """What N unlearned models get."""
+
+
+def check_metric(metric: Metric) -> None:
+    """Refuse a metric whose description is not what it should be.
+
+    Raises:
+        TypeError: quantities, source, pitfalls or version are missing or of another kind.
+    """
+    if not all(isinstance(quantity, Quantity) for quantity in metric.quantities):
+        raise TypeError("quantities must be a tuple of Quantity")
+    if not all(isinstance(getattr(metric, name, None), str) for name in ("source", "pitfalls")):
+        raise TypeError("source and pitfalls must be text")
+    if not isinstance(metric.version, int):
+        raise TypeError("version must be a whole number")
 
 
 class PerModel(Metric):

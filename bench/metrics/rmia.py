@@ -25,7 +25,7 @@ def relative_likelihoods(probabilities: ArrayLike, reference: ArrayLike) -> Floa
         reference: mean probability of the true class under models without x, [n] or [M, n].
 
     Returns:
-        float64 [M, n], >= 0. Source: Zarifzadeh et al. 2024, arXiv:2312.03262, equation 9.
+        float64 [M, n], >= 0. Source: Zarifzadeh et al. 2024, arXiv:2312.03262, offline form.
 
     >>> relative_likelihoods([[0.35, 1.0]], [0.0, 1.0]).round(6).tolist()
     [[1.0, 1.0]]
@@ -43,7 +43,7 @@ def rmia_scores(ratios: ArrayLike, population: ArrayLike) -> Floats:
         population: relative likelihoods [M, k] of examples that were not trained on.
 
     Returns:
-        float64 [M, n] in [0, 1], high for members. Source: Zarifzadeh et al. 2024, arXiv:2312.03262, equation 4.
+        float64 [M, n] in [0, 1], high for members. Source: Zarifzadeh et al. 2024, arXiv:2312.03262.
 
     >>> rmia_scores([[2.0, 1.0]], [[1.0, 1.5]]).tolist()
     [[1.0, 0.0]]

@@ -35,7 +35,7 @@ def negative_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
 def negative_modified_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
     """(1 - p_y) log p_y + sum over other classes of p log(1 - p), <= 0: logits [..., n, K], labels [n] -> [..., n].
 
-    Source: Song and Mittal 2021, arXiv:2003.10595, equation 6, negated: members are high.
+    Source: Song and Mittal 2021, arXiv:2003.10595, negated: members are high.
 
     >>> negative_modified_entropy([[0.0, 0.0]], [0]).round(4).tolist()
     [-0.6931]
@@ -106,7 +106,7 @@ class SongMittal(PerModel):
     half of test, called member by mistake, is the check of the fit. Never fitted on validation, which methods may train on.
     """
 
-    source = "Song and Mittal 2021, arXiv:2003.10595, sections 3 and 4; the modified entropy is equation 6"
+    source = "Song and Mittal 2021, arXiv:2003.10595"
     pitfalls = (
         "Not an accuracy: all forget examples are members before unlearning and none after it, so read the gap to the retrained"
         " models. If the share of held-out test called member is as large, the threshold tells nothing."

@@ -14,6 +14,12 @@ class StartingKit(PerModel):
 
     A balanced sample of forget and test; one feature, the cross-entropy; logistic regression; mean accuracy over 10 stratified
     shuffle splits with a tenth held out. Of the first 64 models of each side, the mean.
+
+    >>> from bench.calibration import Population
+    >>> population = Population.draw(20, seed=0)
+    >>> retrained = population.retrained(8)
+    >>> {name: values.shape for name, values in StartingKit().values(population.original(), retrained).items()}
+    {'starting_kit_accuracy': (1,)}
     """
 
     source = "NeurIPS 2023 Machine Unlearning Challenge, starting kit, simple_mia"

@@ -29,6 +29,10 @@ def likelihood_ratios(values: Floats, unlearned: Floats, retrained: Floats) -> F
     Returns:
         float64 [n, E]; above 0: rather unlearned. Standard deviations are at least a tenth of the retrained models' root mean
         square one, so that few or equal models do not make a certainty.
+
+    >>> sides = np.array([[1.0], [3.0]]), np.array([[-3.0], [-1.0]])
+    >>> likelihood_ratios(np.array([[2.0], [0.0]]), *sides).tolist()
+    [[8.0], [0.0]]
     """
     from scipy.stats import norm
 
@@ -57,7 +61,7 @@ class ULiRA(TwoSample):
     Equal sides get one half, one half and 1 %.
     """
 
-    source = "Hayes et al. 2024, arXiv:2403.01218, section 4; Carlini et al. 2022, arXiv:2112.03570, for LiRA"
+    source = "Hayes et al. 2024, arXiv:2403.01218; Carlini et al. 2022, arXiv:2112.03570, for LiRA"
     pitfalls = (
         "Weaker at small N: at N = 16 each Gaussian has 8 models. It looks for differences of mean and spread only. The self-test"
         " is easy here, since N copies of the one original model have no spread."

@@ -15,7 +15,7 @@ from bench.metrics.metric import Metric, Models, PerModel, Quantity
 def nomus(test_accuracy: ArrayLike, attack_accuracy: ArrayLike) -> Floats:
     """The normalised machine-unlearning score acc/2 + (1 - 2 |MIA - 1/2|)/2, in [0, 1].
 
-    Source: Choi and Na 2023, arXiv:2311.02240, equation 1.
+    Source: Choi and Na 2023, arXiv:2311.02240.
 
     >>> nomus([1.0, 1.0], [0.5, 1.0]).tolist()
     [1.0, 0.5]

@@ -47,7 +47,7 @@ def group_accuracies(predictions: ArrayLike, labels: ArrayLike) -> dict[int, Flo
 def final_score(forgetting: float, retain_ratio: float, test_ratio: float) -> float:
     """The challenge's final score: forgetting * (retain accuracy / retrained's) * (test accuracy / retrained's).
 
-    The ratios are not capped at 1, as in the challenge (Triantafillou et al. 2024, arXiv:2406.09073, section 4).
+    The ratios are not capped at 1, as in the challenge (Triantafillou et al. 2024, arXiv:2406.09073).
     """
     return forgetting * retain_ratio * test_ratio
 
@@ -59,7 +59,7 @@ class Utility(PerModel):
     """
 
     quick = True
-    source = "Triantafillou et al. 2024, arXiv:2406.09073, section 4, for retain and test accuracy"
+    source = "Triantafillou et al. 2024, arXiv:2406.09073, for retain and test accuracy"
     pitfalls = (
         "Forget accuracy has a target, not a direction: what retrained models get. Methods may train on the validation split."
         " Groups with few test photos have noisy accuracies."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import doctest
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -84,6 +85,15 @@ def test_every_metric_is_documented() -> None:
     page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
     for line in _setup()["options.entry_points"]["bench.metrics"].strip().split("\n"):
         assert f"`{line.partition('=')[0].strip()}`" in page
+
+
+def test_trust_page_shows_what_calibration_printed() -> None:
+    specification = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "calibration" / "tables.py")
+    tables = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tables)
+    text = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    assert tables.page(text) == text
+    assert text.count("| retrained | shift 0.5 sd |") == 3
 
 
 def test_continuous_integration_runs_the_readmes_test_command() -> None:

@@ -15,7 +15,7 @@ from bench.results import Row
 from bench.scorecard import Measure, Scorecard, Section
 
 
-def a_row(name: str, final: float, replicates: np.ndarray, *, flags: tuple[str, ...] = (), **changes: object) -> Row:
+def a_row(name: str, final: float, replicates: np.ndarray, *, late: bool = False, **changes: object) -> Row:
     record = {
         "method": {"name": name, "spec": name, "control": False, "reference_models": []},
         "task": {"name": "t", "key": "k"},
@@ -23,12 +23,14 @@ def a_row(name: str, final: float, replicates: np.ndarray, *, flags: tuple[str, 
         "models": 64,
         "budget": "20%",
         "device": {"kind": "cpu"},
+        "solo": [{"seconds": 2.0 if late else 0.5}],
+        "allowance_seconds": 1.0,
         **changes,
     }
     measures = {name: Measure(final, "score", "higher", retrained=0.18) for name in ("final_score", "forgetting_score")}
     factor = len(replicates) / (len(replicates) - 1)
     details = {"resampled_final_score": replicates.tolist(), "resampling_factor": [factor]}
-    section = Section(1, measures, dict.fromkeys(flags, "seen"), details)
+    section = Section(1, measures, {}, details)
     return Row(Path(name), record, Scorecard({"challenge": section}), "")
 
 
@@ -85,7 +87,7 @@ def test_intervals_are_those_of_a_holm_loop() -> None:
 def test_rows_over_budget_and_controls_are_not_ranked() -> None:
     control = a_row("control", 0.2, noise(1))
     control = replace(control, record={**control.record, "method": {**control.record["method"], "control": True}})
-    late, best = a_row("late", 0.3, noise(2), flags=("over budget",)), a_row("best", 0.1, noise(3))
+    late, best = a_row("late", 0.3, noise(2), late=True), a_row("best", 0.1, noise(3))
     found = [(place.row.folder.name, place.rank) for place in places([late, best, control])]
     assert found == [("control", None), ("best", 1), ("late", None)]
 
@@ -103,5 +105,22 @@ def test_ceiling_is_the_retrain_row_once_there_is_one() -> None:
 def test_divisions_and_why_rows_are_not_of_one() -> None:
     one, other = a_row("one", 0.1, noise(1)), a_row("other", 0.1, noise(2), models=32, budget="30s")
     assert len(divisions([one, other, one])) == 2
-    assert differences(one, one) == []
-    assert differences(one, other) == ["number of models (64 and 32)", "budget (20% and 30s)"]
+    assert differences(one.record, one.record) == []
+    assert differences(one.record, other.record) == ["number of models (64 and 32)", "budget (20% and 30s)"]
+
+
+@pytest.mark.parametrize(
+    "details", [{}, {"resampled_final_score": [], "resampling_factor": [1.0]}, {"resampled_final_score": [0.1]}]
+)
+def test_a_row_without_resamples_ties_with_everybody(details: dict) -> None:
+    rows = [a_row("first", 0.10, noise(1)), a_row("far", 0.02, noise(2))]
+    section = rows[1].scorecard.sections["challenge"]
+    rows[1] = replace(rows[1], scorecard=Scorecard({"challenge": replace(section, details=details)}))
+    assert [place.interval for place in places(rows)] == ["1-2", "1-2"]
+
+
+def test_details_of_other_metrics_do_not_rank() -> None:
+    rows = [a_row("first", 0.10, noise(1, 0.1)), a_row("second", 0.09, noise(2, 0.1))]
+    forged = Section(1, details={"resampled_final_score": [0.1, 0.1], "resampling_factor": [1.0]})
+    rows = [replace(row, scorecard=row.scorecard.with_section("stranger", forged)) for row in rows]
+    assert [place.interval for place in places(rows)] == ["1-2", "1-2"]

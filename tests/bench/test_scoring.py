@@ -15,6 +15,7 @@ from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Models, Q
 from bench.outputs import Outputs
 from bench.results import row
 from bench.scoring import Named, Scorer, installed_metrics
+from bench.store import DamagedFileError
 
 
 class Fixed(Metric):
@@ -225,3 +226,128 @@ def test_incomplete_runs_are_refused(drawn) -> None:
     run = drawn.add("run", drawn.shifted(0.0), solo=[])
     with pytest.raises(BenchError, match="is not complete"):
         Scorer.of(drawn.store, run).score(run, [])
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda card: card.update(scorecard_version="2"),
+        lambda card: card["sections"]["fixed"]["measures"]["seven"].update(value="7"),
+        lambda card: card["sections"]["fixed"]["measures"]["seven"].update(value=None),
+        lambda card: card["sections"]["fixed"]["measures"]["seven"].update(value=10**400),
+        lambda card: card["sections"]["fixed"]["measures"]["seven"].update(interval=[1.0]),
+        lambda card: card["sections"]["fixed"]["measures"]["seven"].update(retrained="x"),
+        lambda card: card["sections"]["fixed"]["measures"]["seven"].update(better="sideways"),
+        lambda card: card["sections"]["fixed"].update(flags=["a"]),
+        lambda card: card["sections"]["fixed"].update(details=None),
+        lambda card: card["sections"]["fixed"].update(details={"a": ["b"]}),
+        lambda card: card.update(sections=[]),
+        lambda card: card.pop("refused"),
+    ],
+)
+def test_hostile_scorecards_are_damaged_files(drawn, harm) -> None:
+    run, item = drawn.add("run", drawn.shifted(0.0)), fixed(seven=Estimate(7.0))
+    path, scorer = run.folder / "scorecard.json", Scorer.of(drawn.store, run)
+    scorer.score(run, [item])
+    card = json.loads(path.read_text())
+    harm(card)
+    path.write_text(json.dumps(card))
+    with pytest.raises(DamagedFileError, match="`bench score` computes it again"):
+        row(run)
+    scorer.score(run, scorer.missing(run, [item]))
+    assert row(run).value("seven") == 7.0
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"schema_version": 1, "scorecard_version": 2, "sections": {}, "refused": NaN}']
+)
+def test_scorecards_that_are_no_json(drawn, content: str) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    (run.folder / "scorecard.json").write_text(content)
+    with pytest.raises(DamagedFileError):
+        row(run)
+
+
+def test_a_metric_cannot_change_what_others_see(drawn) -> None:
+    class Vandal(Fixed):
+        """Writes into what it is handed."""
+
+        def score(self, evidence: Evidence) -> Findings:
+            for array in (
+                evidence.retrained.confidence,
+                evidence.unlearned.outputs.logits["test"],
+                evidence.unlearned.labels["test"],
+            ):
+                try:
+                    array[:] = 0
+                except ValueError:
+                    continue
+                raise AssertionError("it could be written")
+            return Findings()
+
+    run = drawn.add("run", drawn.shifted(0.0))
+    assert not Scorer.of(drawn.store, run).score(run, [Named("vandal", Vandal())]).problems
+
+
+@pytest.mark.parametrize("flag", ["over budget", "control", "screening"])
+def test_badges_of_the_record_are_not_a_metrics_to_raise(drawn, flag: str) -> None:
+    class Forger(Fixed):
+        """Raises a flag."""
+
+        def score(self, evidence: Evidence) -> Findings:
+            return Findings(flags={flag: "seen"})
+
+    run = drawn.add("run", drawn.shifted(0.0))
+    card = Scorer.of(drawn.store, run).score(run, [Named("forger", Forger())])
+    assert f"the flag '{flag}' is not a metric's" in card.problems["forger"]
+
+
+def test_over_budget_is_what_the_record_says(drawn) -> None:
+    late = drawn.add("late", drawn.shifted(0.0), solo=[{"trial": 16 + n, "seconds": 1.5} for n in range(3)])
+    Scorer.of(drawn.store, late).score(late, [fixed(seven=Estimate(1.0))])
+    assert "over budget" in row(late).badges
+    assert "over budget" not in row(drawn.add("early", drawn.shifted(0.0))).badges
+
+
+def test_flags_are_printable(drawn) -> None:
+    class Noisy(Fixed):
+        """Colours the terminal."""
+
+        def score(self, evidence: Evidence) -> Findings:
+            return Findings(flags={"a\x1b[31m": "b\n\x07c"})
+
+    run = drawn.add("run", drawn.shifted(0.0))
+    assert Scorer.of(drawn.store, run).score(run, [Named("noisy", Noisy())]).flags == {"a [31m": "b  c"}
+
+
+def test_what_failed_is_tried_again(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    scorer, item = Scorer.of(drawn.store, run), fixed(eight=Estimate(1.0))
+    assert scorer.score(run, [item]).problems
+    item.metric.estimates = {"seven": Estimate(1.0)}
+    assert [missing.name for missing in scorer.missing(run, [item])] == ["fixed"]
+    assert not scorer.score(run, [item]).problems
+
+
+def test_damaged_baselines_are_computed_again(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    (item,) = [item for item in installed_metrics()[0] if item.name == "klom"]
+    good = Scorer.of(drawn.store, run).score(run, [item])
+    path = drawn.references.folder / "reference.json"
+    record = json.loads(path.read_text())
+    (kept,) = record["baselines"].values()
+    kept["klom"]["retrained"]["klom_median"]["value"] = "x"
+    path.write_text(json.dumps(record))
+    assert Scorer.of(drawn.store, run).score(run, [item]) == good
+
+
+def test_again_computes_baselines_too(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    (item,) = [item for item in installed_metrics()[0] if item.name == "klom"]
+    good = Scorer.of(drawn.store, run).score(run, [item])
+    path = drawn.references.folder / "reference.json"
+    path.write_text(path.read_text().replace(str(good.measures["klom_median"].retrained), "99.0"))
+    stale, fresh = Scorer.of(drawn.store, run), Scorer.of(drawn.store, run)
+    assert stale.score(run, [item]).measures["klom_median"].retrained == 99.0
+    fresh.forget_baselines([item])
+    assert fresh.score(run, [item]) == good

@@ -35,7 +35,7 @@ def put_run(
     control: bool = False,
     models: int = 16,
     failure: str = "",
-    badges: tuple[str, ...] = (),
+    late: bool = False,
 ) -> None:
     """Write a run's record and scorecard as the engine would."""
     folder = store / "runs" / f"run-{hashlib.sha256(f'{name}{models}'.encode()).hexdigest()[:12]}"
@@ -50,7 +50,7 @@ def put_run(
         "seed": 0,
         "device": {"kind": "cpu", "processor": "test"},
         "chunks": [{"trials": list(range(models)), "failure": failure}] if failure else [],
-        "solo": [] if control else [{"trial": models + n, "seconds": 1.0} for n in range(3)],
+        "solo": [] if control else [{"trial": models + n, "seconds": 2.0 if late else 0.5} for n in range(3)],
         "retraining_seconds": 5.0,
         "allowance_seconds": 1.0,
     }
@@ -58,10 +58,10 @@ def put_run(
         record["chunks"] = [{"trials": list(range(models))}]
     write_record(folder / "run.json", record)
     if not failure:
-        _finish(folder, record, final, control, badges)
+        _finish(folder, record, final, control)
 
 
-def _finish(folder: Path, record: dict, final: float, control: bool, badges: tuple[str, ...]) -> None:
+def _finish(folder: Path, record: dict, final: float, control: bool) -> None:
     from bench.store import write_bytes
 
     if not control:
@@ -75,7 +75,7 @@ def _finish(folder: Path, record: dict, final: float, control: bool, badges: tup
         measures |= {name: Measure(1.0, "seconds", "lower") for name in ("runtime", "runtime_share", "budget_share")}
     resamples = [final + 0.002 * np.sin(index + 100 * final) for index in range(200)]
     details = {"epsilons": [0.1, None], "resampled_final_score": resamples, "resampling_factor": [200 / 199]}
-    section = Section(1, measures, dict.fromkeys(badges, f"seen: {HOSTILE}"), details)
+    section = Section(1, measures, {"near-constant": f"seen: {HOSTILE}"}, details)
     write_record(folder / "scorecard.json", Scorecard({"challenge": section}).record())
 
 
@@ -86,7 +86,7 @@ def store(tmp_path: Path) -> Path:
     put_run(path, "good", 0.08)
     put_run(path, "better", 0.09)
     put_run(path, HOSTILE, 0.01)
-    put_run(path, "slow", 0.5, badges=("over budget",))
+    put_run(path, "slow", 0.5, late=True)
     put_run(path, "retrain", 0.19, control=True)
     put_run(path, "failed", 0.0, failure=f"RuntimeError: {HOSTILE}")
     return path

@@ -27,7 +27,7 @@ def mean_difference(models: int, change: str, examples: int) -> float:
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("models", [8, 32, 128])
 def test_near_the_grid_on_average(models: int, change: str) -> None:
-    assert mean_difference(models, change, examples=40) < 0.03  # .01 and four standard errors
+    assert mean_difference(models, change, examples=25) < 0.04  # .01 and four standard errors
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def test_score_keeps_the_number_of_bins_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("models", [5, 8, 66])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.8))
 def test_ties_are_decided_as_by_the_grid(models: int, seed: int, share: float) -> None:
     """Values are further apart than the grid's steps and closer than its window: both must find the same thresholds."""

@@ -137,8 +137,8 @@ def correlated(rng: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize("draw", [independent, correlated])
 def test_equal_sides_get_zero_on_average(draw: Callable[[np.random.Generator], np.ndarray]) -> None:
     rng = np.random.default_rng(0)
-    values = [compare(draw(rng), draw(rng))["cross_fitted_epsilon"] for _ in range(100)]
-    assert np.mean(values) == pytest.approx(0.0, abs=4 * np.std(values) / 10)
+    values = [compare(draw(rng), draw(rng))["cross_fitted_epsilon"] for _ in range(64)]
+    assert np.mean(values) == pytest.approx(0.0, abs=4 * np.std(values) / 8)
 
 
 @pytest.mark.parametrize("draw", [independent, correlated])
@@ -146,11 +146,11 @@ def test_halves_of_retrained_models_get_zero_on_average(draw: Callable[[np.rando
     """What runs are compared with must be what a run of retrained models gets."""
     rng = np.random.default_rng(1)
     values = []
-    for _ in range(100):
+    for _ in range(64):
         one, other = Sample.draw(draw(rng)).halved()
         both = CrossFitted().compare(one, other), CrossFitted().compare(other, one)
         values.append(np.mean([each["cross_fitted_epsilon"] for each in both]))
-    assert np.mean(values) == pytest.approx(0.0, abs=4 * np.std(values) / 10)
+    assert np.mean(values) == pytest.approx(0.0, abs=4 * np.std(values) / 8)
 
 
 def test_sees_what_the_location_does_not_show() -> None:

@@ -33,18 +33,18 @@ def runs(models: int, examples: int, shift: float, seed: int = 0) -> tuple[Model
 
 
 def test_differences_are_those_of_exchanged_trials() -> None:
-    one, other, retrained = runs(5, 3, shift=1.0)
+    one, other, retrained = runs(4, 3, shift=1.0)
     both = Models(concatenate([one.outputs, other.outputs]), one.labels)
     every = []
-    for swap in product([False, True], repeat=5):
-        rows = [[m + 5 * (swapped != second) for m, swapped in enumerate(swap)] for second in (False, True)]
+    for swap in product([False, True], repeat=4):
+        rows = [[m + 4 * (swapped != second) for m, swapped in enumerate(swap)] for second in (False, True)]
         every.append(abs(final_score(both.select(rows[0]), retrained) - final_score(both.select(rows[1]), retrained)))
-    found = exchanged_differences(one, other, retrained, exchanges=300)
+    found = exchanged_differences(one, other, retrained, exchanges=200)
     assert found[0] == pytest.approx(every[0], abs=0.02)
     assert np.abs(found[:, None] - np.array(every)).min(axis=1).max() < 0.02
-    assert found[1:].mean() == pytest.approx(np.mean(every), abs=0.01 + 4 * np.std(every) / np.sqrt(300))
+    assert found[1:].mean() == pytest.approx(np.mean(every), abs=0.01 + 4 * np.std(every) / np.sqrt(200))
     seen = {int(np.abs(value - np.array(every)).argmin()) for value in found}
-    assert len(seen) > 8  # of 16 that differ
+    assert len(seen) > 5  # of 8 that differ
 
 
 def test_no_run_is_special() -> None:

@@ -105,12 +105,12 @@ def test_runs_are_compared_by_halves() -> None:
 
 def test_retrained_models_get_what_a_retrained_run_gets() -> None:
     baselines, runs = [], []
-    for seed in range(30):
+    for seed in range(12):
         population = Population.draw(30, seed)
         retrained = population.retrained(16)
         baselines.append(KLOM().baseline(retrained, population.original()).retrained["klom_median"].value)
         runs.append(KLOM().score(Evidence(population.retrained(16), retrained, UNTIMED)).estimates["klom_median"].value)
-    error = math.hypot(np.std(baselines), np.std(runs)) / math.sqrt(30)
+    error = math.hypot(np.std(baselines), np.std(runs)) / math.sqrt(12)
     assert np.mean(runs) == pytest.approx(np.mean(baselines), abs=4 * error)
 
 

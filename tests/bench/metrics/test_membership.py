@@ -64,11 +64,10 @@ def test_attack_is_nearly_the_best_threshold() -> None:
     assert loss_attack(far, close)[0] == pytest.approx(cut, abs=0.08)
 
 
-@pytest.mark.parametrize("examples", [30, 57])
-def test_attack_sees_nothing_where_there_is_nothing(examples: int) -> None:
+def test_attack_sees_nothing_where_there_is_nothing() -> None:
     """One half on average over models: splits of the same ranks for all of them would favour one guess."""
     rng = np.random.default_rng(0)
-    found = loss_attack(rng.exponential(1.0, (60, examples)), rng.exponential(1.0, (60, 200)))
+    found = loss_attack(rng.exponential(1.0, (60, 30)), rng.exponential(1.0, (60, 200)))
     assert found.mean() == pytest.approx(0.5, abs=4 * found.std() / np.sqrt(60))
 
 

@@ -138,7 +138,7 @@ POPULATION_RETRAINED = POPULATION.retrained(3)
 def test_shares_are_loops(name: str) -> None:
     unlearned = POPULATION.case(shifted(1.0), POPULATION_RETRAINED)
     found = SongMittal().values(unlearned, POPULATION_RETRAINED)
-    for m in range(3):
+    for m in range(2):
         expected = share_called(unlearned, m, name)
         assert found[f"{name}_members"][m] == pytest.approx(expected[0])
         assert found[f"{name}_false_members"][m] == pytest.approx(expected[1])

@@ -65,7 +65,7 @@ def test_models_are_judged_by_fits_without_them() -> None:
         np.testing.assert_allclose(np.sort(ours), np.sort(expected.ravel()))
 
 
-@pytest.mark.parametrize("models", [8, 21])
+@pytest.mark.parametrize("models", [8, 11])
 def test_rates_are_scikit_learns(models: int) -> None:
     population = Population.draw(4, 0)
     retrained = population.retrained(models)
@@ -116,12 +116,12 @@ def correlated(rng: np.random.Generator) -> np.ndarray:
 def test_equal_sides_get_one_half(draw: Callable[[np.random.Generator], np.ndarray], within: bool) -> None:
     rng = np.random.default_rng(4)
     found = []
-    for _ in range(64):
+    for _ in range(49):
         sides = Sample.draw(draw(rng)).halved() if within else (Sample.draw(draw(rng)), Sample.draw(draw(rng)))
         found.append(ULiRA().compare(*sides))
     for name in ("ulira_auc", "ulira_accuracy"):
         values = [each[name] for each in found]
-        assert np.mean(values) == pytest.approx(0.5, abs=4 * np.std(values) / 8)
+        assert np.mean(values) == pytest.approx(0.5, abs=4 * np.std(values) / 7)
 
 
 def test_sees_members_under_the_original_model() -> None:
