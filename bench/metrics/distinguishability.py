@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
-from bench.metrics.resampling import ranked_models
+from bench.metrics.resampling import ranked_models, seed_of_values
 from bench.seeds import numpy_generator
 
 PERMUTATIONS = 199
@@ -39,7 +39,7 @@ def exchanged_distances(unlearned: ArrayLike, retrained: ArrayLike, permutations
     order = np.argsort(pooled, axis=0)
     ordered = np.take_along_axis(pooled, order, axis=0)
     last = np.concatenate([ordered[1:] > ordered[:-1], np.ones((1, pooled.shape[1]), dtype=bool)])  # of equal confidences
-    generator = numpy_generator(0, "metric", 100)
+    generator = numpy_generator(seed_of_values(pooled.sum(axis=1)), "metric", 100)
     draws = [signs, *(generator.permutation(np.sort(signs)) for _ in range(permutations))]
     return np.array([_mean_distance(draw[order], last) for draw in draws]) / len(sides[0])
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics.metric import Models
+from bench.metrics.resampling import seed_of_values
 from bench.seeds import numpy_generator, purpose_seed
 
 ATTACKED_MODELS = 64  # the regressions look at the first models of each side: 47 ms per model and 10 splits
@@ -13,18 +14,12 @@ ATTACKED_MODELS = 64  # the regressions look at the first models of each side: 4
 Floats = NDArray[np.float64]
 
 
-def balanced_rows(members: int, others: int, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of either group that make a balanced sample: as many of each as the smaller group has."""
-    count = min(members, others)
-    return tuple(np.sort(generator.choice(size, count, replace=False)) for size in (members, others))  # type: ignore[return-value]
-
-
 def loss_attack(forget: ArrayLike, others: ArrayLike, *, splits: int = 10) -> Floats:
     """Accuracy of a logistic regression that tells forget examples from others by their loss, per model.
 
     Mean over `splits` stratified shuffle splits of a balanced sample, a tenth held out (the NeurIPS 2023 challenge's starting
-    kit, `simple_mia`). Losses are sorted first, so that the order of examples does not matter; sample and splits are the same
-    ranks for every model.
+    kit, `simple_mia`). Losses are sorted and then shuffled with a seed of their own, so that the order of examples does not
+    matter.
 
     Args:
         forget: losses [M, n] of forget examples, finite.
@@ -40,12 +35,18 @@ def loss_attack(forget: ArrayLike, others: ArrayLike, *, splits: int = 10) -> Fl
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
-    groups = [np.sort(np.asarray(losses, dtype=np.float64), axis=-1) for losses in (forget, others)]
-    rows = balanced_rows(groups[0].shape[-1], groups[1].shape[-1], numpy_generator(0, "metric", 1))
-    features = np.concatenate([group[:, chosen] for group, chosen in zip(groups, rows, strict=True)], axis=-1)[..., None]
-    member = np.repeat([1, 0], len(rows[0]))
+    groups = np.asarray(forget, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    count = min(group.shape[-1] for group in groups)
+    member = np.repeat([1, 0], count)
     folds = StratifiedShuffleSplit(n_splits=splits, test_size=0.1, random_state=purpose_seed(0, "attack"))
-    return np.array([cross_val_score(LogisticRegression(), sample, member, cv=folds).mean() for sample in features])
+    samples = [np.concatenate([_shuffled(group)[:count] for group in pair]) for pair in zip(*groups, strict=True)]
+    return np.array([cross_val_score(LogisticRegression(), sample[:, None], member, cv=folds).mean() for sample in samples])
+
+
+def _shuffled(losses: ArrayLike) -> Floats:
+    """Losses [n] in a random order that does not depend on the order they came in."""
+    values = np.sort(np.asarray(losses, dtype=np.float64))
+    return numpy_generator(seed_of_values(values), "metric", 1).permutation(values)
 
 
 def true_positive_rate(members: ArrayLike, others: ArrayLike, false_positive_rate: float) -> float:

@@ -94,6 +94,11 @@ def example_deviations(statistic: Callable[..., Values], *sides: Sample) -> dict
     return {name: float(np.std([each[name] for each in replicates], ddof=1)) for name in replicates[0]}
 
 
+def seed_of_values(values: Floats) -> int:
+    """A seed from numbers, whatever their order: a draw of ranks that is the same for all data would repeat one error."""
+    return zlib.crc32(np.sort(values).round(6).tobytes())  # rounded: another processor may differ in the last bits
+
+
 def ranked_models(confidence: Floats) -> Rows:
     """Models [N, E] in the order of their confidences, whatever the order of models and examples was."""
     return np.argsort(_totals(confidence), kind="stable")
@@ -113,9 +118,7 @@ def halves(confidence: Floats, split: int = 0) -> tuple[Rows, Rows]:
     same chance differences into both halves.
     """
     ranked = ranked_models(confidence)
-    totals = _totals(confidence)[ranked].round(6)  # rounded: another processor may differ in the last bits
-    seed = zlib.crc32(totals.tobytes())
-    order = ranked[numpy_generator(seed, "metric", 3 + split).permutation(len(ranked))]
+    order = ranked[numpy_generator(seed_of_values(_totals(confidence)), "metric", 3 + split).permutation(len(ranked))]
     middle = len(order) // 2
     return order[:middle], order[middle:]
 

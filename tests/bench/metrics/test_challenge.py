@@ -67,8 +67,8 @@ def test_deviation_is_that_of_the_score_on_resampled_models(models: int) -> None
         again.append(forgetting_score(drawn.confidence, yardstick.confidence))
         retain = drawn.outputs.retain_accuracy.mean() / yardstick.outputs.retain_accuracy.mean()
         products.append(again[-1] * retain * accuracy(drawn, "test") / accuracy(yardstick, "test"))
-    np.testing.assert_allclose(found.details["resampled_forgetting_score"][::every], again, atol=0.02)
-    np.testing.assert_allclose(found.details["resampled_final_score"][::every], products, atol=0.02)
+    for name, expected in (("resampled_forgetting_score", again), ("resampled_final_score", products)):
+        assert np.abs(np.array(found.details[name][::every]) - expected).mean() < 0.01
     assert np.std(found.details["resampled_forgetting_score"][::every]) == pytest.approx(np.std(again), rel=0.3)
     spread = np.std(found.details["resampled_forgetting_score"])
     assert found.estimates["forgetting_score"].sd == pytest.approx(spread * math.sqrt(plan.factor))

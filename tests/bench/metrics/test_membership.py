@@ -12,20 +12,22 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from bench.calibration import Population
 from bench.metrics.membership import (
     ATTACKED_MODELS,
+    _shuffled,
     areas_under_curve,
-    balanced_rows,
     halves_of_test,
     loss_attack,
     true_positive_rate,
 )
 from bench.metrics.metric import Models
 from bench.outputs import Outputs
-from bench.seeds import numpy_generator, purpose_seed
+from bench.seeds import purpose_seed
+
+SCORES = st.integers(-3, 3).map(float) | st.floats(-10, 10)
 
 
 def attack_by_loop(forget: np.ndarray, others: np.ndarray, splits: int) -> float:
-    """One model's accuracy: shuffled splits of its sorted losses, a tenth of either group held out."""
-    losses = np.r_[np.sort(forget), np.sort(others)][:, None]
+    """One model's accuracy: splits of its losses, a tenth of either group held out."""
+    losses = np.r_[forget, others][:, None]
     member = np.array([1] * len(forget) + [0] * len(others))
     scores = []
     folds = StratifiedShuffleSplit(n_splits=splits, test_size=0.1, random_state=purpose_seed(0, "attack"))
@@ -40,7 +42,9 @@ def test_equals_a_loop_over_splits(splits: int) -> None:
     rng = np.random.default_rng(0)
     forget, others = rng.exponential(1.0, size=(3, 60)), rng.exponential(2.0, size=(3, 60))
     found = loss_attack(forget, others, splits=splits)
-    assert found.tolist() == pytest.approx([attack_by_loop(*losses, splits) for losses in zip(forget, others, strict=True)])
+    assert found.tolist() == pytest.approx(
+        [attack_by_loop(*map(_shuffled, losses), splits) for losses in zip(forget, others, strict=True)]
+    )
 
 
 def test_of_512_models_64_are_attacked() -> None:
@@ -50,11 +54,18 @@ def test_of_512_models_64_are_attacked() -> None:
 def test_larger_group_is_sampled() -> None:
     rng = np.random.default_rng(1)
     forget, others = np.sort(rng.exponential(1.0, size=(2, 40))), np.sort(rng.exponential(2.0, size=(2, 300)))
-    rows = balanced_rows(40, 300, numpy_generator(0, "metric", 1))[1]
-    for one, other in ((forget, others), (others, forget)):
-        found = loss_attack(one, other)
-        sampled = (one, other[:, rows]) if one is forget else (one[:, rows], other)
-        assert found.tolist() == pytest.approx([attack_by_loop(*losses, 10) for losses in zip(*sampled, strict=True)], abs=0.05)
+    for sides in ((forget, others), (others, forget)):
+        samples = [[_shuffled(losses)[:40] for losses in pair] for pair in zip(*sides, strict=True)]
+        assert loss_attack(*sides).tolist() == pytest.approx([attack_by_loop(*pair, 10) for pair in samples])
+
+
+def test_shuffling_depends_on_the_values_alone() -> None:
+    rng = np.random.default_rng(4)
+    losses = rng.exponential(size=50)
+    assert _shuffled(losses).tolist() == _shuffled(rng.permutation(losses)).tolist()
+    assert sorted(_shuffled(losses).tolist()) == sorted(losses.tolist())
+    places = [np.argsort(_shuffled(rng.exponential(size=8)))[-1] for _ in range(800)]
+    assert np.abs(np.bincount(places, minlength=8) - 100).max() < 5 * 10
 
 
 def test_attack_is_nearly_the_best_threshold() -> None:
@@ -76,23 +87,6 @@ def test_order_of_examples_does_not_matter() -> None:
     forget, others = rng.exponential(1.0, size=(2, 30)), rng.exponential(2.0, size=(2, 50))
     expected = loss_attack(forget, others)
     assert loss_attack(rng.permuted(forget, axis=1), others[:, rng.permutation(50)]).tolist() == expected.tolist()
-
-
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**32 - 1))
-def test_balanced_rows(members: int, others: int, seed: int) -> None:
-    found = balanced_rows(members, others, np.random.default_rng(seed))
-    for rows, size in zip(found, (members, others), strict=True):
-        assert len(set(rows.tolist())) == len(rows) == min(members, others)
-        assert set(rows.tolist()) <= set(range(size))
-
-
-def test_balanced_rows_are_drawn_evenly() -> None:
-    rng = np.random.default_rng(4)
-    counts = np.bincount(np.concatenate([balanced_rows(5, 50, rng)[1] for _ in range(2000)]), minlength=50)
-    assert (np.abs(counts - 200) < 5 * np.sqrt(200)).all()
-
-
-SCORES = st.integers(-3, 3).map(float) | st.floats(-10, 10)
 
 
 @settings(max_examples=80, deadline=None)

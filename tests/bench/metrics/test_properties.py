@@ -222,8 +222,8 @@ def test_deviations_of_two_sample_metrics(
         found.append(metric.score(Evidence(moved, sides[1], UNTIMED)).estimates)
     for name in found[0]:
         values, deviations = (np.array([getattr(each[name], part) for each in found]) for part in ("value", "sd"))
-        if values.std() < 1e-3:
-            continue  # certified epsilons are 0 but for a few
+        if np.mean(values == values.min()) > 0.05:
+            continue  # certified epsilons at N = 16: most are 0
         ratio = math.sqrt(np.mean(deviations**2)) / values.std(ddof=1)
         coverage = (np.abs(values - values.mean()) <= 1.96 * deviations).mean()
         with capsys.disabled():
