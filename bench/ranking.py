@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.metrics.resampling import deviation
 from bench.results import Row
 from bench.scorecard import VERSION
 from bench.store import Record
@@ -120,11 +119,10 @@ def difference_p_value(one: Row, other: Row) -> float:
     from scipy.stats import norm
 
     replicates = [np.array(item.detail(METRIC, f"resampled_{RANKED_BY}"), dtype=np.float64) for item in (one, other)]
-    factors = [item.detail(METRIC, "resampling_factor") for item in (one, other)]
-    if replicates[0].shape != replicates[1].shape or not replicates[0].size or factors[0] != factors[1] or not factors[0][0]:
+    if replicates[0].shape != replicates[1].shape or len(replicates[0]) < 2:
         return 1.0  # nothing is known of the difference
     gap = abs((one.value(RANKED_BY) or 0.0) - (other.value(RANKED_BY) or 0.0))
-    spread = deviation(replicates[0] - replicates[1], factors[0][0])
+    spread = float(np.std(replicates[0] - replicates[1], ddof=1))
     if spread == 0.0:
         return 1.0 if gap == 0.0 else 0.0
     return float(2 * norm.sf(gap / spread))

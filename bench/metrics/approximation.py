@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.forgetting import BUFFER, CAP, PEAKY_RATIO, THRESHOLDS_PER_UNIT, epsilon_table, points
-from bench.metrics.resampling import MOST_BOOTSTRAPPED
+from bench.metrics.resampling import FEW_MODELS
 
+SPAN = int(2 * BUFFER * THRESHOLDS_PER_UNIT) + 1  # right thresholds of the grid
 CELLS = 2_000_000  # thresholds looked at together: 40 MB
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,7 @@ def approximate_epsilons(unlearned: Floats, retrained: Floats) -> Floats:
     True
     """
     ours, theirs = (np.sort(side.T, axis=1) for side in (unlearned, retrained))
-    found = _by_grid(ours, theirs) if len(unlearned) > MOST_BOOTSTRAPPED else _by_confidences(ours, theirs)
+    found = _by_grid(ours, theirs) if len(unlearned) > FEW_MODELS else _by_confidences(ours, theirs)
     width, other = (np.ptp(side, axis=1) for side in (ours, theirs))
     wider, narrower = np.maximum(width, other), np.minimum(width, other)
     constant = wider == 0
@@ -113,23 +114,29 @@ def _theirs_narrower(ours: Floats, theirs: Floats) -> NDArray[np.bool_]:
 
 def _by_grid(ours: Floats, theirs: Floats) -> Floats:
     rates = _flat_table(ours.shape[1])
-    best = np.array([_grid(*sides, rates) for sides in zip(ours, theirs, strict=True)])
+    rules = np.empty(SPAN * SPAN, np.int64), np.empty(SPAN * SPAN)  # fresh memory for each example takes longer than its search
+    best = np.array([_grid(*sides, rates, *rules) for sides in zip(ours, theirs, strict=True)])
     return np.where(best < 0, np.nan, best)
 
 
-def _grid(ours: Floats, theirs: Floats, rates: Floats) -> float:
-    """Best epsilon of one example from sorted sides [N], on the grid's window with thresholds .01 apart."""
+def _grid(ours: Floats, theirs: Floats, rates: Floats, index: Counts, found: Floats) -> float:
+    """Best epsilon of one example from sorted sides [N], on the grid's window with thresholds .01 apart.
+
+    `index` and `found` [SPAN * SPAN] are overwritten.
+    """
     models = len(ours)
     narrow, wide = (theirs, ours) if _theirs_narrower(ours, theirs) else (ours, theirs)
-    width, span = np.ptp(narrow), int(2 * BUFFER * THRESHOLDS_PER_UNIT) + 1
+    width = np.ptp(narrow)
     first = narrow[-1] - BUFFER
-    offsets = min(span, int((width + BUFFER) * THRESHOLDS_PER_UNIT) + 1)  # left thresholds above the right one are empty rules
-    right = first + np.arange(span) / THRESHOLDS_PER_UNIT
-    left = first - width - BUFFER + np.arange(span + offsets - 1) / THRESHOLDS_PER_UNIT
+    offsets = min(SPAN, int((width + BUFFER) * THRESHOLDS_PER_UNIT) + 1)  # left thresholds above the right one are empty rules
+    right = first + np.arange(SPAN) / THRESHOLDS_PER_UNIT
+    left = first - width - BUFFER + np.arange(SPAN + offsets - 1) / THRESHOLDS_PER_UNIT
     upper = np.searchsorted(wide, right, "right") * (models + 1) - np.searchsorted(narrow, right, "right") + models
     lower = np.searchsorted(wide, left) * (models + 1) - np.searchsorted(narrow, left)
     windows = np.lib.stride_tricks.sliding_window_view(lower, offsets)
-    double = rates[upper[:, None] - windows].max()
+    shape, rules = windows.shape, SPAN * offsets
+    np.subtract(upper[:, None], windows, out=index[:rules].reshape(shape))
+    double = np.take(rates, index[:rules], out=found[:rules], mode="clip").max()  # the other modes copy
     positive, negative = (ours, theirs) if _ours_positive(ours, theirs) else (theirs, ours)
     cuts = np.concatenate([ours, theirs])
     single = rates[(models - np.searchsorted(negative, cuts)) * (models + 1) + np.searchsorted(positive, cuts)].max()

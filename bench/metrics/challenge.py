@@ -10,7 +10,7 @@ from bench.hookspecs import hookimpl
 from bench.metrics import forgetting
 from bench.metrics.approximation import approximate_score
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
-from bench.metrics.resampling import Rows, deviation, halves, resamples
+from bench.metrics.resampling import Rows, halves, resamples
 from bench.metrics.utility import final_score
 
 CEILING_SPLITS = 2  # .7 s each at N = 16 on the embedded task
@@ -23,9 +23,9 @@ class Challenge(Metric):
     an interval whether the model was unlearned or retrained, and has error rates FPR and FNR over all models:
     max(log((1 - delta - FPR) / FNR), log((1 - delta - FNR) / FPR)), delta = 1e-5, at most 50. An example earns 2^-k points for
     epsilon in [k/2, (k+1)/2). The forgetting score is the mean over examples; the final score multiplies it by retain and
-    test accuracy, each relative to retrained models and not capped at 1. Intervals: 1.96 standard deviations over 200
-    bootstraps of the models (N <= 64) or a jackknife that leaves out a twentieth at a time, with a finer search for thresholds in
-    place of the grid; they hold the true value in fewer than 95 of 100 cases (docs/trust.md).
+    test accuracy, each relative to retrained models and not capped at 1. Intervals: 1.96 standard deviations over
+    bootstraps of the models (200 of N <= 64, 100 of more), with a finer search for thresholds in place of the grid; they hold the
+    true value in 90 to 97 of 100 cases (docs/trust.md).
 
     >>> from bench.calibration import Population
     >>> population = Population.draw(20, seed=0)
@@ -66,14 +66,14 @@ class Challenge(Metric):
         peaky, capped = forgetting.peaky(*sides), epsilons == forgetting.CAP
         forgotten = forgetting.points(epsilons, models=len(sides[0]))
         plan = resamples(len(sides[0]))
-        again = [approximate_score(sides[0][ours], sides[1][theirs], len(sides[0])) for ours, theirs in plan.rows]
+        again = [approximate_score(sides[0][ours], sides[1][theirs], len(sides[0])) for ours, theirs in plan]
         utility = _Utility(evidence.unlearned, evidence.retrained)
-        finals = [score * utility.kept(*rows) for score, rows in zip(again, plan.rows, strict=True)]
+        finals = [score * utility.kept(*rows) for score, rows in zip(again, plan, strict=True)]
         everyone = np.arange(len(sides[0]))
         return Findings(
             estimates={
-                "final_score": Estimate(forgotten * utility.kept(everyone, everyone), deviation(finals, plan.factor)),
-                "forgetting_score": Estimate(forgotten, deviation(again, plan.factor)),
+                "final_score": Estimate(forgotten * utility.kept(everyone, everyone), float(np.std(finals, ddof=1))),
+                "forgetting_score": Estimate(forgotten, float(np.std(again, ddof=1))),
                 "capped_examples": Estimate(float(capped.sum())),
                 "peaky_examples": Estimate(float(peaky.sum())),
                 "separated_examples": Estimate(float((capped & ~peaky).sum())),
@@ -83,7 +83,6 @@ class Challenge(Metric):
                 "epsilons": [None if np.isnan(value) else float(value) for value in epsilons],
                 "resampled_forgetting_score": again,
                 "resampled_final_score": finals,
-                "resampling_factor": [plan.factor],
             },
         )
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.seeds import numpy_generator
 
 BOOTSTRAPS = 200
+FEWER_BOOTSTRAPS = 100  # of many models, where each takes long
 EXAMPLE_BOOTSTRAPS = 50
 GROUPS = 20
 SPLITS = 4  # random halvings that held-out metrics average over
-MOST_BOOTSTRAPPED = 64  # above this many models, a jackknife: a bootstrap would take too long
+FEW_MODELS = 64  # up to here 200 bootstraps
 Z = 1.959964  # 95 % of a normal distribution, two-sided
 
 Floats = NDArray[np.float64]
@@ -25,44 +26,21 @@ Rows = NDArray[np.int64]
 Values = Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Resamples:
-    """Draws of models from either side, and what turns the variance of their results into that of the statistic."""
-
-    rows: Sequence[tuple[Rows, Rows]]
-    factor: float
-
-
-def resamples(models: int) -> Resamples:
-    """200 bootstraps of N <= 64 models, a delete-a-group jackknife of 20 groups above; rows of both sides, drawn apart.
+def resamples(models: int) -> list[tuple[Rows, Rows]]:
+    """Bootstraps, 200 of N <= 64 models and 100 of more; rows of both sides, drawn apart.
 
     >>> plan = resamples(16)
-    >>> len(plan.rows), plan.rows[0][0].shape
+    >>> len(plan), plan[0][0].shape
     (200, (16,))
-    >>> len(resamples(128).rows)
-    20
     """
-    if models > MOST_BOOTSTRAPPED:
-        kept = without_groups(models)
-        return Resamples([(rows, rows) for rows in kept], len(kept) - 1.0)
-    generator = numpy_generator(0, "metric", 2)
-    rows = [(generator.integers(models, size=models), generator.integers(models, size=models)) for _ in range(BOOTSTRAPS)]
-    return Resamples(rows, BOOTSTRAPS / (BOOTSTRAPS - 1.0))
+    generator, count = numpy_generator(0, "metric", 2), BOOTSTRAPS if models <= FEW_MODELS else FEWER_BOOTSTRAPS
+    return [(generator.integers(models, size=models), generator.integers(models, size=models)) for _ in range(count)]
 
 
 def without_groups(models: int, groups: int = GROUPS) -> list[Rows]:
     """The models that are left when each of 20 groups (of one model each, if there are fewer) is left out in turn."""
     everyone = np.arange(models)
     return [np.delete(everyone, group) for group in np.array_split(everyone, min(groups, models))]
-
-
-def deviation(replicates: ArrayLike, factor: float) -> float:
-    """Standard deviation of a statistic from its values on the resamples.
-
-    >>> deviation([1.0, 2.0, 3.0], factor=3 / (3 - 1))
-    1.0
-    """
-    return math.sqrt(factor * float(np.var(np.asarray(replicates, dtype=np.float64))))
 
 
 Side = TypeVar("Side", Floats, "Sample")
@@ -83,7 +61,8 @@ def jackknife(statistic: Callable[..., Values], *sides: Side) -> dict[str, tuple
     kept = zip(*(without_groups(len(side), groups) for side in sides), strict=True)
     replicates = [statistic(*(side[rows] for side, rows in zip(sides, left, strict=True))) for left in kept]
     everywhere = [name for name in value if all(name in each for each in replicates)]  # small samples may lack a quantity
-    return {name: (float(value[name]), deviation([each[name] for each in replicates], groups - 1.0)) for name in everywhere}
+    variances = {name: (groups - 1) * float(np.var([each[name] for each in replicates])) for name in everywhere}
+    return {name: (float(value[name]), math.sqrt(variances[name])) for name in everywhere}
 
 
 def example_deviations(statistic: Callable[..., Values], *sides: Sample) -> dict[str, float]:

@@ -28,9 +28,7 @@ def a_row(name: str, final: float, replicates: np.ndarray, *, late: bool = False
         **changes,
     }
     measures = {name: Measure(final, "score", "higher", retrained=0.18) for name in ("final_score", "forgetting_score")}
-    factor = len(replicates) / (len(replicates) - 1)
-    details = {"resampled_final_score": replicates.tolist(), "resampling_factor": [factor]}
-    section = Section(1, measures, {}, details)
+    section = Section(1, measures, {}, {"resampled_final_score": replicates.tolist()})
     return Row(Path(name), record, Scorecard({"challenge": section}), "")
 
 
@@ -110,7 +108,7 @@ def test_divisions_and_why_rows_are_not_of_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "details", [{}, {"resampled_final_score": [], "resampling_factor": [1.0]}, {"resampled_final_score": [0.1]}]
+    "details", [{}, {"resampled_final_score": []}, {"resampled_final_score": [0.1]}, {"resampled_final_score": [0.1, 0.2]}]
 )
 def test_a_row_without_resamples_ties_with_everybody(details: dict) -> None:
     rows = [a_row("first", 0.10, noise(1)), a_row("far", 0.02, noise(2))]
@@ -121,6 +119,6 @@ def test_a_row_without_resamples_ties_with_everybody(details: dict) -> None:
 
 def test_details_of_other_metrics_do_not_rank() -> None:
     rows = [a_row("first", 0.10, noise(1, 0.1)), a_row("second", 0.09, noise(2, 0.1))]
-    forged = Section(1, details={"resampled_final_score": [0.1, 0.1], "resampling_factor": [1.0]})
+    forged = Section(1, details={"resampled_final_score": [0.1, 0.1]})
     rows = [replace(row, scorecard=row.scorecard.with_section("stranger", forged)) for row in rows]
     assert [place.interval for place in places(rows)] == ["1-2", "1-2"]

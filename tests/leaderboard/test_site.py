@@ -74,7 +74,7 @@ def _finish(folder: Path, record: dict, final: float, control: bool) -> None:
     if not control:
         measures |= {name: Measure(1.0, "seconds", "lower") for name in ("runtime", "runtime_share", "budget_share")}
     resamples = [final + 0.002 * np.sin(index + 100 * final) for index in range(200)]
-    details = {"epsilons": [0.1, None], "resampled_final_score": resamples, "resampling_factor": [200 / 199]}
+    details = {"epsilons": [0.1, None], "resampled_final_score": resamples}
     section = Section(1, measures, {"near-constant": f"seen: {HOSTILE}"}, details)
     write_record(folder / "scorecard.json", Scorecard({"challenge": section}).record())
 
