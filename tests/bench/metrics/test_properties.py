@@ -196,7 +196,7 @@ def test_coverage_of_the_scores_interval(models: int, simulations: int, shift: f
     ratio = math.sqrt(np.mean(np.square(deviations))) / np.std(scores, ddof=1)
     with capsys.disabled():
         print(f"\nscore's interval, N={models}, shift={shift}: coverage {coverage:.3f}, deviation / true {ratio:.2f}")
-    assert 0.80 <= coverage <= 0.99
+    assert coverage >= 0.80
     assert 0.75 <= ratio <= 1.33
 
 
