@@ -1,9 +1,61 @@
-"""Fixtures that several folders of tests use."""
+"""Fixtures that several folders of tests use: the installed `bench` command, and one store that it fills once (minutes)."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 import torch
+
+BENCH = str(Path(sys.executable).parent / "bench")
+PLUGINS = ("original", "retrain", "finetune", "scrub", "noise-injection")
+
+Bench = Callable[..., subprocess.CompletedProcess]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A store with runs, and what `bench run --json` said of them."""
+
+    path: Path
+    rows: dict[str, dict]
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")  # not the checkout: the installed package is tested
+    environment = {name: value for name, value in os.environ.items() if name != "BENCH_STORE"}
+
+    def call(*arguments: object, code: int = 0, cwd: Path = elsewhere) -> subprocess.CompletedProcess:
+        command = [BENCH, *(str(argument) for argument in arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=900, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def filled(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    path = tmp_path_factory.mktemp("store with späces")
+    asked = [word for name in PLUGINS for word in ("--plugin", name)]
+    done = bench("run", *asked, "--store", path, "--json")
+    return Filled(path, {row["method"]["name"]: row for row in json.loads(done.stdout)})
+
+
+@pytest.fixture
+def copied(filled: Filled, tmp_path: Path) -> Filled:
+    """A copy of the filled store to do harm to."""
+    path = tmp_path / "store"
+    shutil.copytree(filled.path, path)
+    return Filled(path, filled.rows)
 
 
 @pytest.fixture(autouse=True)
