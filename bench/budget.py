@@ -3,17 +3,59 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bench.errors import BenchError
 
+Item = TypeVar("Item")
+SLACK = 0.02  # share of the allowance, and seconds, that `in_time` leaves: handing the model over takes time, too
 
-@dataclass(frozen=True)
+
 class Allowance:
-    """The seconds that one trial of a method may take."""
+    """The seconds that one trial of a method may take.
 
-    seconds: float
+    A method that declares `uses_clock = True` may also ask what is left of them. Its results then depend on the machine's
+    speed, so it runs alone on the device, is never stacked, and its row says so.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._start = clock() if clock else 0.0
+
+    def remaining(self) -> float:
+        """Seconds that are left, on the clock that the budget is measured by; negative when they are over.
+
+        Raises:
+            RuntimeError: the method does not declare `uses_clock = True`.
+        """
+        if self._clock is None:
+            raise RuntimeError("a method that reads the clock must declare uses_clock = True")
+        return self.seconds - (self._clock() - self._start)
+
+    @property
+    def expired(self) -> bool:
+        """Whether nothing is left."""
+        return self.remaining() <= 0
+
+    def in_time(self, items: Iterable[Item], reserve: float = 0.0) -> Iterator[Item]:
+        """Items, batches say, for as long as the longest step so far still fits and `reserve` seconds remain after it.
+
+        >>> ticks = iter(range(100))
+        >>> allowance = Allowance(10.0, clock=lambda: float(next(ticks)))
+        >>> list(allowance.in_time("abcdefghijklmnop"))
+        ['a', 'b', 'c', 'd']
+        """
+        kept, longest = reserve + SLACK * self.seconds + SLACK, 0.0
+        for item in items:
+            before = self.remaining()
+            if before <= longest + kept:
+                return
+            yield item
+            longest = max(longest, before - self.remaining())
 
 
 @dataclass(frozen=True)
@@ -28,7 +70,7 @@ class Budget:
         """Read `20%` or `30s`.
 
         >>> Budget.parse("20%").allowance(retraining_seconds=10.0)
-        Allowance(seconds=2.0)
+        2.0
         """
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(%|s)", text.strip())
         if not match or float(match[1]) <= 0:
@@ -38,9 +80,14 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.value!r}".removesuffix(".0") + self.unit
 
-    def allowance(self, retraining_seconds: float) -> Allowance:
+    def allowance(self, retraining_seconds: float) -> float:
         """The seconds per trial, given what one retraining takes on this device."""
-        return Allowance(self.value / 100 * retraining_seconds if self.unit == "%" else self.value)
+        return self.value / 100 * retraining_seconds if self.unit == "%" else self.value
+
+    @classmethod
+    def parse_sweep(cls, text: str) -> list[Budget]:
+        """Read several budgets, `5%,10%,20%`."""
+        return list(dict.fromkeys(cls.parse(part) for part in text.split(",")))
 
 
 def in_words(budget: str) -> str:
@@ -56,7 +103,20 @@ PHASES = ("setup", "warmup", "method", "eval", "io")
 Phases = dict[str, float]
 
 
-def add_phases(phases: Iterable[Phases]) -> Phases:
-    """Seconds per phase, summed."""
-    parts = list(phases)
-    return {name: sum(part.get(name, 0.0) for part in parts) for name in PHASES}
+class PhaseClock:
+    """Wall seconds per phase, monotonic. Every moment since the clock was made belongs to one, so they add up to wall time."""
+
+    def __init__(self) -> None:
+        self.phases: Phases = dict.fromkeys(PHASES, 0.0)
+        self._last = time.monotonic()
+
+    def lap(self, phase: str) -> None:
+        """Count the time since the last lap as that phase."""
+        now = time.monotonic()
+        self.phases[phase] += now - self._last
+        self._last = now
+
+
+def limit_seconds(allowance: float, models: int = 1) -> float:
+    """When trials are killed: 2 x budget + 5 s for one model, that times M for a stack of M, on the clock of the budget."""
+    return models * (2 * allowance + 5)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.archives import read_npz
 from bench.seeds import numpy_generator
 
 OUTPUT_SPLITS = ("forget", "test", "validation", "retain_sample", "forget_people", "unseen")
@@ -72,9 +73,19 @@ def from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> Outputs:
 
 
 def from_npz(content: bytes) -> Outputs:
-    """The inverse of `Outputs.to_npz`; never unpickles."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return from_arrays(dict(arrays))
+    """The inverse of `Outputs.to_npz`; never unpickles.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    arrays = read_npz(content)
+    absent = {_RETAIN_ACCURACY, *OUTPUT_SPLITS} - set(arrays)
+    if absent:
+        raise ValueError(f"it lacks {min(absent)}")
+    models = len(arrays[_RETAIN_ACCURACY]) if arrays[_RETAIN_ACCURACY].ndim == 1 else 0
+    if not models or any(arrays[name].ndim != 3 or len(arrays[name]) != models for name in OUTPUT_SPLITS):
+        raise ValueError("it does not hold logits [M, n, K] of M models")
+    return from_arrays(arrays)
 
 
 def concatenate(parts: Sequence[Outputs]) -> Outputs:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from bench.archives import read_npz
 from bench.engine import plan
 from bench.engine.process import Arrays, Reply, Worker, WorkerError
 from bench.engine.progress import job_progress
 from bench.engine.session import Session
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate, from_arrays, from_npz, retain_sample_rows
-from bench.store import DamagedFileError, Record, locked, read_checked, read_record, write_bytes, write_record
+from bench.schemas import reference_problem
+from bench.store import DamagedFileError, Record, locked, read_checked, read_record, restored, write_bytes, write_record
 
 ORIGINAL = "original"
 TIMED_EPOCHS = 2
+Parsed = TypeVar("Parsed")
 Labels = dict[str, NDArray[np.int64]]
 
 
@@ -46,29 +50,41 @@ class References:
         try:
             return cls(folder)
         except DamagedFileError as problem:
+            if restored(problem.path, reference_problem):
+                session.progress.note(f"damaged file {problem.path}: set aside, its copy is used")
+                return cls(folder)
             session.progress.note(f"damaged file {problem.path}: set aside, the reference is made again")
             problem.path.rename(problem.path.with_suffix(".json.damaged"))
             return cls(folder)
 
     def labels(self) -> Labels:
         """Labels of every output split."""
-        with np.load(io.BytesIO(self._read("labels.npz")), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        arrays = self._parsed("labels.npz", read_npz)
+        return {name: array.astype(np.int64) for name, array in arrays.items()}
 
     def original(self) -> Outputs:
         """Outputs of the one original model."""
-        return from_npz(self._read(f"{ORIGINAL}.npz"))
+        return self._parsed(f"{ORIGINAL}.npz", from_npz)
 
     def original_weights(self) -> Arrays:
         """Weights of the original model {name: [1, ...]}."""
-        return load(self._read(f"{ORIGINAL}.safetensors"))
+        return self._parsed(f"{ORIGINAL}.safetensors", load)
 
     def retrained(self, indices: Sequence[int]) -> Outputs:
         """Outputs of the given retrained models, in that order."""
         chunks = plan.reference_chunks(indices, self.record["stack_size"])
         stored = [index for chunk in chunks for index in chunk]
-        outputs = concatenate([from_npz(self._read(_retrained_file(chunk))) for chunk in chunks])
+        outputs = concatenate([self._parsed(_retrained_file(chunk), from_npz) for chunk in chunks])
         return outputs.select([stored.index(index) for index in indices])
+
+    def check(self) -> None:
+        """Read every file that the record lists.
+
+        Raises:
+            DamagedFileError: one is not what the record says.
+        """
+        for name in self.record["files"]:
+            self._read(name)
 
     def available(self) -> int:
         """How many retrained models there are, counted from index 0."""
@@ -92,7 +108,7 @@ class References:
         with locked(self.folder, lambda text: None):
             self._reload()
             self.record["baselines"].setdefault(identifier, {})[metric] = baseline
-            write_record(self._record_path, self.record)
+            write_record(self._record_path, self.record, twice=True)
 
     def build(self, session: Session, indices: Sequence[int]) -> None:
         """Train what is missing of the original model, the retrained models and the yardstick."""
@@ -114,7 +130,7 @@ class References:
 
     def _reload(self) -> None:
         if self._record_path.exists():
-            self.record = read_record(self._record_path, needs=("files", "yardsticks", "baselines"))
+            self.record = read_record(self._record_path, reference_problem)
 
     def _describe(self, session: Session) -> None:
         self.record.update(
@@ -139,10 +155,11 @@ class References:
 
         def train(worker: Worker, job: plan.Chunk) -> Reply:
             reached, end = job_progress(lambda share: advance(share * (len(job) or 1)))
-            if job:
-                reply = worker.ask("train_retrained", on_progress=reached, indices=list(job))
-            else:
-                reply = worker.ask("train_original", on_progress=reached)
+            with session.device_lock.shared():
+                if job:
+                    reply = worker.ask("train_retrained", on_progress=reached, indices=list(job))
+                else:
+                    reply = worker.ask("train_original", on_progress=reached)
             end()
             return reply
 
@@ -166,11 +183,14 @@ class References:
 
         def measure(worker: Worker) -> float:
             worker.ask("prepare_epochs")
-            return worker.timed("run_epochs", epochs=TIMED_EPOCHS, on_device=session.device.kind)
+            start = worker.clock()
+            worker.ask("run_epochs", epochs=TIMED_EPOCHS)
+            return worker.clock() - start
 
-        seconds = session.executor.first(measure) / TIMED_EPOCHS * session.task.recipe.epochs
+        with session.device_lock.alone():
+            seconds = session.executor.first(measure) / TIMED_EPOCHS * session.task.recipe.epochs
         self.record["yardsticks"][name] = seconds
-        write_record(self._record_path, self.record)
+        write_record(self._record_path, self.record, twice=True)
 
     def _missing(self, name: str) -> bool:
         try:
@@ -179,12 +199,18 @@ class References:
             return True
         return False
 
+    def _parsed(self, name: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+        try:
+            return parse(self._read(name))
+        except (ValueError, SafetensorError) as problem:
+            raise DamagedFileError(self.folder / name, one_line(str(problem))) from problem
+
     def _read(self, name: str) -> bytes:
         return read_checked(self.folder / name, self.record["files"].get(name, ""))
 
     def _write(self, name: str, content: bytes) -> None:
         self.record["files"][name] = write_bytes(self.folder / name, content)
-        write_record(self._record_path, self.record)
+        write_record(self._record_path, self.record, twice=True)
 
 
 def folder_of(references: Path, task_key: str, device_kind: str) -> Path:

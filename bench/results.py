@@ -50,7 +50,13 @@ class Row:
         """What a reader should know beside the numbers: flags, and how much the run is worth."""
         if self.scorecard is None:
             return []
-        own = {"screening": self.record["models"] < SCREENING, "control": self.control, OVER_BUDGET: self.over_budget}
+        own = {
+            "screening": self.record["models"] < SCREENING,
+            "control": self.control,
+            OVER_BUDGET: self.over_budget,
+            "uses clock": self.record["method"].get("uses_clock", False),  # its numbers depend on the machine's speed
+            "smaller stacks": self.record.get("backed_off", False),  # memory did not suffice for the usual ones
+        }
         return [*(badge for badge, holds in own.items() if holds), *self.scorecard.flags]
 
     @property
@@ -78,8 +84,8 @@ def read_scorecard(run: Run) -> Scorecard | None:
     path = run.folder / "scorecard.json"
     if not path.exists():
         return None
-    record = read_record(path, needs=("scorecard_version",), mend=MEND)
-    version = record["scorecard_version"]
+    record = read_record(path, mend=MEND)
+    version = record.get("scorecard_version")
     if not isinstance(version, int):
         raise DamagedFileError(path, "its version is no number", mend=MEND)
     if version > VERSION:
@@ -112,7 +118,7 @@ def check_outputs(item: Row) -> None:
     run = Run(item.folder, item.record)
     for chunk in item.record["chunks"]:
         if "file" in chunk:
-            run.read_chunk(chunk)
+            run.chunk_outputs(chunk)
 
 
 def _why_unscored(run: Run) -> str:

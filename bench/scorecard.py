@@ -9,10 +9,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, get_args
 
+from bench.errors import one_line
 from bench.metrics.metric import Baseline, Better, Estimate, Findings, Metric, Quantity
 from bench.metrics.resampling import Z, interval
 
-RESERVED = frozenset({"screening", "control", "over budget"})  # badges that a run's record decides
+RESERVED = frozenset(
+    {"screening", "control", "over budget", "uses clock", "smaller stacks"}
+)  # badges that a run's record decides
 VERSION = 2  # of the record's form; older records are computed again
 
 
@@ -96,17 +99,12 @@ def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
     reserved = RESERVED & set(findings.flags)
     if reserved:
         raise ValueError(f"the flag {sorted(reserved)[0]!r} is not a metric's to raise")
-    flags = {_printable(flag): _printable(seen) for flag, seen in findings.flags.items()}
+    flags = {one_line(flag): one_line(seen) for flag, seen in findings.flags.items()}
     return Section(metric.version, {name: each for name, each in measures.items() if each is not None}, flags, details)
 
 
 def _declared_name(measure: str) -> str:
     return measure.partition(".")[0]
-
-
-def _printable(text: object) -> str:
-    """Text without control characters: it goes to terminals and pages."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(text))
 
 
 def _assemble(metric: Metric, name: str, estimate: Estimate, baseline: Baseline) -> Measure | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -123,18 +123,13 @@ class Scorer:
             return card
         for item in metrics:
             advance(item.name)
-            card = card.with_section(item.name, self._section(item, evidence))
+            card = card.with_section(item.name, _section(item, evidence, partial(self._baseline, item)))
             write_record(run.folder / "scorecard.json", card.record())
         return card
 
-    def _section(self, item: Named, evidence: Evidence) -> Section:
-        """A metric that fails costs its own numbers, never the scorecard."""
-        try:
-            return section(item.metric, self._baseline(item), item.metric.score(evidence))
-        except RefusedError:
-            raise
-        except (Exception, SystemExit) as problem:
-            return Section(item.metric.version, problem=f"{type(problem).__name__}: {problem}")
+    def recomputed(self, run: Run, item: Named) -> Section:
+        """What a metric says of a run and of the reference, from their outputs alone; nothing is kept."""
+        return _section(item, self._evidence(run), lambda: item.metric.baseline(self.retrained, self.original))
 
     def forget_baselines(self, metrics: Sequence[Named]) -> None:
         """Have what metrics say of the reference computed again when it is needed next."""
@@ -199,6 +194,16 @@ class Scorer:
         self._stale.discard(item.name)
         self._references.keep_baseline(self._id, item.name, {"version": item.metric.version, **asdict(found)})
         return found
+
+
+def _section(item: Named, evidence: Evidence, baseline: Callable[[], Baseline]) -> Section:
+    """A metric that fails costs its own numbers, never the scorecard."""
+    try:
+        return section(item.metric, baseline(), item.metric.score(evidence))
+    except RefusedError:
+        raise
+    except (Exception, SystemExit) as problem:
+        return Section(item.metric.version, problem=f"{type(problem).__name__}: {problem}")
 
 
 def _kept(run: Run) -> Scorecard:

@@ -1,22 +1,29 @@
-"""Runs and references on disk: atomic, checksummed, self-describing."""
+"""Runs and references on disk: atomic, checksummed, self-describing. What is read may come from a stranger."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 
 SCHEMA_VERSION = 1
+LARGEST_RECORD, LARGEST_FILE = 2**26, 2**32  # bytes
 Record = dict[str, Any]
+Schema = Callable[[Record], str]  # what is wrong with a record; "" if nothing is
+_TEMPORARY = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
 
 
 class Store:
@@ -71,9 +78,18 @@ def locked(folder: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         waiting(f"waiting for another bench that works on {folder}")
         lock.acquire()
     try:
+        _sweep(folder)
         yield
     finally:
         lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes were writing."""
+    for path in folder.glob(".*.*-*"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not psutil.pid_exists(int(match[1])):
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> str:
@@ -92,6 +108,21 @@ def write_bytes(path: Path, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is a link, a pipe, a device or larger than `largest` bytes.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, at most {largest} are read")
+        return file.read(largest)
+
+
 def read_checked(path: Path, sha256: str) -> bytes:
     """The content of a file.
 
@@ -99,9 +130,9 @@ def read_checked(path: Path, sha256: str) -> bytes:
         DamagedFileError: it is missing or its checksum differs.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, LARGEST_FILE)
     except OSError as problem:
-        raise DamagedFileError(path, problem.strerror or "unreadable") from problem
+        raise DamagedFileError(path, problem.strerror or str(problem)) from problem
     if hashlib.sha256(content).hexdigest() != sha256:
         raise DamagedFileError(path, "its checksum differs")
     return content
@@ -116,32 +147,57 @@ class DamagedFileError(BenchError):
         self.path = path
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Write a JSON record with the schema version."""
-    content = {"schema_version": SCHEMA_VERSION, **record}
-    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+def write_record(path: Path, record: Record, *, twice: bool = False) -> None:
+    """Write a JSON record with the schema version and its own checksum; `twice`: also a copy, for `restored`."""
+    body = {"schema_version": SCHEMA_VERSION, **record}
+    content = (json.dumps({**body, "sha256": _digest(body)}, indent=1, allow_nan=False) + "\n").encode()
+    write_bytes(path, content)
+    if twice:
+        write_bytes(_copy_of(path), content)
 
 
-def read_record(path: Path, needs: Sequence[str] = (), mend: str = "") -> Record:
+def restored(path: Path, schema: Schema) -> bool:
+    """Whether a damaged record had a good copy, which has taken its place; the damaged one is set aside."""
+    try:
+        read_record(_copy_of(path), schema)
+    except BenchError:
+        return False
+    if path.exists():
+        path.rename(path.with_suffix(".json.damaged"))
+    write_bytes(path, read_bytes(_copy_of(path), LARGEST_RECORD))
+    return True
+
+
+def read_record(path: Path, schema: Schema | None = None, mend: str = "") -> Record:
     """Read a JSON record; `mend` says what to do if it is damaged.
 
     Raises:
-        DamagedFileError: it is not JSON, or lacks what it needs.
+        DamagedFileError: it is not JSON, its checksum differs, or it does not fit the schema.
         BenchError: a newer version wrote it.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        record = dict(json.loads(read_bytes(path, LARGEST_RECORD), parse_constant=_refuse))
         version = int(record["schema_version"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise DamagedFileError(path, str(problem), mend) from problem
+        raise DamagedFileError(path, one_line(str(problem)), mend) from problem
     if version > SCHEMA_VERSION:
         raise BenchError(
             f"{path} was written by a newer bench (schema {version}, this one reads {SCHEMA_VERSION}); upgrade unlearning-bench"
         )
-    absent = [key for key in needs if key not in record]
-    if absent:
-        raise DamagedFileError(path, f"it lacks {absent[0]!r}", mend)
-    return dict(record)
+    if record.pop("sha256", "") != _digest(record):
+        raise DamagedFileError(path, "its checksum differs", mend)
+    wrong = schema(record) if schema else ""
+    if wrong:
+        raise DamagedFileError(path, one_line(wrong), mend)
+    return record
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_suffix(".copy.json")
+
+
+def _digest(record: Record) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _refuse(constant: str) -> float:

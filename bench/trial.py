@@ -21,7 +21,7 @@ class Trial:
     seeds: tuple[int, ...]
     stacked: bool
     device: torch.device
-    budget: Allowance
+    budget: Allowance  # seconds; for a method that declares uses_clock also what is left of them
     class_weights: Tensor | None  # [K], the weights that the task trains with; None: all equal
     network: str
     classes: int

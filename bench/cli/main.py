@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib.metadata import version
 
@@ -52,7 +53,9 @@ def main() -> None:
     except BenchError as problem:
         report.problem(problem, debug=debug)
     except OSError as problem:
-        report.problem(problem, debug=debug)
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = f"{problem}; free some space: what is finished is kept, the same command goes on from there" if full else ""
+        report.problem(problem, hint, debug=debug)
     except (KeyboardInterrupt, click.Abort):
         click.echo("bench: stopped; what is finished is kept, the same command goes on from there", err=True)
         sys.exit(130)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
+
+_UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _bytes(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """Read 500MB or 1.5GB."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT]B)", text.strip().upper())
+    if not match or float(match[1]) == 0:
+        raise click.BadParameter(f"{text!r} is not understood: give a size such as 500MB or 4GB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
 
 store = click.option(
     "--store",
@@ -19,4 +33,9 @@ device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models are computed."
 )
 workers = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core, or one per GPU]")
+memory_limit = click.option(
+    "--memory-limit",
+    callback=_bytes,
+    help="Memory that a trial's processes may have, 4GB say.  [default: 90 % of what is free, shared by the workers]",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

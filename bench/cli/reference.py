@@ -82,7 +82,7 @@ def _summary(references: Any) -> dict[str, Any]:
     for split in ("forget", "validation", "test", "unseen"):
         scores[split] = {name: float(Models(side, labels).accuracy(split).mean()) for name, side in sides.items()}
     return {
-        "device": record["device"],
+        "device": record.get("device", references.folder.name),
         "folder": str(references.folder),
         "retrained_models": count,
         "stack_size": record["stack_size"],

@@ -46,10 +46,12 @@ class Outcome:
     "--models", type=int, default=16, show_default=True, help="Trials of each method, and retrained models to compare with."
 )
 @click.option("--budget", default="20%", show_default=True, help="Time per trial: a share of retraining time, or seconds (30s).")
+@click.option("--budget-sweep", help="Several budgets in place of one: 5%,10%,20%,40%.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all randomness of the run.")
 @options.store
 @options.device
 @options.workers
+@options.memory_limit
 @click.option("--again", is_flag=True, help="Run once more even if the store has this run.")
 @options.as_json
 def run(
@@ -59,10 +61,12 @@ def run(
     task: str,
     models: int,
     budget: str,
+    budget_sweep: str | None,
     seed: int,
     store: Path,
     device: str,
     workers: int | None,
+    memory_limit: int | None,
     again: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -70,9 +74,9 @@ def run(
     from bench.scoring import check_models
 
     check_models(models)
-    requests = list(
-        _requests(_wanted(plugins, controls=controls, everything=everything), models, Budget.parse(budget), seed, again)
-    )
+    budgets = Budget.parse_sweep(budget_sweep) if budget_sweep else [Budget.parse(budget)]
+    wanted = _wanted(plugins, controls=controls, everything=everything)
+    requests = [request for each in budgets for request in _requests(wanted, models, each, seed, again)]
     chosen = registry.load_task(task)
 
     from bench.cli.show import TerminalProgress
@@ -82,7 +86,10 @@ def run(
     opened = Store(store)
     opened.prepare()
     found = find_device(device)
-    with TerminalProgress() as progress, Session(opened, chosen, found, workers=workers, progress=progress) as session:
+    with (
+        TerminalProgress() as progress,
+        Session(opened, chosen, found, workers=workers, progress=progress, memory_limit=memory_limit) as session,
+    ):
         outcome = _run_all(session, requests)
     if not as_json:
         _print_tables(outcome, opened)
@@ -114,9 +121,10 @@ def _run_all(session: Session, requests: Sequence[Request]) -> Outcome:
     described, problems = _describe_all(session, requests)
     if not described:
         return Outcome([], problems)
-    floor = replace(requests[0], plugin=registry.find_method(FLOOR), spec=specs.Spec(FLOOR, {}))
     if FLOOR not in [request.plugin.name for request, _ in described]:
-        described.append((floor, describe(session, floor)))
+        plugin, spec = registry.find_method(FLOOR), specs.Spec(FLOOR, {})
+        floors = [replace(requests[0], plugin=plugin, spec=spec, budget=budget) for budget in _budgets(requests)]
+        described += [(floor, describe(session, floors[0])) for floor in floors]
     references = References.of(session)
     references.build(session, _needed(described))
     _prepare(session, references, requests[0].models)
@@ -130,11 +138,20 @@ def _describe_all(session: Session, requests: Sequence[Request]) -> tuple[list[t
 
     described, problems = [], []
     for request in requests:
+        if request.budget != requests[0].budget:
+            continue  # a method is the same at every budget
         try:
-            described.append((request, describe(session, request)))
+            description = describe(session, request)
         except BenchError as problem:
             problems.append(problem)
+        else:
+            same = [other for other in requests if other.spec == request.spec]
+            described += [(other, description) for other in same]
     return described, problems
+
+
+def _budgets(requests: Sequence[Request]) -> list[Budget]:
+    return list(dict.fromkeys(request.budget for request in requests))
 
 
 def _needed(described: Sequence[tuple[Request, Description]]) -> list[int]:

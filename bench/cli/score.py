@@ -55,15 +55,27 @@ def find_runs(store: Store, names: Sequence[str]) -> list[Run]:
     """
     from bench.engine.runs import Run
 
-    folders = list(store.run_folders())
     if not names:
-        complete = [run for run in filter(None, map(_readable, folders)) if run.complete]
+        complete = [run for run in filter(None, map(_readable, store.run_folders())) if run.complete]
         if not complete:
             raise BenchError(
                 f"store {store.path} has no complete run; make one with `bench run --plugin scrub --store {store.path}`"
             )
         return complete
-    found = []
+    found = [Run.read(folder) for folder in find_folders(store, names)]
+    for run in found:
+        if not run.complete:
+            raise BenchError(f"run {run.folder.name} is not complete; the command that made it resumes it")
+    return found
+
+
+def find_folders(store: Store, names: Sequence[str]) -> list[Path]:
+    """The runs' folders of those names, or beginnings of names.
+
+    Raises:
+        BenchError: there is none of a name, or several.
+    """
+    folders, found = list(store.run_folders()), []
     for name in names:
         fitting = [folder for folder in folders if folder.name.startswith(Path(name).name)]
         exact = [folder for folder in fitting if folder.name == Path(name).name]
@@ -72,10 +84,7 @@ def find_runs(store: Store, names: Sequence[str]) -> list[Run]:
             raise BenchError(
                 f"{'several runs begin' if fitting else 'no run begins'} with {name!r} in {store.path}; it has {known}"
             )
-        found.append(Run.read((exact or fitting)[0]))
-    for run in found:
-        if not run.complete:
-            raise BenchError(f"run {run.folder.name} is not complete; the command that made it resumes it")
+        found.append((exact or fitting)[0])
     return found
 
 

@@ -1,4 +1,4 @@
-"""Child processes: how they are started, asked, timed and ended.
+"""Child processes: how they are started, asked and ended.
 
 Children are forks of a server that has imported torch (spawned afresh for CUDA, which does not survive a fork). A child
 answers with JSON and safetensors only, never with pickles: it may have run a plugin.
@@ -15,25 +15,36 @@ from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import psutil
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load
+
+from bench.engine.guards import Guards
+from bench.engine.log import LogPump
+from bench.engine.watch import Watch
+from bench.errors import one_line
 
 Arrays = dict[str, NDArray[Any]]
 OnProgress = Callable[[float], None]
 _LARGEST_HEADER = 16 * 2**20
 _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
+_GRACE = 2.0  # seconds that a child which hung up has to end
 
 
 class WorkerError(Exception):
-    """A child could not do what it was asked; `traceback` is the child's, if it lived to tell."""
+    """A child could not do what it was asked.
 
-    def __init__(self, reason: str, traceback: str = "") -> None:
+    `kind` is "error" (it raised), "died", "time" or "memory" (killed); `traceback` is the child's, if it lived to tell.
+    """
+
+    def __init__(self, reason: str, traceback: str = "", kind: str = "error") -> None:
         super().__init__(reason)
-        self.traceback = traceback
+        self.traceback, self.kind = traceback, kind
 
 
 @dataclass(frozen=True)
@@ -54,78 +65,102 @@ def context(device_kind: str) -> BaseContext:
 
 
 class Worker:
-    """A child process that serves requests one at a time."""
+    """A child process that serves requests one at a time. One that may run a plugin is given a memory limit, and is watched."""
 
-    def __init__(self, how: BaseContext, serve: Callable[..., None], *arguments: object, log: Path | None = None) -> None:
+    _living: ClassVar[WeakSet[Worker]] = WeakSet()
+
+    def __init__(
+        self,
+        how: BaseContext,
+        serve: Callable[..., None],
+        *arguments: object,
+        device_kind: str = "cpu",
+        log: Path | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
         ours, theirs = how.Pipe()
-        self._connection = ours
-        self._process: BaseProcess = how.Process(target=serve, args=(theirs, log, *arguments), daemon=True)  # type: ignore[attr-defined]
+        printed, prints = how.Pipe(duplex=False) if log else (None, None)
+        self._connection, self._on_cpu = ours, device_kind == "cpu"
+        guards = Guards(printing=prints, memory_limit=memory_limit)
+        self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         theirs.close()
+        if log and printed and prints:
+            prints.close()
+            LogPump(printed, log)
+        self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu)
+        if memory_limit:
+            self._watch.start()
+        Worker._living.add(self)
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Kill every child of this process and what they have started, whoever waits for them."""
+        for worker in list(cls._living):
+            worker._watch.end()
 
     def ask(
-        self, operation: str, *, on_progress: OnProgress = lambda share: None, expected: float = 0.0, **arguments: object
+        self,
+        operation: str,
+        *,
+        on_progress: OnProgress = lambda share: None,
+        expected: float = 0.0,
+        limit: float | None = None,
+        largest: int | None = None,
+        **arguments: object,
     ) -> Reply:
         """Have the child do something and wait for the answer.
 
         Progress is what the child tells; of a child that tells nothing, the share of the `expected` seconds that has passed.
+        A watched child is killed after `limit` seconds on the budget's clock; more than `largest` bytes of arrays are not taken.
 
         Raises:
-            WorkerError: it failed, or died.
+            WorkerError: it failed, died or was killed.
         """
+        self._watch.limit(limit)
         try:
             self._connection.send((operation, arguments))
-            start = time.monotonic()
-            while True:
-                while expected and not self._connection.poll(_TICK):
-                    on_progress(min((time.monotonic() - start) / expected, _ALMOST))
-                header = json.loads(self._connection.recv_bytes(_LARGEST_HEADER))
-                if "progress" not in header:
-                    break
-                on_progress(float(header["progress"]))
-            arrays = load(self._connection.recv_bytes()) if header.get("arrays") else {}
-        except (EOFError, OSError, ValueError) as problem:
-            raise WorkerError(self._epitaph()) from problem
-        if "error" in header:
-            raise WorkerError(str(header["error"]), str(header.get("traceback", "")))
-        return Reply(header["values"], arrays)
+            header = self._header(on_progress, expected)
+            if "error" in header:
+                kind = "memory" if header.get("kind") == "memory" else "error"
+                raise WorkerError(one_line(str(header["error"])), str(header.get("traceback", "")), kind)
+            return Reply(dict(header["values"]), load(self._connection.recv_bytes(largest)) if header.get("arrays") else {})
+        except (EOFError, OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as problem:
+            raise self._epitaph() from problem
+        finally:
+            self._watch.limit(None)
 
-    def timed(
-        self,
-        operation: str,
-        *,
-        on_device: str,
-        on_progress: OnProgress = lambda share: None,
-        expected: float = 0.0,
-        **arguments: object,
-    ) -> float:
-        """Seconds that an operation takes: the child's CPU time, or wall time up to the device's synchronisation.
+    def _header(self, on_progress: OnProgress, expected: float) -> dict[str, Any]:
+        start = time.monotonic()
+        while True:
+            while expected and not self._connection.poll(_TICK):
+                on_progress(min((time.monotonic() - start) / expected, _ALMOST))
+            header: dict[str, Any] = json.loads(self._connection.recv_bytes(_LARGEST_HEADER))
+            if "progress" not in header:
+                return header
+            on_progress(min(max(float(header["progress"]), 0.0), 1.0))
 
-        A noisy neighbour costs no CPU time. Resolution on the CPU: 10 ms.
+    def clock(self) -> float:
+        """Seconds on the clock that budgets are measured by: the child's CPU time, with that of its children, or wall time.
+
+        A noisy neighbour costs no CPU time. Resolution on the CPU: 10 ms. On a CUDA device it is the caller's part to ask for
+        something that waits for the device.
+
+        Raises:
+            WorkerError: the child is gone.
         """
-        clock = self._cpu_seconds if on_device == "cpu" else time.monotonic
-        start = clock()
-        self.ask(operation, on_progress=on_progress, expected=expected, **arguments)
-        return clock() - start
+        try:
+            return self._watch.cpu_seconds() if self._on_cpu else time.monotonic()
+        except psutil.Error as problem:
+            raise self._epitaph() from problem
 
-    def peak_memory(self, *, on_device: str) -> int | None:
-        """Most bytes of device memory so far, as the child's allocator counts them; on a CPU, of the process.
-
-        None where the operating system does not tell.
-        """
-        if on_device != "cpu":
-            return int(self.ask("peak_memory").values["bytes"])
+    def peak_memory(self) -> int:
+        """Most bytes that the child and its descendants have had resident at any look, or the child alone at any time."""
         with suppress(OSError, StopIteration, ValueError):
-            lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
+            lines = Path(f"/proc/{self._pid}/status").read_text(encoding="ascii").splitlines()
             line = next(line for line in lines if line.startswith("VmHWM:"))
-            return int(line.split()[1]) * 1024
-        return None
-
-    def _cpu_seconds(self) -> float:
-        with suppress(psutil.Error):
-            times = psutil.Process(self._process.pid).cpu_times()
-            return float(times.user + times.system)
-        raise WorkerError(self._epitaph())
+            return max(self._watch.peak_memory, int(line.split()[1]) * 1024)
+        return self._watch.peak_memory
 
     @property
     def alive(self) -> bool:
@@ -133,45 +168,29 @@ class Worker:
         return self._process.is_alive()
 
     def close(self) -> None:
-        """End the child."""
+        """End the child and whatever it has started."""
+        self._watch.end()
         self._connection.close()
-        self._process.join(timeout=1)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._process.join()
 
-    def _epitaph(self) -> str:
-        self._process.join(timeout=5)
-        code = self._process.exitcode
+    @property
+    def _pid(self) -> int:
+        return self._process.pid or 0
+
+    def _epitaph(self) -> WorkerError:
+        """Why the child does not answer; one that answers nonsense is ended."""
+        self._process.join(timeout=_GRACE)
+        verdict, code = self._watch.verdict, self._process.exitcode
+        if verdict:
+            return WorkerError(verdict.reason, kind=verdict.kind)
         if code is None:
-            return "the worker process stopped answering"
-        return f"the worker process died (signal {-code})" if code < 0 else f"the worker process ended (exit code {code})"
+            self._watch.end()
+            return WorkerError("the worker process answered nonsense, or not at all", kind="died")
+        how = f"died (signal {-code})" if code < 0 else f"ended (exit code {code})"
+        return WorkerError(f"the worker process {how}", kind="died")
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class PhaseClock:
-    """Wall seconds per phase, monotonic."""
-
-    def __init__(self) -> None:
-        self.phases: dict[str, float] = {}
-
-    def measure(self, phase: str) -> _Span:
-        """Count the time inside the `with` block as that phase."""
-        return _Span(self, phase)
-
-
-class _Span:
-    def __init__(self, clock: PhaseClock, phase: str) -> None:
-        self._clock, self._phase = clock, phase
-
-    def __enter__(self) -> None:
-        self._start = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        phases = self._clock.phases
-        phases[self._phase] = phases.get(self._phase, 0.0) + time.monotonic() - self._start

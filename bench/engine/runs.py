@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench import registry
-from bench.budget import Budget, Phases, add_phases
+from bench.budget import Budget
 from bench.engine import plan
-from bench.engine.process import Arrays, OnProgress, PhaseClock, Reply, Worker, WorkerError
+from bench.engine.process import Worker, WorkerError
 from bench.engine.progress import job_progress
 from bench.engine.session import Session
-from bench.errors import BenchError
-from bench.outputs import Outputs, concatenate, from_arrays, from_npz
+from bench.engine.trials import SETUP_LIMIT, Streak, Trials
+from bench.errors import BenchError, one_line
+from bench.outputs import Outputs, concatenate, from_npz
 from bench.references import References
+from bench.schemas import run_problem
 from bench.specs import Spec
-from bench.store import DamagedFileError, Record, locked, read_checked, read_record, write_bytes, write_record
+from bench.store import DamagedFileError, Record, locked, read_checked, read_record, restored, write_record
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,31 @@ class Description:
     """What the engine must know of a method, as a process that loaded it answered."""
 
     stackable: bool
+    uses_clock: bool
     control: bool
     hyper_parameters: Mapping[str, Any]
     variants: Sequence[int]
     reference_models: Sequence[int | None]  # of a control row
     documentation: str
+
+    @classmethod
+    def read(cls, answer: Mapping[str, Any], models: int) -> Description:
+        """From what a process that may not be believed answered.
+
+        Raises:
+            WorkerError: it is not a description.
+        """
+        flags = [answer.get(name) for name in ("stackable", "uses_clock", "control")]
+        variants, references = answer.get("variants"), answer.get("reference_models")
+        parameters, documentation = answer.get("hyper_parameters"), answer.get("documentation")
+        if (
+            not all(isinstance(flag, bool) for flag in flags)
+            or not (isinstance(variants, list) and len(variants) == models and all(type(v) is int for v in variants))
+            or not (isinstance(references, list) and all(v is None or type(v) is int for v in references))
+            or not (isinstance(parameters, dict) and isinstance(documentation, str))
+        ):
+            raise WorkerError("the plugin's process answered nonsense")
+        return cls(bool(flags[0]), bool(flags[1]), bool(flags[2]), parameters, variants, references, documentation)
 
 
 def describe(session: Session, request: Request) -> Description:
@@ -59,7 +78,9 @@ def describe(session: Session, request: Request) -> Description:
     """
     with session.method_worker(request.plugin, request.spec, {}) as worker:
         try:
-            description = Description(**worker.ask("describe", models=request.models).values)
+            description = Description.read(
+                worker.ask("describe", limit=SETUP_LIMIT, models=request.models).values, request.models
+            )
         except WorkerError as problem:
             blamed = "" if problem.traceback else f"plugin {request.plugin.name}: "
             raise BenchError(f"{blamed}{problem}") from problem
@@ -78,7 +99,7 @@ def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:
         )
 
 
-_RECORD = ("method", "task", "reference_id", "models", "budget", "seed", "device", "chunks", "solo", "allowance_seconds")
+LONGEST_DOCUMENTATION = 100_000  # characters
 
 
 class Run:
@@ -94,22 +115,22 @@ class Run:
         Raises:
             DamagedFileError: its record is damaged.
         """
-        return cls(folder, read_record(folder / "run.json", needs=_RECORD))
+        return cls(folder, read_record(folder / "run.json", run_problem))
 
     def save(self) -> None:
         """Write the record."""
-        write_record(self.folder / "run.json", {key: value for key, value in self.record.items() if key != "schema_version"})
+        write_record(self.folder / "run.json", self.record, twice=True)
 
     @property
     def complete(self) -> bool:
-        """Whether every trial is finished, and the solo trials too."""
-        return self.finished_trials() == self.record["models"] and not self.missing_solo()
+        """Whether every trial has outputs, and the solo trials are timed."""
+        return all("file" in chunk for chunk in self.record["chunks"]) and not self.missing_solo()
 
     def finished_trials(self) -> int:
-        """How many trials have outputs."""
+        """How many trials have outputs, or had them when they were run alone after the failure of their stack."""
         if self.record["method"]["control"]:
             return int(self.record["models"])
-        return sum(len(chunk["trials"]) for chunk in self.record["chunks"] if "file" in chunk)
+        return sum(len(chunk["trials"]) if "file" in chunk else chunk.get("finished", 0) for chunk in self.record["chunks"])
 
     def missing_solo(self) -> list[int]:
         """Solo trials that have not been timed."""
@@ -133,12 +154,23 @@ class Run:
             return _control_outputs(references, self.record["method"]["reference_models"])
         chunks = self.record["chunks"]
         order = [index for chunk in chunks for index in chunk["trials"]]
-        stored = concatenate([from_npz(self.read_chunk(chunk)) for chunk in chunks])
+        stored = concatenate([self.chunk_outputs(chunk) for chunk in chunks])
         return stored.select([order.index(index) for index in range(self.record["models"])])
 
-    def read_chunk(self, chunk: Mapping[str, Any]) -> bytes:
-        """The checked content of a finished chunk's file."""
-        return read_checked(self.folder / chunk["file"], chunk["sha256"])
+    def chunk_outputs(self, chunk: Mapping[str, Any]) -> Outputs:
+        """Outputs of a finished chunk.
+
+        Raises:
+            DamagedFileError: its file is not what the record says.
+        """
+        path = self.folder / chunk["file"]
+        try:
+            found = from_npz(read_checked(path, chunk["sha256"]))
+        except ValueError as problem:
+            raise DamagedFileError(path, str(problem)) from problem
+        if len(found) != len(chunk["trials"]):
+            raise DamagedFileError(path, f"it has {len(found)} models for {len(chunk['trials'])} trials")
+        return found
 
 
 def run(session: Session, references: References, request: Request, description: Description) -> Run:
@@ -160,7 +192,7 @@ def forget_damaged(current: Run) -> list[Path]:
     for chunk in current.record["chunks"]:
         try:
             if "file" in chunk:
-                current.read_chunk(chunk)
+                current.chunk_outputs(chunk)
         except DamagedFileError as problem:
             damaged.append(problem.path)
             chunk.pop("file")
@@ -177,6 +209,9 @@ def _find_or_create(session: Session, references: References, request: Request, 
             try:
                 return Run.read(folder)
             except DamagedFileError as problem:
+                if restored(problem.path, run_problem):
+                    session.progress.note(f"damaged file {problem.path}: set aside, its copy is used")
+                    return Run.read(folder)
                 session.progress.note(f"damaged file {problem.path}: set aside, the run starts again")
                 problem.path.rename(problem.path.with_suffix(".json.damaged"))
                 break
@@ -203,7 +238,7 @@ def _folder_name(record: Record, attempt: int) -> str:
 
 def _new_record(session: Session, references: References, request: Request, description: Description) -> Record:
     plugin, yardstick = request.plugin, references.yardstick(session)
-    size = session.stack_size
+    size = session.stack_size if description.stackable else 1
     chunks = [] if description.control else plan.chunks(description.variants, size)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -214,9 +249,10 @@ def _new_record(session: Session, references: References, request: Request, desc
             "distribution": plugin.distribution,
             "version": plugin.version,
             "source_hash": plugin.source_hash(),
-            "summary": plugin.summary(),
-            "documentation": description.documentation,
+            "summary": one_line(plugin.summary()),
+            "documentation": description.documentation[:LONGEST_DOCUMENTATION],
             "stackable": description.stackable,
+            "uses_clock": description.uses_clock,
             "control": description.control,
             "reference_models": list(description.reference_models),
         },
@@ -228,128 +264,84 @@ def _new_record(session: Session, references: References, request: Request, desc
         "device": {"kind": session.device.kind, "processor": session.device.processor},
         "environment": dict(session.device.environment),
         "retraining_seconds": yardstick,
-        "allowance_seconds": request.budget.allowance(yardstick).seconds,
+        "allowance_seconds": request.budget.allowance(yardstick),
+        "variants": list(description.variants),
+        "stack_size": size,
         "chunks": [{"trials": list(chunk)} for chunk in chunks],
         "solo": [],
     }
 
 
 def _run_missing(session: Session, references: References, request: Request, current: Run) -> None:
-    trials = _Trials(session, references.original_weights(), request, current)
-    missing = [chunk for chunk in current.record["chunks"] if "file" not in chunk]
-    if missing:
-        advance = session.progress.stage(f"{request.plugin.name}: {sum(len(c['trials']) for c in missing)} trials", len(missing))
+    with Trials(session, references.original_weights(), request, current.record, current.folder) as trials:
+        _compute_missing(session, trials, current)
+        while _back_off(session, current):
+            _compute_missing(session, trials, current)
+        _time_solo(session, trials, current)
 
-        def compute(evaluator: Worker, chunk: Mapping[str, Any]) -> tuple[Outputs, Phases]:
-            reached, end = job_progress(advance)
-            try:
-                return trials.chunk(evaluator, chunk, reached)
-            finally:
-                end()
 
-        for chunk, result in session.executor.map(missing, compute):
-            for key in ("failure", "file"):
+def _compute_missing(session: Session, trials: Trials, current: Run) -> None:
+    method, missing = current.record["method"], [chunk for chunk in current.record["chunks"] if "file" not in chunk]
+    if not missing:
+        return
+    for chunk in missing:
+        chunk.pop("failure", None)
+    advance = session.progress.stage(f"{method['name']}: {sum(len(chunk['trials']) for chunk in missing)} trials", len(missing))
+    streak = Streak()
+
+    def compute(evaluator: Worker, chunk: Mapping[str, Any]) -> Record | None:
+        reached, end = job_progress(advance)
+        try:
+            return None if streak.broken else trials.chunk(evaluator, chunk["trials"], reached, streak)
+        finally:
+            end()
+
+    at_once = 1 if method.get("uses_clock") else None
+    for chunk, result in session.executor.map(missing, compute, at_once=at_once):
+        if isinstance(result, WorkerError):  # of the evaluating process
+            raise BenchError(f"evaluating trials failed: {result}") from result
+        if result is not None:
+            for key in ("failure", "finished", "kind", "file"):
                 chunk.pop(key, None)
-            chunk.update(_failure(current, result) if isinstance(result, WorkerError) else _stored(current, chunk, result))
+            chunk.update(result)
             current.save()
-    _time_solo(session, trials, current)
+    if streak.broken and any("file" not in chunk and "failure" not in chunk for chunk in missing):
+        session.progress.note(f"{method['name']}: {streak.most} trials in a row failed; the rest was not tried")
 
 
-def _time_solo(session: Session, trials: _Trials, current: Run) -> None:
+def _back_off(session: Session, current: Run) -> bool:
+    """After a stack that memory did not suffice for: plan the whole run again with stacks of half the size."""
+    chunks = current.record["chunks"]
+    short = [chunk for chunk in chunks if chunk.get("kind") == "memory" and len(chunk["trials"]) > 1]
+    if not short:
+        return False
+    size = max(len(chunk["trials"]) for chunk in short) // 2
+    session.progress.note(f"{current.record['method']['name']}: memory does not suffice; starting again with stacks of {size}")
+    current.record.update(stack_size=size, backed_off=True)
+    current.record["chunks"] = [{"trials": list(chunk)} for chunk in plan.chunks(current.record["variants"], size)]
+    current.save()
+    for chunk in chunks:
+        if "file" in chunk:
+            (current.folder / chunk["file"]).unlink(missing_ok=True)
+    return True
+
+
+def _time_solo(session: Session, trials: Trials, current: Run) -> None:
     """Nothing else runs meanwhile: the time of a solo trial is what the budget is compared with."""
     missing = current.missing_solo()
-    if not missing or current.finished_trials() < current.record["models"]:
+    if not missing or any("file" not in chunk for chunk in current.record["chunks"]):
         return
     advance = session.progress.stage(f"{current.record['method']['name']}: timing solo trials", len(missing))
     current.record["solo"] = [solo for solo in current.record["solo"] if "seconds" in solo]
     try:
-        for entry in trials.solo(missing):
-            current.record["solo"].append(entry)
+        for trial in missing:
+            current.record["solo"].append(trials.solo(trial))
+            current.save()
             advance(1)
     except WorkerError as problem:
-        current.record["solo"].append(_failure(current, problem))
-    current.save()
-
-
-class _Trials:
-    """How the trials of one run are computed: by processes that serve this plugin only."""
-
-    def __init__(self, session: Session, original: Arrays, request: Request, current: Run) -> None:
-        self._session, self._request = session, request
-        self._original = {name: array[0:1] for name, array in original.items()}
-        self._stackable = bool(current.record["method"]["stackable"])
-        self._allowance = float(current.record["allowance_seconds"])
-        self._log = current.folder / "log.txt"
-
-    def chunk(self, evaluator: Worker, chunk: Mapping[str, Any], reached: OnProgress) -> tuple[Outputs, Phases]:
-        """Unlearn the trials of a chunk, as a stack if the method allows it, and evaluate the models in the trusted worker."""
-        clock = PhaseClock()
-        trials = chunk["trials"]
-        with self._worker(clock) as worker:
-            groups = [trials] if self._stackable else [[trial] for trial in trials]
-            weights = []
-            for done, group in enumerate(groups):
-                share = partial(_within, reached, done, len(groups))
-                weights.append(self._unlearn(worker, clock, group, share, stacked=self._stackable)[0])
-        with clock.measure("eval"):
-            merged = _merged(weights)
-            outputs = from_arrays(evaluator.ask("evaluate", weights=merged).arrays)
-        return outputs, clock.phases
-
-    def solo(self, trials: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Time trials as plain networks, one after the other; their models are thrown away."""
-        clock = PhaseClock()
-        with self._worker(clock) as worker:
-            for trial in trials:
-                seconds = self._unlearn(worker, clock, [trial], lambda share: None, stacked=False)[1]
-                peak = worker.peak_memory(on_device=self._session.device.kind)
-                entry = {"trial": trial, "seconds": seconds, "phases": clock.phases}
-                yield entry if peak is None else {**entry, "peak_memory": peak}
-                clock.phases = {}
-
-    def _worker(self, clock: PhaseClock) -> Worker:
-        with clock.measure("setup"):
-            return self._session.method_worker(self._request.plugin, self._request.spec, self._original, log=self._log)
-
-    def _unlearn(
-        self, worker: Worker, clock: PhaseClock, trials: Sequence[int], reached: OnProgress, *, stacked: bool
-    ) -> tuple[Arrays, float]:
-        with clock.measure("setup"):
-            worker.ask("start", trials=list(trials), root=self._request.seed, allowance=self._allowance, stacked=stacked)
-        with clock.measure("warmup"):
-            worker.ask("warm_up")
-        with clock.measure("method"):
-            expected = self._allowance * len(trials)
-            seconds = worker.timed("unlearn", on_device=self._session.device.kind, on_progress=reached, expected=expected)
-        with clock.measure("io"):
-            reply: Reply = worker.ask("weights")
-        return reply.arrays, seconds
-
-
-def _within(reached: OnProgress, done: int, groups: int, share: float) -> None:
-    """Progress of one of several groups as progress of all."""
-    reached((done + share) / groups)
-
-
-def _merged(weights: Sequence[Arrays]) -> Arrays:
-    """Weights of all trials of a chunk, one row each."""
-    shapes = [{name: array.shape[1:] for name, array in part.items()} for part in weights]
-    if any(shape != shapes[0] for shape in shapes):
-        raise WorkerError("the returned models of different trials are different networks")
-    return {name: np.concatenate([part[name] for part in weights]) for name in weights[0]}
-
-
-def _stored(current: Run, chunk: Mapping[str, Any], result: tuple[Outputs, Phases]) -> dict[str, Any]:
-    outputs, phases = result
-    name = f"outputs-{chunk['trials'][0]:04d}.npz"
-    return {"file": name, "sha256": write_bytes(current.folder / name, outputs.to_npz()), "phases": add_phases([phases])}
-
-
-def _failure(current: Run, problem: WorkerError) -> dict[str, Any]:
-    if problem.traceback:
-        with (current.folder / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(problem.traceback)
-    return {"failure": str(problem)}
+        trials.log(problem)
+        current.record["solo"].append({"failure": str(problem)})
+        current.save()
 
 
 def _control_outputs(references: References, models: Sequence[int | None]) -> Outputs:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import random
-import signal
-import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # the first optimiser would import it, which takes 1.8 s: here the fork server pays, once
 from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from bench import registry, specs
 from bench.budget import Allowance
+from bench.engine.guards import Guards
 from bench.errors import BenchError
 from bench.losses import cross_entropy
 from bench.method import Control, Method
@@ -38,7 +37,8 @@ from bench.weights import state
 
 REFERENCE_ROOT = 0  # references belong to the task, not to a run: their root seed is fixed
 ORIGINAL_INDEX = 2**31  # far from any retrained model's index
-LONGEST_REASON = 300  # characters of an error that a plugin raises; its traceback is kept whole in the log
+LARGEST_SHARE = 0.95  # of the device's memory: the rest is for the evaluating process
+LONGEST_REASON, LONGEST_TRACEBACK = 10_000, 2**16  # characters
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Answer = tuple[dict[str, Any], dict[str, Tensor]]
@@ -176,6 +176,7 @@ class MethodServer(_Server):
 
     def __init__(
         self,
+        guards: Guards,
         connection: Connection,
         setting: Setting,
         pictures: Mapping[str, Pictures],
@@ -185,6 +186,10 @@ class MethodServer(_Server):
     ) -> None:
         super().__init__(connection, setting, pictures)
         self.original, self.plugin, self.spec = original, plugin, spec
+        if self.device.type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(LARGEST_SHARE)
+        else:
+            guards.limit_memory()
 
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
         """What can be asked."""
@@ -207,7 +212,8 @@ class MethodServer(_Server):
         method = self.method
         variants = [method.variant(index) for index in range(models)]
         return {
-            "stackable": all(variant.stackable for variant in variants),
+            "stackable": all(variant.stackable and not variant.uses_clock for variant in variants),
+            "uses_clock": any(variant.uses_clock for variant in variants),
             "control": isinstance(method, Control),
             "hyper_parameters": specs.hyper_parameters(method),
             "variants": [variants.index(variant) for variant in variants],
@@ -217,11 +223,13 @@ class MethodServer(_Server):
 
     def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> Answer:
         """Make the model, data and trial object of one or more trials."""
-        self.running = self.method.variant(trials[0])
+        torch.set_default_dtype(torch.float32)  # whatever an earlier trial in this process did
+        torch.set_grad_enabled(True)
         seeds = tuple(seed_of(root, "trial", index) for index in trials)
+        self.running, self.allowance = self.method.variant(trials[0]), allowance
         self.model = self._original_model(len(trials) if stacked else None)
         self.data = MethodData(**{name: self._bind(name, seeds, stacked=stacked) for name in METHOD_SPLITS})
-        self.trial = _trial(self.setting, self.device, trials, seeds, allowance, self.columns["retain"][1], stacked=stacked)
+        self.trial = self._trial(trials, seeds, stacked=stacked)
         _seed_globally(seeds[0])
         return {}, {}
 
@@ -235,6 +243,8 @@ class MethodServer(_Server):
 
     def unlearn(self) -> Answer:
         """Run the method."""
+        if self.running.uses_clock:  # it starts now
+            self.trial = replace(self.trial, budget=Allowance(self.allowance, self._clock()))
         returned = self.running.unlearn(self.model, self.data, self.trial)
         if not isinstance(returned, nn.Module):
             raise TypeError(f"unlearn must return the model, not {type(returned).__name__}")
@@ -252,33 +262,34 @@ class MethodServer(_Server):
         """Weights of the unlearned models {name: [M, ...]}."""
         return {}, {name: view.float() for name, view in state(self.model).items()}
 
+    def _trial(self, trials: Sequence[int], seeds: tuple[int, ...], *, stacked: bool) -> Trial:
+        return Trial(
+            indices=tuple(trials),
+            seeds=seeds,
+            stacked=stacked,
+            device=self.device,
+            budget=Allowance(self.allowance),
+            class_weights=class_weights(self.setting.recipe, self.columns["retain"][1], self.setting.classes),
+            network=self.setting.network,
+            classes=self.setting.classes,
+        )
+
+    def _clock(self) -> Callable[[], float]:
+        """The clock that the parent measures by, as far as this process can read it."""
+        if self.device.type == "cpu":
+            return time.process_time
+
+        def synchronised() -> float:
+            self._synchronise()
+            return time.monotonic()
+
+        return synchronised
+
     def _original_model(self, count: int | None) -> nn.Module:
         plain = build(self.setting.network, self.setting.classes)
         for name, view in state(plain).items():
             view.copy_(torch.from_numpy(self.original[name]))
         return (plain if count is None else stack([plain] * count)).to(self.device)
-
-
-def _trial(
-    setting: Setting,
-    device: torch.device,
-    trials: Sequence[int],
-    seeds: tuple[int, ...],
-    allowance: float,
-    labels: Tensor,
-    *,
-    stacked: bool,
-) -> Trial:
-    return Trial(
-        indices=tuple(trials),
-        seeds=seeds,
-        stacked=stacked,
-        device=device,
-        budget=Allowance(allowance),
-        class_weights=class_weights(setting.recipe, labels, setting.classes),
-        network=setting.network,
-        classes=setting.classes,
-    )
 
 
 def _seed_globally(seed: int) -> None:
@@ -305,11 +316,10 @@ class Probe:
         }, {}
 
 
-def serve(connection: Connection, log: Path | None, make: Callable[[], Any]) -> None:
+def serve(connection: Connection, guards: Guards, make: Callable[[], Any]) -> None:
     """Answer requests with the server that `make` makes, until the parent hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a child ends
+    guards.put_up()
     torch.set_num_threads(1)  # one thread per process: two on a busy machine collapse
-    _redirect(log)
     server = None
     with suppress(EOFError, BrokenPipeError):
         while True:
@@ -321,24 +331,17 @@ def serve(connection: Connection, log: Path | None, make: Callable[[], Any]) -> 
                 if tensors:
                     connection.send_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
             except Exception as problem:  # whatever a plugin raises is an answer
-                _send(connection, {"error": _one_line(problem), "traceback": traceback.format_exc()})
+                _send(connection, _failure(problem))
 
 
-def _one_line(problem: Exception) -> str:
-    text = " ".join(str(problem).split())
-    short = text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
-    return short if isinstance(problem, BenchError) else f"{type(problem).__name__}: {short}"
+def _failure(problem: Exception) -> dict[str, str]:
+    """What the parent is told; it makes the reason fit to be shown."""
+    text = str(problem)
+    lacks_memory = isinstance(problem, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
+    reason = text if isinstance(problem, BenchError) else f"{type(problem).__name__}: {text or 'no reason given'}"
+    kind = "memory" if lacks_memory else "error"
+    return {"error": reason[:LONGEST_REASON], "kind": kind, "traceback": traceback.format_exc()[-LONGEST_TRACEBACK:]}
 
 
 def _send(connection: Connection, header: Mapping[str, Any]) -> None:
     connection.send_bytes(json.dumps(header).encode())
-
-
-def _redirect(log: Path | None) -> None:
-    """Send what a plugin prints to the run's log, also from C code."""
-    target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    for descriptor in (1, 2):
-        os.dup2(target, descriptor)
-    os.close(target)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
+from bench.engine.guards import Guards
 
-def probe(connection: Connection, log: Path | None) -> None:
+
+def probe(connection: Connection, guards: Guards) -> None:
     """A child that looks at the devices."""
     from bench.engine.serve import Probe, serve
 
-    serve(connection, log, Probe)
+    serve(connection, guards, Probe)
 
 
-def trusted(connection: Connection, log: Path | None, setting: tuple[Any, ...], pictures: dict[str, Any]) -> None:
+def trusted(connection: Connection, guards: Guards, setting: tuple[Any, ...], pictures: dict[str, Any]) -> None:
     """A child that trains references and evaluates."""
     from bench.engine.serve import Setting, TrustedServer, serve
 
-    serve(connection, log, lambda: TrustedServer(connection, Setting(*setting), pictures))
+    serve(connection, guards, lambda: TrustedServer(connection, Setting(*setting), pictures))
 
 
-def method(connection: Connection, log: Path | None, setting: tuple[Any, ...], *rest: Any) -> None:
+def method(connection: Connection, guards: Guards, setting: tuple[Any, ...], *rest: Any) -> None:
     """A child that runs one plugin."""
     from bench.engine.serve import MethodServer, Setting, serve
 
-    serve(connection, log, lambda: MethodServer(connection, Setting(*setting), *rest))
+    serve(connection, guards, lambda: MethodServer(guards, connection, Setting(*setting), *rest))

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from bench.engine import plan
+from bench.engine.device_lock import DeviceLock
 from bench.engine.process import Reply, Worker, context
 from bench.engine.progress import Progress
 from bench.errors import BenchError
@@ -56,16 +58,30 @@ def processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
+def default_memory_limit(workers: int) -> int:
+    """Bytes that a trial's processes may have: an even share of what is free now, less a tenth for everybody else."""
+    return int(0.9 * psutil.virtual_memory().available / workers)
+
+
 class Session:
     """Opens with `with`; workers start when they are first needed and end with the block."""
 
     def __init__(
-        self, store: Store, task: Task, device: Device, *, workers: int | None = None, progress: Progress | None = None
+        self,
+        store: Store,
+        task: Task,
+        device: Device,
+        *,
+        workers: int | None = None,
+        progress: Progress | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         self.store, self.task, self.device = store, task, device
         self.workers = workers or default_workers(device.kind)
         self.progress = progress or Progress()
         self.stack_size = plan.stack_size(device.kind)
+        self.memory_limit = memory_limit or default_memory_limit(self.workers)
+        self.device_lock = DeviceLock(device.kind)
         self._context = context(device.kind)
 
     @cached_property
@@ -83,7 +99,10 @@ class Session:
         """The trusted workers."""
         from bench.engine.serve_entries import trusted
 
-        return LocalExecutor(lambda: Worker(self._context, trusted, self._setting(), self._pictures(SPLITS)), self.workers)
+        kind = self.device.kind
+        return LocalExecutor(
+            lambda: Worker(self._context, trusted, self._setting(), self._pictures(SPLITS), device_kind=kind), self.workers
+        )
 
     def method_worker(
         self, plugin: Plugin, spec: Spec, original: Mapping[str, NDArray[np.float32]], *, log: Path | None = None
@@ -92,7 +111,18 @@ class Session:
         from bench.engine.serve_entries import method
 
         pictures = self._pictures(METHOD_SPLITS) if original else {}
-        return Worker(self._context, method, self._setting(), pictures, original, plugin, spec, log=log)
+        return Worker(
+            self._context,
+            method,
+            self._setting(),
+            pictures,
+            original,
+            plugin,
+            spec,
+            device_kind=self.device.kind,
+            log=log,
+            memory_limit=self.memory_limit,
+        )
 
     def _setting(self) -> tuple[object, ...]:
         return self.task.network, len(self.task.groups), self.task.recipe, self.device.torch_name

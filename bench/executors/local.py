@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -27,8 +26,10 @@ class LocalExecutor:
         self._start = start
         self._workers = [start() for _ in range(workers)]
 
-    def map(self, jobs: Sequence[Job], do: Callable[[Worker, Job], Result]) -> Iterator[tuple[Job, Result | WorkerError]]:
-        """Do every job with some worker; results, or why there is none, as they come."""
+    def map(
+        self, jobs: Sequence[Job], do: Callable[[Worker, Job], Result], *, at_once: int | None = None
+    ) -> Iterator[tuple[Job, Result | WorkerError]]:
+        """Do every job with some worker, `at_once` of them at a time; results, or why there is none, as they come."""
         idle: SimpleQueue[Worker] = SimpleQueue()
         for worker in self._workers:
             idle.put(worker)
@@ -42,15 +43,14 @@ class LocalExecutor:
             finally:
                 idle.put(worker if worker.alive else self._replace(worker))
 
-        with ThreadPoolExecutor(len(self._workers)) as pool:
+        with ThreadPoolExecutor(at_once or len(self._workers)) as pool:
             futures = {pool.submit(attempt, job): job for job in jobs}
             try:
                 for future in as_completed(futures):
                     yield futures[future], future.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for child in multiprocessing.active_children():  # ends the waiting of the pool's threads
-                    child.kill()
+                Worker.end_all()  # ends the waiting of the pool's threads
                 raise
 
     def first(self, do: Callable[[Worker], Result]) -> Result:

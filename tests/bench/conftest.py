@@ -35,6 +35,7 @@ class Drawn:
         count = len(models)
         digest = write_bytes(folder / "outputs-0000.npz", models.outputs.to_npz())
         method = {"name": name, "spec": name, "summary": "", "distribution": "d", "version": "1", "control": False}
+        method |= {"hyper_parameters": {}, "source_hash": "0" * 64}
         record = {
             "method": {**method, "reference_models": []},
             "task": {"name": "drawn", "key": TASK},

@@ -1,14 +1,18 @@
 """Budgets as typed."""
 
-import pytest
+import time
 
-from bench.budget import Budget, add_phases
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.budget import PHASES, Allowance, Budget, PhaseClock, limit_seconds
 from bench.errors import BenchError
 
 
 def test_share_and_seconds() -> None:
-    assert Budget.parse("20%").allowance(30.0).seconds == pytest.approx(6.0)
-    assert Budget.parse("2.5s").allowance(30.0).seconds == 2.5
+    assert Budget.parse("20%").allowance(30.0) == pytest.approx(6.0)
+    assert Budget.parse("2.5s").allowance(30.0) == 2.5
     assert str(Budget.parse(" 20.0% ")) == "20%"
     for text in ("33.3333333%", "1000000s", "0.5s"):
         assert str(Budget.parse(text)) == text
@@ -20,11 +24,49 @@ def test_nonsense_is_refused(text: str) -> None:
         Budget.parse(text)
 
 
-def test_phases_add_up() -> None:
-    assert add_phases([{"setup": 1.0}, {"setup": 0.5, "method": 2.0}]) == {
-        "setup": 1.5,
-        "warmup": 0,
-        "method": 2.0,
-        "eval": 0,
-        "io": 0,
-    }
+def test_sweep() -> None:
+    assert [str(budget) for budget in Budget.parse_sweep("5%, 10%,2.5s,5%")] == ["5%", "10%", "2.5s"]
+    with pytest.raises(BenchError, match="not understood"):
+        Budget.parse_sweep("5%,,10%")
+
+
+def test_phases_add_up_to_wall_time() -> None:
+    start, clock = time.monotonic(), PhaseClock()
+    for phase in ("setup", "method", "eval", "method"):
+        time.sleep(0.02)
+        clock.lap(phase)
+    assert sum(clock.phases.values()) == pytest.approx(time.monotonic() - start, rel=0.02)
+    assert set(clock.phases) == set(PHASES)
+    assert clock.phases["method"] > 1.5 * clock.phases["setup"]
+
+
+def test_only_methods_that_declare_it_read_the_clock() -> None:
+    with pytest.raises(RuntimeError, match="uses_clock"):
+        Allowance(1.0).remaining()
+
+
+def test_allowance_counts_down_on_its_clock() -> None:
+    now = [100.0]
+    allowance = Allowance(2.0, lambda: now[0])
+    assert (allowance.remaining(), allowance.expired) == (2.0, False)
+    now[0] += 2.5
+    assert (allowance.remaining(), allowance.expired) == (-0.5, True)
+
+
+@given(st.floats(0.5, 100), st.lists(st.floats(0.01, 5), min_size=1, max_size=60), st.floats(0, 3))
+def test_batches_stop_in_time_if_steps_do_not_grow(seconds: float, steps: list[float], reserve: float) -> None:
+    """After the longest step has been seen, the reserve is kept, and no step is refused that would have fitted well."""
+    steps = sorted(steps, reverse=True)
+    now, done = [0.0], 0
+    for step in Allowance(seconds, lambda: now[0]).in_time(steps, reserve):
+        now[0] += step
+        done += 1
+    if done > 1:
+        assert now[0] + reserve <= seconds
+    if 0 < done < len(steps):
+        assert now[0] + steps[0] + reserve >= 0.98 * seconds - 0.021
+
+
+def test_limits_grow_with_the_stack() -> None:
+    assert limit_seconds(1.5) == 8.0
+    assert limit_seconds(1.5, models=8) == 64.0

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 import torch
 
+from bench.engine.process import Worker, WorkerError, context
+from bench.engine.serve import serve
 from bench.models import initialised, stack
 from bench.splits import bind
 from bench.tasks.task import Recipe
@@ -26,3 +31,75 @@ def test_training_on_cuda_equals_the_cpu_in_float64() -> None:
         trained[device] = state(fit(stack(nets).to(device), bind(columns, range(4), "retain", stacked=True), recipe))
     for name, view in trained["cpu"].items():
         torch.testing.assert_close(trained["cuda"][name].cpu(), view, rtol=0, atol=1e-8, msg=name)
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Keeps the device busy, or takes its memory; children import it by name."""
+
+    def operations(self):
+        return {"multiply": self.multiply, "hang": self.hang, "peak_memory": self.peak_memory}
+
+    def multiply(self, times: int):
+        square = torch.rand(4096, 4096, device="cuda")
+        for _ in range(times):
+            square = square @ square / 64
+        torch.cuda.synchronize()
+        return {"sum": float(square.sum())}, {}
+
+    def hang(self):
+        torch.cuda._sleep(10**13)  # a kernel of hours
+        torch.cuda.synchronize()
+        return {}, {}
+
+    def peak_memory(self):
+        return {"bytes": torch.cuda.max_memory_allocated()}, {}
+
+
+def busy(connection, guards) -> None:
+    serve(connection, guards, Busy)
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from test_gpu import busy as importable
+
+    workers = []
+
+    def new() -> Worker:
+        kind = torch.cuda.get_device_name()
+        workers.append(Worker(context(kind), importable, device_kind=kind, memory_limit=64 * 10**9))
+        return workers[-1]
+
+    yield new
+    for worker in workers:
+        worker.close()
+
+
+def test_the_clock_waits_for_the_device(start) -> None:
+    """Ten times the work takes about ten times as long on the parent's clock."""
+    worker = start()
+    worker.ask("multiply", times=10)
+    seconds = []
+    for times in (20, 200):
+        before = worker.clock()
+        worker.ask("multiply", times=times)
+        seconds.append(worker.clock() - before)
+    assert 5 < seconds[1] / seconds[0] < 20
+
+
+def test_peak_memory_is_the_devices(start) -> None:
+    worker = start()
+    worker.ask("multiply", times=1)
+    assert 2 * 4 * 4096**2 <= worker.ask("peak_memory").values["bytes"] < 10**9
+
+
+def test_a_hung_kernel_is_killed_and_the_next_process_is_unharmed(start) -> None:
+    worker = start()
+    worker.ask("multiply", times=1)
+    with pytest.raises(WorkerError, match=r"the limit is 2\.0 s") as caught:
+        worker.ask("hang", limit=2.0)
+    assert caught.value.kind == "time"
+    assert not worker.alive
+    assert start().ask("multiply", times=1).values["sum"] != 0

@@ -153,14 +153,14 @@ def test_killed_run_resumes_with_the_same_numbers(bench, copied) -> None:
 def test_failed_trials_are_told_and_logged(bench, copied, tmp_path: Path) -> None:
     (tmp_path / "misbehaved.py").write_text(MISBEHAVED)
     done = bench("run", "--plugin", tmp_path / "misbehaved.py", "--store", copied.path, code=2)
-    assert "8/16 trials: RuntimeError: no luck" in done.stdout
+    assert "15/16 trials: RuntimeError: no luck (trial 8)" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     (folder,) = (copied.path / "runs").glob("misbehaved-*")
     log = (folder / "log.txt").read_text()
     assert "a word on standard output" in log
     assert "Traceback" in log
     bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site")
-    assert "8/16 trials: RuntimeError: no luck" in (tmp_path / "site" / "index.html").read_text()
+    assert "15/16 trials: RuntimeError: no luck (trial 8)" in (tmp_path / "site" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ class Diverged(Method):
 def test_diverged_trial_is_a_failed_row(bench, copied, tmp_path: Path) -> None:
     (tmp_path / "diverged.py").write_text(DIVERGED)
     done = bench("run", "--plugin", "diverged.py", "--store", copied.path, code=2, cwd=tmp_path)
-    assert "8/16 trials: ValueError: the returned model answers with numbers that are not finite" in _one_line(done)
+    assert "15/16 trials: ValueError: the returned model answers with numbers that are not finite" in _one_line(done)
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
     assert "numbers that are not finite" in (copied.path / "site" / "index.html").read_text()
 

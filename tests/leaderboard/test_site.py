@@ -15,6 +15,7 @@ from bench_leaderboard.site import build_site
 from markupsafe import escape
 
 from bench.errors import BenchError
+from bench.outputs import OUTPUT_SPLITS, Outputs
 from bench.scorecard import Measure, Scorecard, Section
 from bench.store import Store, write_record
 
@@ -41,6 +42,7 @@ def put_run(
     folder = store / "runs" / f"run-{hashlib.sha256(f'{name}{models}'.encode()).hexdigest()[:12]}"
     folder.mkdir(parents=True)
     method = {"name": name, "spec": name, "summary": HOSTILE, "distribution": "somebody", "version": "1", "control": control}
+    method |= {"hyper_parameters": {}, "source_hash": "0" * 64}
     record = {
         "method": {**method, "reference_models": list(range(16, 32)) if control else []},
         "task": {"name": "age-synthetic", "key": "f" * 64},
@@ -65,7 +67,9 @@ def _finish(folder: Path, record: dict, final: float, control: bool) -> None:
     from bench.store import write_bytes
 
     if not control:
-        record["chunks"][0].update(file="outputs-0000.npz", sha256=write_bytes(folder / "outputs-0000.npz", b"x"))
+        record["chunks"][0].update(
+            file="outputs-0000.npz", sha256=write_bytes(folder / "outputs-0000.npz", _outputs(record["models"]))
+        )
         write_record(folder / "run.json", record)
     names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "p_value", "ulira_auc")
     measures = {name: Measure(0.9, "share", "higher", retrained=0.95, relative=0.9 / 0.95) for name in names}
@@ -77,6 +81,11 @@ def _finish(folder: Path, record: dict, final: float, control: bool) -> None:
     details = {"epsilons": [0.1, None], "resampled_final_score": resamples}
     section = Section(1, measures, {"near-constant": f"seen: {HOSTILE}"}, details)
     write_record(folder / "scorecard.json", Scorecard({"challenge": section}).record())
+
+
+def _outputs(models: int) -> bytes:
+    logits = dict.fromkeys(OUTPUT_SPLITS, np.zeros((models, 1, 4), dtype=np.float32))
+    return Outputs(logits, np.ones(models)).to_npz()
 
 
 @pytest.fixture

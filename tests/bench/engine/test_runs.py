@@ -21,12 +21,14 @@ class Stub:
         self.fails_at = fails_at
         self.asked: list[int] = []
 
-    def solo(self, trials):
-        for trial in trials:
-            if trial == self.fails_at:
-                raise WorkerError("no luck")
-            self.asked.append(trial)
-            yield {"trial": trial, "seconds": 1.0, "phases": {}}
+    def solo(self, trial):
+        if trial == self.fails_at:
+            raise WorkerError("no luck")
+        self.asked.append(trial)
+        return {"trial": trial, "seconds": 1.0, "phases": {}}
+
+    def log(self, problem):
+        """Nothing to keep."""
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""Check that a run is what it says: checksums, schema, scores that follow from outputs; with --rerun, its trials too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench import registry
+from bench.checks import Check, as_json
+from bench.cli import options
+from bench.errors import BenchError
+from bench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from bench.engine.runs import Run
+    from bench.store import Store
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--rerun", type=click.IntRange(min=1), metavar="K", help="Also repeat K trials (whole stacks) and compare.")
+@options.store
+@options.workers
+@options.memory_limit
+@options.as_json
+def verify(
+    runs: tuple[str, ...], rerun: int | None, store: Path, workers: int | None, memory_limit: int | None, as_json: bool
+) -> None:
+    """Check runs (a folder's name or its beginning); exit code 1 if one is not what it says."""
+    from bench.cli.score import find_folders
+    from bench.engine.runs import Run
+    from bench.store import Store
+    from bench.verification import verify as verified
+
+    opened = Store(store)
+    found: dict[str, list[Check]] = {}
+    for folder in find_folders(opened, runs):
+        try:
+            run = Run.read(folder)
+        except BenchError as problem:
+            found[folder.name] = [Check("record", "", str(problem))]
+            continue
+        checks = list(verified(opened, run))
+        if rerun and all(check.well for check in checks):
+            checks += _rerun(opened, run, rerun, workers, memory_limit)
+        found[folder.name] = checks
+    _show(found, machine=as_json)
+    if not all(check.well for checks in found.values() for check in checks):
+        raise click.exceptions.Exit(1)
+
+
+def _rerun(store: Store, run: Run, trials: int, workers: int | None, memory_limit: int | None) -> list[Check]:
+    from bench.cli.show import TerminalProgress
+    from bench.engine.session import Session, find_device
+    from bench.verification import rerun
+
+    record = run.record
+    if record["method"]["control"]:
+        return [Check("rerun", "a control row stands for reference models; it has no trials")]
+    device = find_device("cpu" if record["device"]["kind"] == "cpu" else "cuda")
+    task = registry.load_task(record["task"]["name"])
+    if device.kind != record["device"]["kind"] or task.key != record["task"]["key"]:
+        return [
+            Check("rerun", "", f"the run was made on {record['device']['kind']}, task {record['task']['key'][:16]}; not here")
+        ]
+    with TerminalProgress() as progress:
+        session = Session(store, task, device, workers=workers, progress=progress, memory_limit=memory_limit)
+        with session:
+            return list(rerun(session, run, trials))
+
+
+def _show(found: dict[str, list[Check]], *, machine: bool) -> None:
+    if machine:
+        click.echo(json.dumps({name: as_json(checks) for name, checks in found.items()}, indent=1))
+        return
+    for name, checks in found.items():
+        click.echo(name)
+        for line in (line for check in checks for line in check.lines()):
+            click.echo(f"  {line}")
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add `bench verify`."""
+    cli.add_command(verify)

@@ -1,0 +1,151 @@
+"""Whether a run is what it says: checksums, schema, scores that follow from its outputs, trials that can be repeated."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench import registry, specs
+from bench.budget import Budget
+from bench.checks import Check
+from bench.engine.process import Worker, WorkerError
+from bench.engine.runs import Request, Run
+from bench.engine.session import Session
+from bench.engine.trials import Streak, Trials
+from bench.errors import BenchError
+from bench.metrics.confidence import logit_scaled_confidence
+from bench.metrics.distinguishability import exchanged_distances, p_value
+from bench.outputs import Outputs, concatenate, from_npz
+from bench.references import References
+from bench.results import read_scorecard
+from bench.scorecard import Measure
+from bench.scoring import Scorer, installed_metrics
+from bench.store import Store, read_bytes
+
+TOLERANCE = 1e-6  # relative: another processor may differ in the last bits
+FEWEST_RERUN = 8  # fewer models cannot be told from anything
+LEVEL = 0.05
+
+
+def verify(store: Store, run: Run) -> Iterator[Check]:
+    """Everything that can be checked without training; the record itself was checked when it was read."""
+    yield Check("record", f"fits its schema and its checksum, {len(run.record['chunks'])} chunks")
+    try:
+        for chunk in run.record["chunks"]:
+            if "file" in chunk:
+                run.chunk_outputs(chunk)
+        yield Check("outputs", f"{run.finished_trials()} trials, checksums and shapes fit")
+    except BenchError as problem:
+        yield Check("outputs", "", str(problem))
+        return
+    if not run.complete:
+        yield Check("scorecard", "", "the run is not complete", "the command that made it resumes it")
+        return
+    try:
+        scorer = Scorer.of(store, run)
+        yield Check("reference", f"{run.record['reference_id']}, {run.record['models']} retrained models")
+        yield from _scores(scorer, run)
+    except BenchError as problem:
+        yield Check("reference", "", str(problem))
+
+
+def _scores(scorer: Scorer, run: Run) -> Iterator[Check]:
+    card = read_scorecard(run)
+    if card is None or not card.sections:
+        yield Check("scorecard", "", "there is none", "`bench score` makes one")
+        return
+    installed = {item.name: item for item in installed_metrics()[0]}
+    for name, kept in card.sections.items():
+        item = installed.get(name)
+        if item is None or item.metric.version != kept.version:
+            yield Check(f"metric {name}", "not recomputed: this version of it is not installed")
+            continue
+        fresh = scorer.recomputed(run, item)
+        wrong = sorted(_differences(kept.measures, fresh.measures)) or ([name] if set(kept.flags) != set(fresh.flags) else [])
+        told = f"{', '.join(wrong[:3])} do not follow from the outputs" if wrong else ""
+        yield Check(f"metric {name}", f"{len(fresh.measures)} measures follow from the outputs", told, "`bench score --again`")
+
+
+def _differences(kept: Mapping[str, Measure], fresh: Mapping[str, Measure]) -> set[str]:
+    different = set(kept) ^ set(fresh)
+    return different | {name for name in set(kept) & set(fresh) if not _same(kept[name], fresh[name])}
+
+
+def _same(one: Measure, other: Measure) -> bool:
+    pairs = [(one.value, other.value), (one.retrained, other.retrained), (one.gap, other.gap), (one.original, other.original)]
+    pairs += zip(one.interval or (), other.interval or (), strict=False)
+    if any((a is None) != (b is None) for a, b in pairs) or (one.interval is None) != (other.interval is None):
+        return False
+    return all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-9) for a, b in pairs if a is not None and b is not None)
+
+
+def rerun(session: Session, run: Run, trials: int) -> Iterator[Check]:
+    """Repeat whole chunks with at least so many trials, and compare with what the store has.
+
+    On the same kind of processor with the same libraries they are equal bit for bit. If they are not, a permutation test says
+    whether their distribution of confidences on the forget set is the same.
+    """
+    point, method = f"rerun of {trials} trials", run.record["method"]
+    try:
+        plugin = registry.find_method(specs.parse(method["spec"]).plugin)
+    except BenchError as problem:
+        yield Check(point, "", str(problem), "install the plugin, or go to the folder that its file is in")
+        return
+    if plugin.source_hash() != method["source_hash"]:
+        yield Check(point, "", "the plugin's source is not what the run was made with", f"install version {method['version']}")
+        return
+    spec, models = specs.parse(method["spec"]), int(run.record["models"])
+    request = Request(plugin, spec, models, Budget.parse(run.record["budget"]), int(run.record["seed"]))
+    chosen = _first(run.record["chunks"], trials)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            again = _repeat(session, run, request, chosen, Path(folder))
+        except (BenchError, WorkerError) as problem:
+            yield Check(point, "", str(problem))
+            return
+    before = concatenate([run.chunk_outputs(chunk) for chunk in chosen])
+    yield _compared(f"rerun of {len(before)} trials", before, again, References.of(session).labels()["forget"])
+
+
+def _first(chunks: Sequence[Mapping[str, list[int]]], trials: int) -> list[Mapping[str, list[int]]]:
+    chosen: list[Mapping[str, list[int]]] = []
+    for chunk in chunks:
+        if sum(len(each["trials"]) for each in chosen) < trials:
+            chosen.append(chunk)
+    return chosen
+
+
+def _repeat(session: Session, run: Run, request: Request, chunks: Sequence[Mapping[str, list[int]]], folder: Path) -> Outputs:
+    advance = session.progress.stage(f"{request.plugin.name}: repeating trials", len(chunks))
+    parts: dict[int, Outputs] = {}
+    original = References.of(session).original_weights()
+    with Trials(session, original, request, run.record, folder) as trials:
+
+        def compute(evaluator: Worker, chunk: Mapping[str, list[int]]) -> Outputs:
+            done = trials.chunk(evaluator, chunk["trials"], lambda share: None, Streak())
+            if "failure" in done:
+                raise WorkerError(done["failure"])
+            return from_npz(read_bytes(folder / done["file"], 2**32))
+
+        at_once = 1 if run.record["method"].get("uses_clock") else None
+        for chunk, outputs in session.executor.map(chunks, compute, at_once=at_once):
+            if isinstance(outputs, WorkerError):
+                raise outputs
+            parts[chunk["trials"][0]] = outputs
+            advance(1)
+    return concatenate([parts[chunk["trials"][0]] for chunk in chunks])
+
+
+def _compared(point: str, before: Outputs, again: Outputs, labels: np.ndarray) -> Check:
+    if before.digest() == again.digest():
+        return Check(point, "bit for bit the stored outputs")
+    if len(before) < FEWEST_RERUN:
+        return Check(point, f"other numbers than stored; {len(before)} trials are too few to compare distributions")
+    ours, theirs = (logit_scaled_confidence(outputs.logits["forget"], labels) for outputs in (again, before))
+    chance = p_value(exchanged_distances(ours, theirs))
+    seen = f"other numbers than stored, of the same distribution as far as these trials show (p = {chance:.3f})"
+    return Check(point, seen, f"other confidences than stored (p = {chance:.3f})" if chance < LEVEL else "")

@@ -1,0 +1,72 @@
+"""Chunks share a device, solo trials have it alone, and none waits for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.engine.device_lock import DeviceLock
+
+HOLDER = """
+import sys, tempfile, time
+tempfile.tempdir = sys.argv[1]
+from bench.engine.device_lock import DeviceLock
+with DeviceLock("some device").alone():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceLock:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return DeviceLock("some device")
+
+
+def test_solo_waits_for_chunks_and_later_chunks_wait_for_it(lock: DeviceLock) -> None:
+    events: list[str] = []
+
+    def alone() -> None:
+        with lock.alone():
+            events.append("alone")
+            time.sleep(0.1)
+            events.append("alone ends")
+
+    def late() -> None:
+        with lock.shared():
+            events.append("late")
+
+    with lock.shared(), lock.shared():
+        solo = threading.Thread(target=alone)
+        solo.start()
+        time.sleep(0.3)
+        chunk = threading.Thread(target=late)
+        chunk.start()
+        time.sleep(0.3)
+        events.append("chunks end")
+    solo.join()
+    chunk.join()
+    assert events == ["chunks end", "alone", "alone ends", "late"]
+
+
+def test_a_killed_process_frees_the_device(lock: DeviceLock, tmp_path: Path) -> None:
+    told: list[str] = []
+    waiting = DeviceLock("some device", told.append)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    threading.Timer(1.5, os.kill, (holder.pid, signal.SIGKILL)).start()
+    start = time.monotonic()
+    with waiting.shared():
+        assert time.monotonic() - start > 1
+    assert told == ["waiting for another bench that uses this device"]
+    holder.wait()
+    holder.stdout.close()

@@ -1,0 +1,115 @@
+"""`bench verify` and `bench doctor`: what is well, and what is found when it is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from bench.outputs import Outputs, from_npz
+from bench.store import read_record, write_bytes, write_record
+
+
+def _folder(store, name: str) -> Path:
+    return store.path / "runs" / store.rows[name]["run"]
+
+
+def _points(done) -> dict[str, dict]:
+    ((_, checks),) = json.loads(done.stdout).items()
+    return {check["point"]: check for check in checks}
+
+
+def test_an_honest_run_is_well(bench, filled) -> None:
+    done = bench("verify", "scrub", "--rerun", 3, "--store", filled.path, "--json")
+    points = _points(done)
+    assert all(check["ok"] for check in points.values())
+    assert points["rerun of 8 trials"]["seen"] == "bit for bit the stored outputs"
+    assert "metric challenge" in points
+    assert "metric ulira" in points
+
+
+def test_control_rows_are_verified_without_trials(bench, filled) -> None:
+    assert "it has no trials" in bench("verify", "retrain", "--rerun", 1, "--store", filled.path).stdout
+
+
+def test_a_better_score_than_the_outputs_give_is_found(bench, copied) -> None:
+    """Signed as if it were genuine."""
+    path = _folder(copied, "scrub") / "scorecard.json"
+    card = read_record(path)
+    card["sections"]["challenge"]["measures"]["final_score"]["value"] *= 1.001
+    write_record(path, card)
+    points = _points(bench("verify", "scrub", "--store", copied.path, "--json", code=1))
+    assert [name for name, check in points.items() if not check["ok"]] == ["metric challenge"]
+    assert "final_score" in points["metric challenge"]["problem"]
+    bench("score", "scrub", "--again", "--store", copied.path)
+    bench("verify", "scrub", "--store", copied.path)
+
+
+def test_a_removed_flag_is_found(bench, copied) -> None:
+    path = _folder(copied, "original") / "scorecard.json"
+    card = read_record(path)
+    card["sections"]["flags"]["flags"].pop("deterministic")
+    write_record(path, card)
+    points = _points(bench("verify", "original", "--store", copied.path, "--json", code=1))
+    assert not points["metric flags"]["ok"]
+
+
+def test_other_outputs_than_the_method_gives_are_found_by_a_rerun(bench, copied) -> None:
+    """Outputs of another method, signed, with a scorecard that follows from them."""
+    folder, other = _folder(copied, "finetune"), _folder(copied, "noise-injection")
+    record, theirs = read_record(folder / "run.json"), read_record(other / "run.json")
+    every = [from_npz((other / chunk["file"]).read_bytes()) for chunk in theirs["chunks"]]
+    models = {index: part.select([row]) for part, chunk in zip(every, theirs["chunks"], strict=True)
+              for row, index in enumerate(chunk["trials"])}  # fmt: skip
+    for chunk in record["chunks"]:
+        parts = [models[index] for index in chunk["trials"]]
+        logits = {name: np.concatenate([part.logits[name] for part in parts]) for name in parts[0].logits}
+        outputs = Outputs(logits, np.concatenate([part.retain_accuracy for part in parts]))
+        chunk["sha256"] = write_bytes(folder / chunk["file"], outputs.to_npz())
+    write_record(folder / "run.json", record)
+    bench("score", "finetune", "--again", "--store", copied.path)
+    bench("verify", "finetune", "--store", copied.path)
+    points = _points(bench("verify", "finetune", "--rerun", 8, "--store", copied.path, "--json", code=1))
+    assert "other confidences than stored (p = 0.0" in points["rerun of 8 trials"]["problem"]
+
+
+def test_damage_is_a_failed_check(bench, copied) -> None:
+    folder = _folder(copied, "finetune")
+    (folder / "outputs-0000.npz").write_bytes(b"")
+    assert "outputs-0000.npz" in bench("verify", "finetune", "--store", copied.path, code=1).stdout
+    (folder / "run.json").write_text("{}")
+    assert "run.json" in bench("verify", "finetune", "--store", copied.path, code=1).stdout
+
+
+def test_doctor_finds_nothing_wrong(bench, filled, tmp_path: Path) -> None:
+    done = bench("doctor", "--store", filled.path, "--json")
+    points = {check["point"]: check for check in json.loads(done.stdout)}
+    assert all(check["ok"] for check in points.values())
+    assert {"versions", "device", "memory", "disk", "store", "plugin scrub", "task age-synthetic"} <= points.keys()
+    bench("doctor", "--store", tmp_path / "not yet")
+    assert not (tmp_path / "not yet").exists()
+
+
+def test_doctor_names_what_is_damaged_or_broken(copied, tmp_path: Path) -> None:
+    (_folder(copied, "finetune") / "outputs-0000.npz").write_bytes(b"")
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bench]\nbroken = third_broken\n")
+    (tmp_path / "third_broken.py").write_text('raise RuntimeError("at import")\n')
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    from_path = Path(sys.executable).parent / "bench"
+    done = subprocess.run(
+        [str(from_path), "doctor", "--store", str(copied.path)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 2
+    assert "outputs-0000.npz" in failed[0]
+    assert "plugin broken" in failed[1]
+    assert "at import" in failed[1]
+    assert "mend or uninstall broken" in done.stdout

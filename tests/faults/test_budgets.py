@@ -1,0 +1,150 @@
+"""Budgets hold: methods that are too slow, that stop exactly in time, that are fast solo and slow stacked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.store import read_record
+
+HEAD = '''"""A plugin for tests of budgets."""
+import time
+from typing import ClassVar
+
+from bench import Method
+from bench.losses import cross_entropy
+
+
+def work(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+'''
+PLUGINS = {
+    "too-slow": '''class Plugin(Method):
+    """Takes longer than the budget, but not so long that it is killed."""
+
+    def unlearn(self, model, data, trial):
+        work(1.3)
+        return model
+''',
+    "far-too-slow-solo": '''class Plugin(Method):
+    """Fast as a stack, and without end alone."""
+
+    stackable: ClassVar[bool] = True
+
+    def unlearn(self, model, data, trial):
+        work(0.1 if trial.stacked else 100.0)
+        return model
+''',
+    "slow-stacked": '''class Plugin(Method):
+    """Fast alone, and without end as a stack."""
+
+    stackable: ClassVar[bool] = True
+
+    def unlearn(self, model, data, trial):
+        work(1000.0 if len(trial.indices) > 1 else 0.1)
+        return model
+''',
+    "in-time": '''import torch
+
+
+class Plugin(Method):
+    """Trains for as long as it may."""
+
+    uses_clock: ClassVar[bool] = True
+
+    def unlearn(self, model, data, trial):
+        optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+        for images, labels in trial.budget.in_time(data.retain.epochs(1000, 64)):
+            optimizer.zero_grad()
+            cross_entropy(model(images), labels).sum().backward()
+            optimizer.step()
+        return model
+''',
+    "clock-undeclared": '''class Plugin(Method):
+    """Reads the clock without saying so."""
+
+    def unlearn(self, model, data, trial):
+        while not trial.budget.expired:
+            pass
+        return model
+''',
+}
+
+
+@pytest.fixture(scope="module")
+def ran(bench, filled, tmp_path_factory: pytest.TempPathFactory):
+    folder, asked = tmp_path_factory.mktemp("budgets"), []
+    for name, source in PLUGINS.items():
+        (folder / f"{name}.py").write_text(HEAD + source)
+        asked += ["--plugin", folder / f"{name}.py"]
+    done = bench("run", *asked, "--budget", "1s", "--store", filled.path, "--json", code=2)
+    rows = {row["method"]["name"]: row for row in json.loads(done.stdout)}
+    return {name: (row, read_record(filled.path / "runs" / row["run"] / "run.json")) for name, row in rows.items()}
+
+
+def _seconds(record: dict) -> list[float]:
+    return [solo["seconds"] for solo in record["solo"]]
+
+
+def test_too_slow_is_over_budget_and_scored(ran) -> None:
+    row, record = ran["too-slow"]
+    assert not row["failure"]
+    assert "over budget" in row["badges"]
+    assert all(1.25 < seconds < 2 for seconds in _seconds(record))
+
+
+def test_a_solo_trial_that_is_killed_is_over_budget(ran) -> None:
+    row, record = ran["far-too-slow-solo"]
+    assert not row["failure"]
+    assert "over budget" in row["badges"]
+    assert _seconds(record) == [7.0, 7.0, 7.0]
+    assert all("the limit is 7.0 s" in solo["killed"] for solo in record["solo"])
+
+
+def test_a_stack_that_hangs_is_killed_and_its_trials_are_tried_alone(ran) -> None:
+    row, record = ran["slow-stacked"]
+    assert "trials 0-7, stacked: killed after 56" in row["failure"]
+    assert "each alone finishes" in row["failure"]
+    assert record["solo"] == []
+
+
+def test_in_time(ran) -> None:
+    """Uses most of its budget and no more; one that reads the clock is never stacked, and its row says so."""
+    row, record = ran["in-time"]
+    assert all(0.8 <= seconds <= 1.0 for seconds in _seconds(record))
+    assert "over budget" not in row["badges"]
+    assert "uses clock" in row["badges"]
+    assert all(len(chunk["trials"]) == 1 for chunk in record["chunks"])
+
+
+def test_the_clock_is_for_those_who_declare_it(ran) -> None:
+    assert "must declare uses_clock = True" in ran["clock-undeclared"][0]["failure"]
+
+
+def test_phases_add_up_and_memory_is_measured(ran) -> None:
+    for name in ("too-slow", "in-time"):
+        for part in (*ran[name][1]["chunks"], *ran[name][1]["solo"]):
+            assert set(part["phases"]) == {"setup", "warmup", "method", "eval", "io"}
+            assert 10**8 < part["peak_memory"] < 10**10
+            assert part["peak_host_memory"] == part["peak_memory"]
+        for chunk in ran[name][1]["chunks"]:
+            assert sum(chunk["phases"].values()) == pytest.approx(chunk["wall_seconds"], rel=0.02)
+
+
+def test_sweep(bench, copied, tmp_path: Path) -> None:
+    """One row per budget, each in its division, and a curve on the board."""
+    (tmp_path / "in-time.py").write_text(HEAD + PLUGINS["in-time"])
+    done = bench("run", "--plugin", tmp_path / "in-time.py", "--budget-sweep", "0.3s,0.6s", "--store", copied.path, "--json")
+    rows = [row for row in json.loads(done.stdout) if row["method"]["name"] == "in-time"]
+    assert [row["budget"] for row in rows] == ["0.3s", "0.6s"]
+    medians = [row["scorecard"]["measures"]["runtime"]["value"] for row in rows]
+    assert 0.15 < medians[0] <= 0.3 < medians[1] <= 0.6
+    bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site")
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert "Quality against budget" in page

@@ -1,0 +1,201 @@
+"""A plugin cannot change what is measured, nor find what it must not see, from inside its own process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.outputs import from_npz
+from bench.registry import load_task
+from bench.store import Store
+
+HEAD = '''"""A plugin for tests of isolation."""
+import gc
+import json
+import os
+import sys
+import time
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+
+from bench import Method
+
+
+def work(seconds):
+    """Burn CPU time, by a clock of the kernel that no patch reaches."""
+    def used():
+        with open("/proc/self/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    end = used() + seconds
+    while used() < end:
+        pass
+
+
+'''
+METHOD = '''class Plugin(Method):
+    """A plugin for tests of isolation."""
+
+    def unlearn(self, model, data, trial):
+'''
+BODIES = {
+    "honest": "work(0.6)\nreturn model",
+    "stops-clocks": """
+def nothing(*args, **kwargs):
+    return 0.0
+for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
+    setattr(time, name, nothing)
+work(0.6)
+return model
+""",
+    "answers-early": """
+from bench.engine import serve
+(connection,) = [item for item in gc.get_objects() if isinstance(item, Connection) and not item.closed and item.readable]
+send = serve._send
+send(connection, {"values": {}, "arrays": False})
+def swallow(*args):
+    serve._send = send
+serve._send = swallow
+work(0.6)
+return model
+""",
+    "works-in-children": """
+for _ in range(2):
+    if os.fork() == 0:
+        work(0.3)
+        os._exit(0)
+for _ in range(2):
+    os.wait()
+return model
+""",
+    "remembers": """
+if not hasattr(sys, "kept"):
+    work(0.6)
+    sys.kept = True
+return model
+""",
+    "patches-torch-and-metrics": """
+import bench.metrics.forgetting, bench.outputs, bench.splits
+right = data.forget.labels
+torch.Tensor.argmax = lambda self, *args, **kwargs: right[:1].expand(self.shape[:-1])
+torch.Tensor.isfinite = lambda self: torch.ones_like(self, dtype=torch.bool)
+np.median = np.mean = lambda *args, **kwargs: 0.0
+bench.metrics.forgetting.forgetting_score = lambda *args: 1.0
+bench.outputs.Outputs.to_npz = lambda self: b""
+bench.splits.predict = lambda *args: torch.zeros(1)
+return model
+""",
+    "writes-into-data": """
+for split in (data.retain, data.forget, data.validation):
+    split.images.zero_()
+    split.labels.zero_()
+return model
+""",
+    "searches": """
+def bytes_of(item):
+    try:
+        return item.numpy().tobytes() if isinstance(item, torch.Tensor) else item.tobytes()
+    except Exception:
+        return b""
+sought = np.load(SOUGHT)
+sought = {name: sought[name].tobytes() for name in sought.files}
+everything = [item for item in gc.get_objects() if isinstance(item, (torch.Tensor, np.ndarray))]
+everything += [value for item in gc.get_objects() if isinstance(item, (dict, list, tuple)) and len(item) < 1000
+               for value in (item.values() if isinstance(item, dict) else item) if isinstance(value, (torch.Tensor, np.ndarray))]
+contents = {id(item): bytes_of(item) for item in everything}
+for name, piece in sought.items():
+    print("FOUND" if any(piece in content for content in contents.values()) else "ABSENT", name)
+for number in os.listdir("/proc/self/fd"):
+    try:
+        print("OPEN", os.readlink(f"/proc/self/fd/{number}"))
+    except OSError:
+        pass
+return model
+""",
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Rows by plugin, and their runs' folders."""
+
+    rows: dict[str, dict]
+    store: Path
+
+    def folder(self, name: str) -> Path:
+        return self.store / "runs" / self.rows[name]["run"]
+
+    def seconds(self, name: str) -> list[float]:
+        return [solo["seconds"] for solo in json.loads((self.folder(name) / "run.json").read_text())["solo"]]
+
+    def outputs(self, name: str) -> list[bytes]:
+        return [path.read_bytes() for path in sorted(self.folder(name).glob("*.npz"))]
+
+
+@pytest.fixture(scope="module")
+def ran(bench, filled, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("isolation")
+    np.savez(folder / "sought.npz", **_sought(filled.path))
+    asked = []
+    for name, body in BODIES.items():
+        lines = "".join(f"        {line}\n" for line in body.strip().splitlines())
+        (folder / f"{name}.py").write_text(f"{HEAD}SOUGHT = {str(folder / 'sought.npz')!r}\n\n\n{METHOD}{lines}")
+        asked += ["--plugin", str(folder / f"{name}.py")]
+    done = bench("run", *asked, "--store", filled.path, "--json")
+    return Ran({row["method"]["name"]: row for row in json.loads(done.stdout)}, filled.path)
+
+
+def _sought(store: Path) -> dict[str, np.ndarray]:
+    """Pieces of what a method may see (as a check of the search) and of what it may not, as bytes of float images or outputs."""
+    faces = load_task("age-synthetic").load()
+    pieces = {}
+    for name in ("retain", "forget", "validation", "test", "unseen", "forget_people"):
+        images = faces.split(name)[0][3:5]
+        pieces[f"{name} bytes"], pieces[f"{name} floats"] = images, images.astype(np.float32) / np.float32(255)
+    (reference,) = Store(store).references.glob("*/cpu")
+    for path in sorted(reference.glob("*.npz")):
+        if path.name != "labels.npz":
+            pieces[f"outputs of {path.name}"] = from_npz(path.read_bytes()).logits["forget"][0, :4]
+    return pieces
+
+
+@pytest.mark.parametrize("cheat", ["stops-clocks", "answers-early", "works-in-children", "remembers"])
+def test_time_is_measured_from_outside(ran: Ran, cheat: str) -> None:
+    """Every solo trial does the work of the honest plugin, wherever and whatever it says."""
+    assert min(ran.seconds("honest")) >= 0.55
+    assert min(ran.seconds(cheat)) >= 0.55
+
+
+@pytest.mark.parametrize("cheat", ["patches-torch-and-metrics", "writes-into-data", "stops-clocks", "answers-early"])
+def test_outputs_are_what_the_returned_weights_answer(ran: Ran, cheat: str) -> None:
+    assert ran.outputs(cheat) == ran.outputs("honest")
+    assert ran.rows[cheat]["scorecard"]["measures"]["final_score"] == ran.rows["honest"]["scorecard"]["measures"]["final_score"]
+
+
+def test_held_out_data_and_retrained_models_are_not_there(ran: Ran) -> None:
+    log = (ran.folder("searches") / "log.txt").read_text()
+    found = {line.removeprefix("FOUND ") for line in log.splitlines() if line.startswith("FOUND ")}
+    absent = {line.removeprefix("ABSENT ") for line in log.splitlines() if line.startswith("ABSENT ")}
+    assert {"retain floats", "forget floats", "validation floats"} <= found
+    assert {name for name in found if name.split()[0] not in ("retain", "forget", "validation")} == set()
+    assert {
+        "test bytes",
+        "test floats",
+        "unseen bytes",
+        "outputs of original.npz",
+        "outputs of retrained-0000-0007.npz",
+    } <= absent
+
+
+def test_no_file_of_the_parent_is_open(ran: Ran) -> None:
+    log = (ran.folder("searches") / "log.txt").read_text()
+    opened = {line.removeprefix("OPEN ") for line in log.splitlines() if line.startswith("OPEN ")}
+    assert opened
+    assert not [path for path in opened if str(ran.store) in path]

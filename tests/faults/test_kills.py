@@ -1,0 +1,177 @@
+"""kill -9 of the command, of a worker or of all, at any moment: the same command ends with the numbers of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from bench.results import rows
+from bench.store import Store, read_record
+
+BENCH = str(Path(sys.executable).parent / "bench")
+METHOD = "finetune"
+WHOM = ("command", "worker", "all")
+BUSY = """from bench import Method
+
+
+class Busy(Method):
+    def unlearn(self, model, data, trial):
+        while True:
+            pass
+"""
+LONGEST = 300  # seconds for a run that takes about twenty
+
+
+def _folder(store: Path) -> Path:
+    return next((store / "runs").glob(f"{METHOD}-*"))
+
+
+def _sums(store: Path) -> list[str]:
+    return [chunk["sha256"] for chunk in read_record(_folder(store) / "run.json")["chunks"]]
+
+
+def _start(store: Path, workers: int) -> subprocess.Popen[bytes]:
+    command = [BENCH, "run", "--plugin", METHOD, "--store", str(store), "--workers", str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def _kill(running: subprocess.Popen[bytes], whom: str, rng: np.random.Generator) -> None:
+    """SIGKILL to the command, to one of its processes, or to all of them."""
+    with suppress(psutil.Error):
+        family = psutil.Process(running.pid).children(recursive=True)
+        victims = {"command": [], "worker": list(rng.permutation(np.array(family, dtype=object))[:1]), "all": family}[whom]
+        for process in victims:
+            with suppress(psutil.Error):
+                process.kill()
+        if whom != "worker":
+            running.kill()
+
+
+def _check(store: Path, finished: dict[str, int]) -> dict[str, int]:
+    """Everything can be read; what was finished before still is, untouched."""
+    found, problems = rows(Store(store))
+    assert problems == []
+    assert found
+    folders = list((store / "runs").glob(f"{METHOD}-*"))
+    if not folders:
+        return finished
+    chunks = read_record(folders[0] / "run.json")["chunks"] if (folders[0] / "run.json").exists() else []
+    now = {chunk["file"]: (folders[0] / chunk["file"]).stat().st_mtime_ns for chunk in chunks if "file" in chunk}
+    assert all(now.get(name) == written for name, written in finished.items())
+    return now
+
+
+def _campaign(filled, tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kill at random moments of a run of about twenty seconds until as many kills are done; whenever one ends, start anew."""
+    expected, rng = _sums(filled.path), np.random.default_rng(kills)
+    store = tmp_path / "store"
+    shutil.copytree(filled.path, store)
+    shutil.rmtree(_folder(store))
+    done, completed, finished, length = 0, 0, {}, 10.0
+    while done < kills:
+        begin = time.monotonic()
+        running = _start(store, workers=1 + done % 2)
+        moment, whom = rng.uniform(0, length), WHOM[done % 3]
+        try:
+            running.wait(moment)
+        except subprocess.TimeoutExpired:
+            _kill(running, whom, rng)
+            done += 1
+            running.wait(LONGEST)
+        else:
+            length = time.monotonic() - begin
+        finished = _check(store, finished)
+        record = next(iter((store / "runs").glob(f"{METHOD}-*/run.json")), None)
+        if record and all("file" in chunk for chunk in read_record(record)["chunks"]):
+            assert _sums(store) == expected
+            completed += 1
+            shutil.rmtree(_folder(store))
+            finished = {}
+    assert _start(store, 2).wait(LONGEST) == 0
+    assert _sums(store) == expected
+    assert not [path for path in store.rglob(".*.*-*") if path.suffix != ".lock"]
+    with capsys.disabled():
+        print(
+            f"\n{kills} kills; {completed + 1} runs ended in spite of them with the undisturbed run's numbers; no chunk was lost"
+        )
+    _assert_nobody_is_left()
+
+
+def _assert_nobody_is_left() -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        servers = [each for each in psutil.process_iter(["cmdline"]) if "forkserver" in " ".join(each.info["cmdline"] or [])]
+        left = [each for each in servers if each.ppid() == 1]
+        if not left:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"processes are left: {left}")
+
+
+def test_a_few_kills(filled, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _campaign(filled, tmp_path, 6, capsys)
+
+
+@pytest.mark.slow
+def test_a_hundred_kills(filled, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _campaign(filled, tmp_path, 102, capsys)
+
+
+def test_workers_end_with_a_killed_command(filled, tmp_path: Path) -> None:
+    """Also one that is busy for ever, in C code or not."""
+    plugin = tmp_path / "busy.py"
+    plugin.write_text(BUSY)
+    command = [BENCH, "run", "--plugin", str(plugin), "--store", str(filled.path), "--budget", "1000s"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline, family = time.monotonic() + 60, []
+    while time.monotonic() < deadline and not any(process.cpu_percent(0.1) > 20 for process in family[2:]):
+        family = psutil.Process(running.pid).children(recursive=True)
+    time.sleep(1)
+    family = psutil.Process(running.pid).children(recursive=True)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_a_clock_that_jumps_backwards(filled, tmp_path: Path) -> None:
+    """time.time() runs backwards in every process of the command."""
+    store = tmp_path / "store"
+    shutil.copytree(filled.path, store)
+    expected = _sums(store)
+    shutil.rmtree(_folder(store))
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\nstart = time.time()\ntime.time = lambda: 2 * start - 100 * time.monotonic()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [BENCH, "run", "--plugin", METHOD, "--store", str(store)]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=LONGEST)
+    assert _sums(store) == expected
+
+
+def test_two_commands_at_once_do_nothing_twice(filled, tmp_path: Path) -> None:
+    """Three commands, one reference to train and one run to make: each is made once."""
+    store = tmp_path / "store with späces"
+    shutil.copytree(filled.path, store)
+    expected = _sums(store)
+    shutil.rmtree(_folder(store))
+    reference = next((store / "references").glob("*/*"))
+    lost = reference / "retrained-0008-0015.npz"
+    content = lost.read_bytes()
+    lost.unlink()
+    commands = [_start(store, 1) for _ in range(3)]
+    assert [command.wait(LONGEST) for command in commands] == [0, 0, 0]
+    assert _sums(store) == expected
+    assert lost.read_bytes() == content
+    assert len(list((store / "runs").glob(f"{METHOD}-*"))) == 1
+    assert len(read_record(_folder(store) / "run.json")["solo"]) == 3
