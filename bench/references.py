@@ -129,7 +129,7 @@ class References:
         return float(self.record["yardsticks"][_yardstick_name(session)])
 
     def _reload(self) -> None:
-        if self._record_path.exists():
+        if self._record_path.exists() or restored(self._record_path, reference_problem):
             self.record = read_record(self._record_path, reference_problem)
 
     def _describe(self, session: Session) -> None:

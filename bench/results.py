@@ -85,6 +85,8 @@ def read_scorecard(run: Run) -> Scorecard | None:
     if not path.exists():
         return None
     record = read_record(path, mend=MEND)
+    if record.get("run", run.folder.name) != run.folder.name:
+        raise DamagedFileError(path, "it belongs to another run", mend=MEND)
     version = record.get("scorecard_version")
     if not isinstance(version, int):
         raise DamagedFileError(path, "its version is no number", mend=MEND)

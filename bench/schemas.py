@@ -124,6 +124,7 @@ def _run() -> Json:
         },
         {
             "created": _line(50),
+            "run": _line(300),
             "environment": _LINES,
             "variants": _list(_whole(0, _MANY)),
             "stack_size": _whole(1, _MANY),

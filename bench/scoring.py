@@ -119,12 +119,12 @@ class Scorer:
             evidence = self._evidence(run)
         except RefusedError as problem:
             card = Scorecard(refused=str(problem))
-            write_record(run.folder / "scorecard.json", card.record())
+            _keep(run, card)
             return card
         for item in metrics:
             advance(item.name)
             card = card.with_section(item.name, _section(item, evidence, partial(self._baseline, item)))
-            write_record(run.folder / "scorecard.json", card.record())
+            _keep(run, card)
         return card
 
     def recomputed(self, run: Run, item: Named) -> Section:
@@ -204,6 +204,10 @@ def _section(item: Named, evidence: Evidence, baseline: Callable[[], Baseline]) 
         raise
     except (Exception, SystemExit) as problem:
         return Section(item.metric.version, problem=f"{type(problem).__name__}: {problem}")
+
+
+def _keep(run: Run, card: Scorecard) -> None:
+    write_record(run.folder / "scorecard.json", {**card.record(), "run": run.folder.name})
 
 
 def _kept(run: Run) -> Scorecard:

@@ -1,4 +1,4 @@
-"""The board's picture: how much is forgotten against how much is kept."""
+"""The board's pictures: how much is forgotten against how much is kept, and what a larger budget brings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 COLOURS = {"method": "#0072b2", "control": "#8a8a8a"}  # Okabe and Ito's blue: tellable apart by everybody
+LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito, too
 SMALLEST, LARGEST = 10.0, 44.0  # marker diameters, pixels
 
 
@@ -34,17 +35,52 @@ def scatter(table: pd.DataFrame) -> dict[str, Any]:
         for kind, part in (("method", scored[~scored["control"]]), ("control", scored[scored["control"]]))
         if len(part)
     ]
-    layout = go.Layout(
+    layout = _layout("utility kept: retain and test accuracy, of retrained models'", "forgetting score")
+    return _plain_data(go.Figure(traces, layout))
+
+
+def budget_curves(rows: pd.DataFrame) -> dict[str, Any]:
+    """Final score against the time allowed, a line per method; open markers are over budget. A Plotly figure as plain data.
+
+    Columns: `method`, `allowed` (share of retraining), `final_score`, `margin`, `over_budget`.
+    """
+    import plotly.graph_objects as go
+
+    traces = [
+        go.Scatter(
+            x=line["allowed"].tolist(),
+            y=line["final_score"].tolist(),
+            error_y={"type": "data", "array": line["margin"].fillna(0.0).tolist(), "thickness": 1},
+            name=_plain(str(method)),
+            mode="lines+markers",
+            marker={"symbol": ["circle-open" if late else "circle" for late in line["over_budget"]], "size": 9},
+            hovertemplate="%{x:.0%} of retraining: %{y:.4f}<extra></extra>",
+        )
+        for method, line in rows.sort_values("allowed").groupby("method", sort=False)
+    ]
+    layout = _layout("budget, share of retraining time", "final score")
+    layout.update(colorway=LINES, showlegend=True)  # also of one line: it has the method's name
+    layout.xaxis.update(tickformat=".0%", rangemode="tozero")
+    return _plain_data(go.Figure(traces, layout))
+
+
+def _layout(across: str, up: str) -> Any:
+    import plotly.graph_objects as go
+
+    return go.Layout(
         template="none",
-        xaxis={"title": {"text": "utility kept: retain and test accuracy, of retrained models'"}},
-        yaxis={"title": {"text": "forgetting score"}, "rangemode": "tozero"},
+        xaxis={"title": {"text": across}},
+        yaxis={"title": {"text": up}, "rangemode": "tozero"},
         margin={"l": 64, "r": 24, "t": 24, "b": 56},
         legend={"orientation": "h", "y": 1.12},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
-    figure: dict[str, Any] = json.loads(go.Figure(traces, layout).to_json(engine="json"))
-    return figure
+
+
+def _plain_data(figure: Any) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(figure.to_json(engine="json"))
+    return data
 
 
 def _diameter(seconds: float, longest: float) -> float:

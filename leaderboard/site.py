@@ -20,7 +20,7 @@ from bench.ranking import Ceiling, Place, ceiling, divisions, places
 from bench.results import Row, check_outputs, rows
 from bench.store import Record, Store, write_bytes
 
-from .chart import scatter
+from .chart import budget_curves, scatter
 
 MISSING = "-"
 
@@ -38,6 +38,14 @@ class Division:
     figure: Markup  # JSON, safe inside a script element
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """Rows that differ in their budget only."""
+
+    title: str
+    figure: Markup
+
+
 def build_site(store_path: Path, out: Path) -> int:
     """Write the site of a store into `out`; returns the number of runs shown.
 
@@ -52,7 +60,8 @@ def build_site(store_path: Path, out: Path) -> int:
     if not found:
         raise BenchError(f"store {store_path} has no runs; make one with `bench run --plugin scrub --store {store_path}`")
     tables = [_division(members) for members in divisions(found)]
-    page = _environment().get_template("index.html").render(divisions=tables, version=version("unlearning-bench"))
+    template = _environment().get_template("index.html")
+    page = template.render(divisions=tables, sweeps=_sweeps(found), version=version("unlearning-bench"))
     try:
         write_bytes(out / "index.html", page.encode())
         with as_file(files("bench_leaderboard") / "static") as static:
@@ -75,6 +84,30 @@ def _division(members: list[Row]) -> Division:
         table=table,
         figure=Markup(_script_json(scatter(table))),  # noqa: S704 - `<` is escaped
     )
+
+
+def _sweeps(found: list[Row]) -> list[Sweep]:
+    """Methods that were run at several budgets, by what else makes a division."""
+    scored = pd.DataFrame([_budget_line(item) for item in found if item.measure("final_score") and not item.control])
+    sweeps = []
+    for title, members in scored.groupby("title", sort=False) if len(scored) else ():
+        several = members[members.groupby("method")["allowed"].transform("nunique") > 1]
+        if len(several):
+            sweeps.append(Sweep(str(title), Markup(_script_json(budget_curves(several)))))  # noqa: S704 - `<` is escaped
+    return sweeps
+
+
+def _budget_line(item: Row) -> dict[str, Any]:
+    record, final = item.record, item.measure("final_score")
+    same = f"N = {record['models']}, {record['device']['kind']}, reference {record['reference_id']}"
+    return {
+        "title": f"{record['task']['name']}, {same}",
+        "method": record["method"]["spec"],
+        "allowed": record["allowance_seconds"] / record["retraining_seconds"] if record["retraining_seconds"] else None,
+        "final_score": final.value if final else None,
+        "margin": final.interval[1] - final.value if final and final.interval else None,
+        "over_budget": item.over_budget,
+    }
 
 
 def _retrained(members: list[Row]) -> dict[str, float | None]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import resource
+import select
 import signal
 import sys
-import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import parent_process
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+_F_SETSIG = 10
 _PR_SET_CHILD_SUBREAPER = 36
 _SECOND_LINE = 1.25  # RLIMIT_DATA above the limit that the parent watches, which gives the better reason
 
@@ -43,12 +43,18 @@ class Guards:
             resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
     def _die_with_parent(self) -> None:
-        """By the kernel if the parent is the fork server; a spawned child's parent is a thread, whose end means nothing."""
+        """The kernel kills this process when the other end of the pipe to its parent is closed, however that comes about.
+
+        The parent of a fork is the fork server, which lives as long as its children do, so PR_SET_PDEATHSIG would not help.
+        """
         parent = parent_process()
-        if sys.platform == "linux" and parent is not None and os.getppid() != parent.pid:
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        else:
-            threading.Thread(target=_end_when_orphaned, args=(os.getppid(),), daemon=True).start()
+        if parent is not None and sys.platform == "linux":
+            pipe = parent.sentinel
+            fcntl.fcntl(pipe, _F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+            if select.select([pipe], [], [], 0)[0]:
+                os._exit(1)  # the parent went before the kernel was told
 
     def _redirect(self) -> None:
         """Send what a plugin prints to the parent, also from C code."""
@@ -57,12 +63,6 @@ class Guards:
             stream.flush()
         for descriptor in (1, 2):
             os.dup2(target, descriptor)
-
-
-def _end_when_orphaned(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def _data_bytes() -> int:

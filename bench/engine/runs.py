@@ -115,7 +115,11 @@ class Run:
         Raises:
             DamagedFileError: its record is damaged.
         """
-        return cls(folder, read_record(folder / "run.json", run_problem))
+        path = folder / "run.json"
+        record = read_record(path, run_problem)
+        if record.get("run", folder.name) != folder.name:
+            raise DamagedFileError(path, f"it belongs to run {record['run']}")
+        return cls(folder, record)
 
     def save(self) -> None:
         """Write the record."""
@@ -203,7 +207,8 @@ def _find_or_create(session: Session, references: References, request: Request, 
     record = _new_record(session, references, request, description)
     for attempt in count():
         folder = session.store.runs / _folder_name(record, attempt)
-        if not (folder / "run.json").exists():
+        path = folder / "run.json"
+        if not path.exists() and not restored(path, run_problem):
             break
         if not request.again or description.control:
             try:
@@ -215,7 +220,7 @@ def _find_or_create(session: Session, references: References, request: Request, 
                 session.progress.note(f"damaged file {problem.path}: set aside, the run starts again")
                 problem.path.rename(problem.path.with_suffix(".json.damaged"))
                 break
-    created = Run(folder, {**record, "attempt": attempt})
+    created = Run(folder, {**record, "attempt": attempt, "run": folder.name})
     folder.mkdir(parents=True, exist_ok=True)
     created.save()
     return created

@@ -54,7 +54,7 @@ def test_a_removed_flag_is_found(bench, copied) -> None:
     card = read_record(path)
     card["sections"]["flags"]["flags"].pop("deterministic")
     write_record(path, card)
-    points = _points(bench("verify", "original", "--store", copied.path, "--json", code=1))
+    points = _points(bench("verify", copied.rows["original"]["run"], "--store", copied.path, "--json", code=1))
     assert not points["metric flags"]["ok"]
 
 

@@ -115,16 +115,20 @@ def test_only_damaged_chunks_are_repeated(copied) -> None:
 
 
 @pytest.mark.parametrize("place", ["run", "reference"])
-def test_a_damaged_record_costs_nothing(bench, copied, place: str) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_damaged_record_costs_nothing(bench, copied, place: str, lost: bool) -> None:
     folder = _folder(copied, "finetune")
     reference = next((copied.path / "references").glob("*/*"))
     path = {"run": folder / "run.json", "reference": reference / "reference.json"}[place]
     kept = {each: each.stat().st_mtime_ns for each in (copied.path).rglob("*.npz")}
     content = path.read_bytes()
     path.write_bytes(content[:100] + bytes([content[100] ^ 4]) + content[101:])
+    if lost:
+        path.unlink()
     done = bench("run", "--plugin", "finetune", "--store", copied.path)
-    assert "its copy is used" in done.stderr
-    assert path.name in done.stderr
+    if not lost:
+        assert "its copy is used" in done.stderr
+        assert path.name in done.stderr
     assert {each: each.stat().st_mtime_ns for each in (copied.path).rglob("*.npz")} == kept
     assert read_record(path)["schema_version"] == 1
 
@@ -148,7 +152,7 @@ def test_a_strangers_text_is_shown_harmlessly(bench, copied, tmp_path: Path) -> 
     record["method"]["summary"] = "<script>alert(1)</script>"
     record["method"]["spec"] = "[red]<b>finetune"
     write_record(folder / "run.json", record)
-    assert "[red]<b>finetune" in bench("score", "finetune", "--store", copied.path).stdout
+    assert "[red]<b>finetune" in bench("compare", "--store", copied.path).stdout
     bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site")
     page = (tmp_path / "site" / "index.html").read_text()
     assert "<script>alert(1)" not in page
@@ -162,10 +166,13 @@ def test_a_strangers_text_is_shown_harmlessly(bench, copied, tmp_path: Path) -> 
 
 
 def test_full_disk_loses_nothing(bench, copied, tmp_path: Path) -> None:
-    """On a file system of 3 MB: the run stops with one line, and goes on when there is room."""
+    """On a file system with room for one chunk: the run stops with one line, and goes on when there is more."""
     small = tmp_path / "small"
+    size = 3 * sum(path.stat().st_size for path in (copied.path / "runs").rglob("*")) + 2**20
     small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("no right to mount a small file system")
     try:

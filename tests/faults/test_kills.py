@@ -133,15 +133,27 @@ def test_workers_end_with_a_killed_command(filled, tmp_path: Path) -> None:
     plugin.write_text(BUSY)
     command = [BENCH, "run", "--plugin", str(plugin), "--store", str(filled.path), "--budget", "1000s"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline, family = time.monotonic() + 60, []
-    while time.monotonic() < deadline and not any(process.cpu_percent(0.1) > 20 for process in family[2:]):
-        family = psutil.Process(running.pid).children(recursive=True)
-    time.sleep(1)
-    family = psutil.Process(running.pid).children(recursive=True)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
+    try:
+        family = _wait_until_two_are_busy(running.pid)
+    finally:
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def _wait_until_two_are_busy(command: int) -> list[psutil.Process]:
+    """Its descendants, when two of them have been computing for a while."""
+    deadline = time.monotonic() + LONGEST
+    while time.monotonic() < deadline:
+        family, busy = psutil.Process(command).children(recursive=True), 0
+        for process in family:
+            with suppress(psutil.Error):
+                busy += process.cpu_times().user > 5
+        if busy >= 2:
+            return family
+        time.sleep(0.2)
+    raise AssertionError("the trials never began")
 
 
 def test_a_clock_that_jumps_backwards(filled, tmp_path: Path) -> None:
