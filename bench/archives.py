@@ -36,7 +36,10 @@ def _read_npy(content: bytes) -> NDArray[np.generic]:
     file = io.BytesIO(content)
     if npy.read_magic(file) != (1, 0):
         raise ValueError("an array is of another format version")
-    shape, in_fortran_order, kind = npy.read_array_header_1_0(file)
+    try:
+        shape, in_fortran_order, kind = npy.read_array_header_1_0(file)
+    except Exception as problem:  # numpy parses it as Python text, whose errors are many
+        raise ValueError(f"an array has no header: {problem}") from problem
     if kind.kind not in "fiu" or in_fortran_order:
         raise ValueError(f"an array holds {kind}, not numbers in C order")
     if math.prod(shape) * kind.itemsize != len(content) - file.tell():

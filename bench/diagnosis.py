@@ -13,10 +13,9 @@ from pathlib import Path
 from bench import registry, specs
 from bench.budget import Budget
 from bench.checks import Check
-from bench.engine.process import WorkerError
 from bench.engine.runs import Request, Run, describe
 from bench.engine.session import Device, Session, default_memory_limit, find_device
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
 from bench.executors.local import default_workers
 from bench.references import References
 from bench.scoring import FEWEST_MODELS, installed_metrics
@@ -41,8 +40,9 @@ def diagnose(store: Path, task_name: str) -> Iterator[Check]:
     yield _memory(device)
     yield _disk(store)
     yield from _store(store)
-    yield _task(task_name)
-    if device:
+    task = _task(task_name)
+    yield task
+    if device and task.well:
         yield from _plugins(store, task_name, device)
     yield from _metrics()
 

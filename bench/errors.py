@@ -7,6 +7,17 @@ class BenchError(Exception):
     """A mistake that the user can mend: shown as one line, without a traceback, with exit code 2."""
 
 
+class WorkerError(Exception):
+    """A child could not do what it was asked.
+
+    `kind` is "error" (it raised), "died", "time" or "memory" (killed); `traceback` is the child's, if it lived to tell.
+    """
+
+    def __init__(self, reason: str, traceback: str = "", kind: str = "error") -> None:
+        super().__init__(reason)
+        self.traceback, self.kind = traceback, kind
+
+
 def one_line(text: str) -> str:
     r"""Text as one line of at most 300 characters, without control characters, which could move a terminal's cursor.
 

@@ -16,10 +16,10 @@ from safetensors.numpy import load, save
 
 from bench.archives import read_npz
 from bench.engine import plan
-from bench.engine.process import Arrays, Reply, Worker, WorkerError
+from bench.engine.process import Arrays, Reply, Worker
 from bench.engine.progress import job_progress
 from bench.engine.session import Session
-from bench.errors import BenchError, one_line
+from bench.errors import BenchError, WorkerError, one_line
 from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate, from_arrays, from_npz, retain_sample_rows
 from bench.schemas import reference_problem
 from bench.store import DamagedFileError, Record, locked, read_checked, read_record, restored, write_bytes, write_record

@@ -50,7 +50,7 @@ def _object(required: Json, optional: Json | None = None) -> Json:
 
 
 def _line(longest: int = 1000) -> Json:
-    return {"type": "string", "maxLength": longest, "pattern": r"\A[^\x00-\x1f\x7f-\x9f]*\Z"}
+    return {"type": "string", "maxLength": longest, "pattern": r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"}
 
 
 def _whole(lowest: int = 0, highest: int = 2**63) -> Json:
@@ -105,9 +105,11 @@ def _run() -> Json:
             **memory,
         },
     )
-    solo = _object(
-        {}, {"trial": _whole(), "seconds": _SECONDS, "killed": _line(), "failure": _line(), "phases": _PHASES, **memory}
-    )
+    timed = {"trial": _whole(), "seconds": _SECONDS, "phases": _PHASES}
+    solo = {
+        **_object({}, {**timed, "killed": _line(), "failure": _line(), **memory}),
+        "dependentRequired": {"seconds": ["trial"]},
+    }
     return _object(
         {
             "method": method,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ import numpy as np
 from bench import registry, specs
 from bench.budget import Budget
 from bench.checks import Check
-from bench.engine.process import Worker, WorkerError
+from bench.engine.process import Worker
 from bench.engine.runs import Request, Run
 from bench.engine.session import Session
 from bench.engine.trials import Streak, Trials
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
 from bench.metrics.confidence import logit_scaled_confidence
 from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.outputs import Outputs, concatenate, from_npz
@@ -62,7 +63,9 @@ def _scores(scorer: Scorer, run: Run) -> Iterator[Check]:
     for name, kept in card.sections.items():
         item = installed.get(name)
         if item is None or item.metric.version != kept.version:
-            yield Check(f"metric {name}", "not recomputed: this version of it is not installed")
+            yield Check(
+                f"metric {name}", "", "not recomputed: this version of it is not installed", "install the metric's package"
+            )
             continue
         fresh = scorer.recomputed(run, item)
         wrong = sorted(_differences(kept.measures, fresh.measures)) or ([name] if set(kept.flags) != set(fresh.flags) else [])
@@ -76,11 +79,16 @@ def _differences(kept: Mapping[str, Measure], fresh: Mapping[str, Measure]) -> s
 
 
 def _same(one: Measure, other: Measure) -> bool:
-    pairs = [(one.value, other.value), (one.retrained, other.retrained), (one.gap, other.gap), (one.original, other.original)]
-    pairs += zip(one.interval or (), other.interval or (), strict=False)
-    if any((a is None) != (b is None) for a, b in pairs) or (one.interval is None) != (other.interval is None):
-        return False
-    return all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-9) for a, b in pairs if a is not None and b is not None)
+    """Every field of two measures; numbers up to rounding."""
+    return all(_close(getattr(one, field.name), getattr(other, field.name)) for field in fields(Measure))
+
+
+def _close(one: object, other: object) -> bool:
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(_close, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-9)
+    return one == other
 
 
 def rerun(session: Session, run: Run, trials: int) -> Iterator[Check]:

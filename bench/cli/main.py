@@ -10,7 +10,7 @@ import click
 
 from bench import registry
 from bench.cli import report
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
 
 
 class Commands(click.Group):
@@ -51,6 +51,8 @@ def main() -> None:
     except click.ClickException as problem:
         report.problem(problem, problem.format_message(), debug=debug)
     except BenchError as problem:
+        report.problem(problem, debug=debug)
+    except WorkerError as problem:
         report.problem(problem, debug=debug)
     except OSError as problem:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -29,7 +29,7 @@ class LogPump(threading.Thread):
 
 def write_log(path: Path, text: bytes) -> None:
     """Append to a log, up to its bound; a log that cannot be written is no reason to lose a trial."""
-    with suppress(OSError), path.open("ab") as log:
+    with suppress(OSError), open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644), "ab") as log:
         size = log.tell()
         if size < LARGEST:
             log.write(text if size + len(text) < LARGEST else text[: LARGEST - size] + b"\n(the rest is left out)\n")

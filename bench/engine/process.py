@@ -26,25 +26,15 @@ from safetensors.numpy import load
 from bench.engine.guards import Guards
 from bench.engine.log import LogPump
 from bench.engine.watch import Watch
-from bench.errors import one_line
+from bench.errors import WorkerError, one_line
 
 Arrays = dict[str, NDArray[Any]]
 OnProgress = Callable[[float], None]
 _LARGEST_HEADER = 16 * 2**20
 _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
+_NONSENSE = (EOFError, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SafetensorError)
 _GRACE = 2.0  # seconds that a child which hung up has to end
-
-
-class WorkerError(Exception):
-    """A child could not do what it was asked.
-
-    `kind` is "error" (it raised), "died", "time" or "memory" (killed); `traceback` is the child's, if it lived to tell.
-    """
-
-    def __init__(self, reason: str, traceback: str = "", kind: str = "error") -> None:
-        super().__init__(reason)
-        self.traceback, self.kind = traceback, kind
 
 
 @dataclass(frozen=True)
@@ -83,12 +73,15 @@ class Worker:
         self._connection, self._on_cpu = ours, device_kind == "cpu"
         guards = Guards(printing=prints, memory_limit=memory_limit)
         self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
-        self._process.start()
+        try:
+            self._process.start()
+            self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu)
+        except (OSError, EOFError, psutil.Error) as problem:
+            raise WorkerError(f"no worker process can be started: {type(problem).__name__}", kind="died") from problem
         theirs.close()
         if log and printed and prints:
             prints.close()
             LogPump(printed, log)
-        self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu)
         if memory_limit:
             self._watch.start()
         Worker._living.add(self)
@@ -125,7 +118,7 @@ class Worker:
                 kind = "memory" if header.get("kind") == "memory" else "error"
                 raise WorkerError(one_line(str(header["error"])), str(header.get("traceback", "")), kind)
             return Reply(dict(header["values"]), load(self._connection.recv_bytes(largest)) if header.get("arrays") else {})
-        except (EOFError, OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as problem:
+        except _NONSENSE as problem:
             raise self._epitaph() from problem
         finally:
             self._watch.limit(None)
@@ -133,8 +126,11 @@ class Worker:
     def _header(self, on_progress: OnProgress, expected: float) -> dict[str, Any]:
         start = time.monotonic()
         while True:
-            while expected and not self._connection.poll(_TICK):
-                on_progress(min((time.monotonic() - start) / expected, _ALMOST))
+            while not self._connection.poll(_TICK):
+                if not self._process.is_alive() and not self._connection.poll():
+                    raise EOFError  # a descendant may hold the other end of the pipe
+                if expected:
+                    on_progress(min((time.monotonic() - start) / expected, _ALMOST))
             header: dict[str, Any] = json.loads(self._connection.recv_bytes(_LARGEST_HEADER))
             if "progress" not in header:
                 return header

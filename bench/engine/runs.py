@@ -14,11 +14,11 @@ from typing import Any
 from bench import registry
 from bench.budget import Budget
 from bench.engine import plan
-from bench.engine.process import Worker, WorkerError
+from bench.engine.process import Worker
 from bench.engine.progress import job_progress
 from bench.engine.session import Session
 from bench.engine.trials import SETUP_LIMIT, Streak, Trials
-from bench.errors import BenchError, one_line
+from bench.errors import BenchError, WorkerError, one_line
 from bench.outputs import Outputs, concatenate, from_npz
 from bench.references import References
 from bench.schemas import run_problem
@@ -100,6 +100,7 @@ def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:
 
 
 LONGEST_DOCUMENTATION = 100_000  # characters
+_FAILED = ("failure", "finished", "kind")  # what a chunk's record has in place of a file
 
 
 class Run:
@@ -221,6 +222,9 @@ def _find_or_create(session: Session, references: References, request: Request, 
                 problem.path.rename(problem.path.with_suffix(".json.damaged"))
                 break
     created = Run(folder, {**record, "attempt": attempt, "run": folder.name})
+    wrong = run_problem(created.record)
+    if wrong:
+        raise BenchError(f"the run of {record['method']['spec'][:100]} cannot be recorded: {one_line(wrong)}")
     folder.mkdir(parents=True, exist_ok=True)
     created.save()
     return created
@@ -290,7 +294,8 @@ def _compute_missing(session: Session, trials: Trials, current: Run) -> None:
     if not missing:
         return
     for chunk in missing:
-        chunk.pop("failure", None)
+        for key in _FAILED:
+            chunk.pop(key, None)
     advance = session.progress.stage(f"{method['name']}: {sum(len(chunk['trials']) for chunk in missing)} trials", len(missing))
     streak = Streak()
 
@@ -306,8 +311,6 @@ def _compute_missing(session: Session, trials: Trials, current: Run) -> None:
         if isinstance(result, WorkerError):  # of the evaluating process
             raise BenchError(f"evaluating trials failed: {result}") from result
         if result is not None:
-            for key in ("failure", "finished", "kind", "file"):
-                chunk.pop(key, None)
             chunk.update(result)
             current.save()
     if streak.broken and any("file" not in chunk and "failure" not in chunk for chunk in missing):

@@ -223,6 +223,8 @@ class MethodServer(_Server):
 
     def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> Answer:
         """Make the model, data and trial object of one or more trials."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         torch.set_default_dtype(torch.float32)  # whatever an earlier trial in this process did
         torch.set_grad_enabled(True)
         seeds = tuple(seed_of(root, "trial", index) for index in trials)
@@ -327,9 +329,10 @@ def serve(connection: Connection, guards: Guards, make: Callable[[], Any]) -> No
             try:
                 server = server or make()
                 values, tensors = server.operations()[operation](**arguments)
-                _send(connection, {"values": values, "arrays": bool(tensors)})
-                if tensors:
-                    connection.send_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+                arrays = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}) if tensors else b""
+                _send(connection, {"values": values, "arrays": bool(arrays)})
+                if arrays:
+                    connection.send_bytes(arrays)
             except Exception as problem:  # whatever a plugin raises is an answer
                 _send(connection, _failure(problem))
 

@@ -81,7 +81,7 @@ class Session:
         self.progress = progress or Progress()
         self.stack_size = plan.stack_size(device.kind)
         self.memory_limit = memory_limit or default_memory_limit(self.workers)
-        self.device_lock = DeviceLock(device.kind)
+        self.device_lock = DeviceLock(device.kind, self.progress.note)
         self._context = context(device.kind)
 
     @cached_property

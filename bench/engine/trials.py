@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.budget import PhaseClock, limit_seconds
 from bench.engine.log import write_log
-from bench.engine.process import Arrays, OnProgress, Worker, WorkerError
+from bench.engine.process import Arrays, OnProgress, Reply, Worker
 from bench.engine.session import Session
+from bench.errors import WorkerError
 from bench.outputs import from_arrays
 from bench.store import Record, write_bytes
 
@@ -70,7 +71,7 @@ class Trials:
                 return {**done, "wall_seconds": time.monotonic() - start}
             except WorkerError as problem:
                 self.log(problem)
-                if len(trials) > 1 and problem.kind != "memory":
+                if len(trials) > 1 and problem.kind != "memory" and not self._session.executor.stopped.is_set():
                     return self._blame(evaluator, trials, problem, streak)
                 streak.count(failed=True)
                 return {"failure": str(problem), "kind": problem.kind}
@@ -110,6 +111,8 @@ class Trials:
             peaks = self._peaks(worker)
         clock.lap("setup")
         outputs = from_arrays(evaluator.ask("evaluate", weights=weights).arrays)
+        if len(outputs) != len(trials):
+            raise WorkerError(f"the plugin's process answered {len(outputs)} models for {len(trials)} trials")
         clock.lap("eval")
         name = f"outputs-{trials[0]:04d}.npz"
         sha256 = write_bytes(self._folder / name, outputs.to_npz())
@@ -119,22 +122,24 @@ class Trials:
     def _blame(self, evaluator: Worker, trials: Sequence[int], problem: WorkerError, streak: Streak) -> Record:
         """After a stack has failed, run its trials one by one; one that fails alone is to blame."""
         failures: dict[int, WorkerError] = {}
+        finished = 0
         for trial in trials:
-            if streak.broken:
+            if streak.broken or self._session.executor.stopped.is_set():
                 break
             try:
                 clock = PhaseClock()
                 with self._worker() as worker:
                     weights, _ = self._unlearn(worker, clock, [trial], lambda share: None, stacked=True)
                 evaluator.ask("evaluate", weights=weights)
+                finished += 1
                 streak.count(failed=False)
             except WorkerError as own:
                 failures[trial] = own
                 streak.count(failed=True)
         if not failures:
-            return {"failure": f"trials {trials[0]}-{trials[-1]}, stacked: {problem} (each alone finishes)", "kind": problem.kind}
+            alone = " (each alone finishes)" if finished == len(trials) else ""
+            return {"failure": f"trials {trials[0]}-{trials[-1]}, stacked: {problem}{alone}", "kind": problem.kind}
         first, reason = next(iter(failures.items()))
-        finished = 0 if streak.broken else len(trials) - len(failures)
         return {"failure": f"{reason} (trial {first})", "kind": reason.kind, "finished": finished}
 
     def _peaks(self, worker: Worker) -> Record:
@@ -163,17 +168,26 @@ class Trials:
         self, worker: Worker, clock: PhaseClock, trials: Sequence[int], reached: OnProgress, *, stacked: bool
     ) -> tuple[Arrays, float]:
         """Weights of the unlearned models, and the seconds until they had arrived: to answer before that gains nothing."""
-        worker.ask(
-            "start", limit=SETUP_LIMIT, trials=list(trials), root=self._request.seed, allowance=self._allowance, stacked=stacked
-        )
+        given = {"trials": list(trials), "root": self._request.seed, "allowance": self._allowance, "stacked": stacked}
+        _beside(worker, "start", **given)
         clock.lap("setup")
-        worker.ask("warm_up", limit=SETUP_LIMIT)
+        _beside(worker, "warm_up")
         clock.lap("warmup")
         start, limit = worker.clock(), limit_seconds(self._allowance, len(trials))
         worker.ask("unlearn", on_progress=reached, expected=self._allowance * len(trials), limit=limit)
         clock.lap("method")
         largest = 2**20 + 4 * len(trials) * sum(array.nbytes for array in self._original.values())
-        arrays = worker.ask("weights", limit=SETUP_LIMIT, largest=largest).arrays
-        seconds = worker.clock() - start
+        arrays = _beside(worker, "weights", largest=largest).arrays
+        seconds = max(0.0, worker.clock() - start)
         clock.lap("io")
         return arrays, seconds
+
+
+def _beside(worker: Worker, operation: str, **arguments: Any) -> Reply:
+    """Ask for what does not count against the budget; to be killed meanwhile is a failure, not a late trial."""
+    try:
+        return worker.ask(operation, limit=SETUP_LIMIT, **arguments)
+    except WorkerError as problem:
+        if problem.kind == "time":
+            raise WorkerError(f"{operation}: {problem}", kind="died") from problem
+        raise

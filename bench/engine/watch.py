@@ -39,16 +39,20 @@ class Watch(threading.Thread):
         self._memory_limit, self._cpu_clock = memory_limit, cpu_clock
         self._deadline: tuple[float, float, float] | None = None  # limit, and its clock and wall time at the start
         self._over = threading.Event()
+        self._searching = threading.Lock()
 
     def run(self) -> None:
         """Look, until the child is gone or `end` is called."""
         looks = 0
         while not self._over.wait(TICK):
-            with suppress(psutil.Error):
+            try:
                 if looks % FAMILY_TICKS == 0:
                     self._find_family()
                 self._judge()
+            except psutil.Error:  # the child is gone: what it has left behind must not keep its pipes open
+                return self._kill()
             looks += 1
+        return None
 
     def limit(self, seconds: float | None) -> None:
         """Kill the child after so many seconds of the budget's clock from now; None: never."""
@@ -74,8 +78,8 @@ class Watch(threading.Thread):
         self.peak_memory = max(self.peak_memory, used)
         if self._memory_limit and used > self._memory_limit:
             self._condemn("memory", f"killed: it had {_gigabytes(used)} of memory, the limit is {_gigabytes(self._memory_limit)}")
-        elif self._deadline:
-            limit, clock, wall = self._deadline
+        elif deadline := self._deadline:
+            limit, clock, wall = deadline
             passed, waited = self._clock() - clock, time.monotonic() - wall
             if passed > limit:
                 self._condemn("time", f"killed after {passed:.1f} s, the limit is {limit:.1f} s")
@@ -84,7 +88,7 @@ class Watch(threading.Thread):
 
     def _memory(self) -> int:
         """Bytes resident; those that children share are counted once."""
-        family = [process for process in self._family.values() if process.is_running()]
+        family = [process for process in list(self._family.values()) if process.is_running()]
         if not family:
             return int(self._child.memory_info().rss)
         return sum(_proportional(process) for process in (self._child, *family))
@@ -99,7 +103,7 @@ class Watch(threading.Thread):
         with suppress(psutil.Error):
             self._child.send_signal(signal.SIGSTOP)
             self._find_family()
-        for process in self._family.values():
+        for process in list(self._family.values()):
             with suppress(psutil.Error):
                 process.kill()  # compares start times: a number that was given to another process is left alone
         with suppress(OSError):
@@ -114,8 +118,9 @@ class Watch(threading.Thread):
         return _cpu(self._child) + sum(_cpu_or_none(process) for process in list(self._family.values()))
 
     def _find_family(self) -> None:
-        for process in self._child.children(recursive=True):
-            self._family.setdefault(process.pid, process)
+        with self._searching:
+            for process in self._child.children(recursive=True):
+                self._family.setdefault(process.pid, process)
 
 
 def _cpu(process: psutil.Process) -> float:

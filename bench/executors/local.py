@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
 from typing import TypeVar
 
-from bench.engine.process import Worker, WorkerError
+from bench.engine.process import Worker
+from bench.errors import WorkerError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -24,6 +26,7 @@ class LocalExecutor:
 
     def __init__(self, start: Callable[[], Worker], workers: int) -> None:
         self._start = start
+        self.stopped = threading.Event()  # set when the command ends before its jobs do
         self._workers = [start() for _ in range(workers)]
 
     def map(
@@ -50,6 +53,7 @@ class LocalExecutor:
                     yield futures[future], future.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                self.stopped.set()
                 Worker.end_all()  # ends the waiting of the pool's threads
                 raise
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.engine.process import Worker, WorkerError, context
+from bench.engine.process import Worker, context
 from bench.engine.serve import serve
+from bench.errors import WorkerError
 from bench.models import initialised, stack
 from bench.splits import bind
 from bench.tasks.task import Recipe

@@ -64,10 +64,12 @@ def test_good_records_have_no_problem() -> None:
         lambda record: record["chunks"][0].update(trials=[]),
         lambda record: record["chunks"][0].update(failure=7),
         lambda record: record["solo"].append({"seconds": "1"}),
+        lambda record: record["solo"].append({"seconds": 1.0}),
+        lambda record: record["method"].update(name="\ud800"),
         lambda record: record.update(solo=[{}] * 101),
         lambda record: record.update(environment={"torch": ["2"]}),
     ],
-    ids=range(21),
+    ids=range(23),
 )
 def test_runs_that_do_not_fit(harm) -> None:
     record = deepcopy(RUN)

@@ -62,7 +62,7 @@ def test_records_carry_their_schema(tmp_path: Path) -> None:
     path.write_text(json.dumps({"schema_version": SCHEMA_VERSION + 1}))
     with pytest.raises(BenchError, match="newer bench"):
         read_record(path)
-    for text in ("{", "[]", '{"a": 1}'):
+    for text in ("{", "[]", '{"a": 1}', '{"schema_version": 1, "a": 1e999}', '{"schema_version": 1e999}'):
         path.write_text(text)
         with pytest.raises(DamagedFileError):
             read_record(path)

@@ -12,7 +12,10 @@ class Duties:
     """What the children of these tests do."""
 
     def operations(self):
-        return {name: getattr(self, name) for name in ("add", "spin", "sleep", "hoard", "shout", "start_children", "leave")}
+        return {
+            name: getattr(self, name)
+            for name in ("add", "spin", "sleep", "hoard", "shout", "start_children", "leave", "leave_a_child")
+        }
 
     def add(self, a: int, b: int):
         return {"sum": a + b}, {}
@@ -48,6 +51,11 @@ class Duties:
                 os._exit(0)
             children.append(child)
         return {"children": children}, {}
+
+    def leave_a_child(self):
+        if os.fork() == 0:
+            time.sleep(1000)
+        os._exit(3)
 
     def leave(self):
         os._exit(3)

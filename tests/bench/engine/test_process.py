@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from bench.engine.log import LARGEST, write_log
-from bench.engine.process import Worker, WorkerError, context
+from bench.engine.process import Worker, context
+from bench.errors import WorkerError
 
 GIGABYTE = 10**9
 
@@ -81,6 +82,15 @@ def test_death_is_told(start) -> None:
     with pytest.raises(WorkerError, match=r"ended \(exit code 3\)") as caught:
         worker.ask("leave")
     assert caught.value.kind == "died"
+
+
+def test_a_child_that_dies_and_leaves_one_with_its_pipe_is_dead(start) -> None:
+    worker = start()
+    worker.ask("add", a=1, b=2)
+    begin = time.monotonic()
+    with pytest.raises(WorkerError, match="exit code 3"):
+        worker.ask("leave_a_child", limit=100.0)
+    assert time.monotonic() - begin < 10
 
 
 def test_descendants_end_with_the_child(start) -> None:

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.engine.process import WorkerError
 from bench.engine.progress import Progress
 from bench.engine.runs import Run, _time_solo
+from bench.errors import WorkerError
 
 SESSION = SimpleNamespace(progress=Progress())
 
