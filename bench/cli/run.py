@@ -15,7 +15,7 @@ from bench import registry, specs
 from bench.budget import Budget
 from bench.cli import options, report
 from bench.cli.score import score_runs
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
 from bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -128,7 +128,12 @@ def _run_all(session: Session, requests: Sequence[Request]) -> Outcome:
     references = References.of(session)
     references.build(session, _needed(described))
     _prepare(session, references, requests[0].models)
-    runs = [_run_one(session, references, request, description) for request, description in described]
+    runs = []
+    for request, description in described:
+        try:
+            runs.append(_run_one(session, references, request, description))
+        except (BenchError, WorkerError) as problem:  # of this run: the others go on
+            problems.append(BenchError(f"{request.spec}: {problem}"))
     return Outcome(runs, problems)
 
 
