@@ -98,10 +98,7 @@ def _problem_of(point: str, look: Callable[[], None], remedy: str) -> Iterator[C
 
 
 def _read_run(folder: Path) -> None:
-    run = Run.read(folder)
-    for chunk in run.record["chunks"]:
-        if "file" in chunk:
-            run.chunk_outputs(chunk)
+    Run.read(folder).check_outputs()
 
 
 def _read_reference(folder: Path) -> None:

@@ -117,10 +117,7 @@ def check_outputs(item: Row) -> None:
     Raises:
         DamagedFileError: one is not what the record says.
     """
-    run = Run(item.folder, item.record)
-    for chunk in item.record["chunks"]:
-        if "file" in chunk:
-            run.chunk_outputs(chunk)
+    Run(item.folder, item.record).check_outputs()
 
 
 def _why_unscored(run: Run) -> str:

@@ -36,9 +36,7 @@ def verify(store: Store, run: Run) -> Iterator[Check]:
     """Everything that can be checked without training; the record itself was checked when it was read."""
     yield Check("record", f"fits its schema and its checksum, {len(run.record['chunks'])} chunks")
     try:
-        for chunk in run.record["chunks"]:
-            if "file" in chunk:
-                run.chunk_outputs(chunk)
+        run.check_outputs()
         yield Check("outputs", f"{run.finished_trials()} trials, checksums and shapes fit")
     except BenchError as problem:
         yield Check("outputs", "", str(problem))

@@ -50,9 +50,7 @@ def main() -> None:
         sys.exit(ended.exit_code)
     except click.ClickException as problem:
         report.problem(problem, problem.format_message(), debug=debug)
-    except BenchError as problem:
-        report.problem(problem, debug=debug)
-    except WorkerError as problem:
+    except (BenchError, WorkerError) as problem:
         report.problem(problem, debug=debug)
     except OSError as problem:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -9,11 +9,11 @@ import resource
 import select
 import signal
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import parent_process
-from pathlib import Path
+
+from bench.engine.watch import status_bytes
 
 _F_SETSIG = 10
 _PR_SET_CHILD_SUBREAPER = 36
@@ -39,7 +39,7 @@ class Guards:
     def limit_memory(self) -> None:
         """Make allocations fail beyond the limit; of a process that uses CUDA, which reserves far more than it has, never."""
         if self.memory_limit is not None and sys.platform == "linux":
-            most = int(_SECOND_LINE * self.memory_limit) + _data_bytes()
+            most = int(_SECOND_LINE * self.memory_limit) + (status_bytes(os.getpid(), "VmData") or 0)
             resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
     def _die_with_parent(self) -> None:
@@ -63,10 +63,3 @@ class Guards:
             stream.flush()
         for descriptor in (1, 2):
             os.dup2(target, descriptor)
-
-
-def _data_bytes() -> int:
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in lines if line.startswith("VmData:")).split()[1]) * 1024
-    return 0

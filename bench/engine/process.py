@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -25,7 +24,7 @@ from safetensors.numpy import load
 
 from bench.engine.guards import Guards
 from bench.engine.log import LogPump
-from bench.engine.watch import Watch
+from bench.engine.watch import Watch, status_bytes
 from bench.errors import WorkerError, one_line
 
 Arrays = dict[str, NDArray[Any]]
@@ -152,11 +151,7 @@ class Worker:
 
     def peak_memory(self) -> int:
         """Most bytes that the child and its descendants have had resident at any look, or the child alone at any time."""
-        with suppress(OSError, StopIteration, ValueError):
-            lines = Path(f"/proc/{self._pid}/status").read_text(encoding="ascii").splitlines()
-            line = next(line for line in lines if line.startswith("VmHWM:"))
-            return max(self._watch.peak_memory, int(line.split()[1]) * 1024)
-        return self._watch.peak_memory
+        return max(self._watch.peak_memory, status_bytes(self._pid, "VmHWM") or 0)
 
     @property
     def alive(self) -> bool:

@@ -177,6 +177,16 @@ class Run:
             raise DamagedFileError(path, f"it has {len(found)} models for {len(chunk['trials'])} trials")
         return found
 
+    def check_outputs(self) -> None:
+        """Read every finished chunk.
+
+        Raises:
+            DamagedFileError: a file is not what the record says.
+        """
+        for chunk in self.record["chunks"]:
+            if "file" in chunk:
+                self.chunk_outputs(chunk)
+
 
 def run(session: Session, references: References, request: Request, description: Description) -> Run:
     """Run what is missing of a method's trials; returns the run, complete or with its failures recorded."""

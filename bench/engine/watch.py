@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -132,6 +133,14 @@ def _cpu_or_none(process: psutil.Process) -> float:
     with suppress(psutil.Error):
         return _cpu(process)
     return 0.0
+
+
+def status_bytes(pid: int, field: str) -> int | None:
+    """A size from /proc/PID/status, `VmHWM` say, in bytes; None where the operating system does not tell."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith(f"{field}:")).split()[1]) * 1024
+    return None
 
 
 def _proportional(process: psutil.Process) -> int:
