@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import io
 import os
 import resource
 import select
@@ -60,6 +61,7 @@ class Guards:
         """Send what a plugin prints to the parent, also from C code."""
         target = self.printing.fileno() if self.printing else os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)  # flushes, and loses no line when the process is killed
         for descriptor in (1, 2):
             os.dup2(target, descriptor)
