@@ -7,7 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench import registry, specs
@@ -21,15 +21,15 @@ from bench.references import References
 from bench.scoring import FEWEST_MODELS, installed_metrics
 from bench.store import Store
 
-LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "safetensors", "pluggy")
+LIBRARIES = ("unlearning-bench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "safetensors", "pluggy")
 LEAST_DISK, LEAST_MEMORY = 200e6, 700e6  # bytes; of memory for each worker
 _TRIAL_BUDGET = Budget(1.0, "s")
 
 
 def diagnose(store: Path, task_name: str) -> Iterator[Check]:
     """Look at versions, devices, memory, disk, the store, the task and every plugin."""
-    yield Check("versions", f"unlearning-bench {version('unlearning-bench')}, Python {platform.python_version()}")
-    yield Check("libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES))
+    yield Check("versions", f"Python {platform.python_version()} on {platform.system()}")
+    yield _libraries()
     device = None
     try:
         device = find_device("auto")
@@ -45,6 +45,17 @@ def diagnose(store: Path, task_name: str) -> Iterator[Check]:
     if device and task.well:
         yield from _plugins(store, task_name, device)
     yield from _metrics()
+
+
+def _libraries() -> Check:
+    found, missing = [], []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    absent = f"not installed: {', '.join(missing)}" if missing else ""
+    return Check("libraries", ", ".join(found), absent, f"pip install {' '.join(missing)}")
 
 
 def _threads(device: Device | None) -> Check:
@@ -75,6 +86,8 @@ def _store(path: Path) -> Iterator[Check]:
         return
     try:
         store = Store(path)
+        if not path.is_dir():
+            raise BenchError(f"{path} is not a folder")
         if not os.access(path, os.W_OK):
             raise BenchError(f"{path} cannot be written")
     except BenchError as problem:

@@ -31,6 +31,12 @@ class Row:
         """Whether it is a control row: shown, not ranked."""
         return bool(self.record["method"]["control"])
 
+    @property
+    def label(self) -> str:
+        """The method with the hyper-parameters that differ from its defaults; of a file its name, not where it lay."""
+        method = self.record["method"]
+        return f"{method['name']}{''.join(method['spec'].partition('[')[1:])}"
+
     def measure(self, name: str) -> Measure | None:
         """A measure, if the run has it."""
         return self.scorecard.measures.get(name) if self.scorecard else None

@@ -216,4 +216,4 @@ def _pair(value: object) -> tuple[float, float] | None:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{str(value)[:40]!r} is not text")
-    return value
+    return one_line(value)

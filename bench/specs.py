@@ -94,10 +94,13 @@ def configure(kind: type[Method], spec: Spec) -> Method:
 
 def hyper_parameters(method: Method) -> dict[str, Any]:
     """All hyper-parameters with their values, defaults included; infinities and NaN, which JSON lacks, as text."""
-    values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
-    }
+    return {field.name: _for_json(getattr(method, field.name)) for field in dataclasses.fields(method)}
+
+
+def _for_json(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_for_json(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check_decorated(kind: type[Method], hints: Mapping[str, Any]) -> None:

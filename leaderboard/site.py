@@ -102,7 +102,7 @@ def _budget_line(item: Row) -> dict[str, Any]:
     same = f"N = {record['models']}, {record['device']['kind']}, reference {record['reference_id']}"
     return {
         "title": f"{record['task']['name']}, {same}",
-        "method": record["method"]["spec"],
+        "method": item.label,
         "allowed": record["allowance_seconds"] / record["retraining_seconds"] if record["retraining_seconds"] else None,
         "final_score": final.value if final else None,
         "margin": final.interval[1] - final.value if final and final.interval else None,
@@ -137,7 +137,7 @@ def _line(place: Place, top: Ceiling | None) -> dict[str, Any]:
         "rank_interval": place.interval or MISSING,
         "margin": final.interval[1] - final.value if final and final.interval else None,
         "run": item.folder.name,
-        "method": method["spec"],
+        "method": item.label,
         "summary": method["summary"],
         "package": f"{method['distribution']} {method['version']}".strip(),
         "control": item.control,

@@ -241,7 +241,7 @@ def _report(outcome: Outcome, store: Store, *, as_json: bool) -> None:
     for item in failed:
         log = item.folder / "log.txt"
         hint = f"; its log is {log}" if log.exists() else ""
-        click.echo(f"bench: {item.record['method']['spec']} has no score: {item.failure}{hint}", err=True)
+        click.echo(f"bench: {item.label} has no score: {item.failure}{hint}", err=True)
     if outcome.problems or failed:
         raise click.exceptions.Exit(2)
 

@@ -92,7 +92,7 @@ def division_table(places: Sequence[Place], top: Ceiling | None) -> None:
     table(columns, lines)
     for place in places:
         if not place.row.scorecard:
-            out.print(f"{place.row.record['method']['spec']}: not scored, {place.row.failure}", markup=False, soft_wrap=True)
+            out.print(f"{place.row.label}: not scored, {place.row.failure}", markup=False, soft_wrap=True)
     if top and top.provisional:
         out.print("Share of a provisional ceiling; `bench run --plugin retrain` measures it.", style="dim")
 
@@ -103,7 +103,7 @@ def _line(place: Place, top: Ceiling | None) -> list[str]:
     share = forgetting / top.value if top and top.value and forgetting is not None else None
     runtime = item.value("runtime")
     return [
-        item.record["method"]["spec"],
+        item.label,
         _spread(item.measure("final_score")),
         place.interval,
         _score(forgetting),
@@ -132,11 +132,11 @@ def evidence_table(places: Sequence[Place]) -> None:
     scored = [place.row for place in places if place.row.scorecard]
     if not scored:
         return
-    lines = [[item.record["method"]["spec"], *(_tested(item.measure(name)) for name in EVIDENCE.values()), ""] for item in scored]
+    lines = [[item.label, *(_tested(item.measure(name)) for name in EVIDENCE.values()), ""] for item in scored]
     retrained = [_share(getattr(scored[0].measure(name), "retrained", None)) for name in EVIDENCE.values()]
     table(["", *EVIDENCE, ""], [*lines, ["(retrained)", *retrained, ""]])
     for item in scored:
-        _doubts(item.scorecard or Scorecard(), of=f"{item.record['method']['spec']}: ")
+        _doubts(item.scorecard or Scorecard(), of=f"{item.label}: ")
 
 
 def scorecard_table(card: Scorecard) -> None:

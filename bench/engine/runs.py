@@ -64,10 +64,18 @@ class Description:
             not all(isinstance(flag, bool) for flag in flags)
             or not (isinstance(variants, list) and len(variants) == models and all(type(v) is int for v in variants))
             or not (isinstance(references, list) and all(v is None or type(v) is int for v in references))
-            or not (isinstance(parameters, dict) and isinstance(documentation, str))
+            or not (isinstance(parameters, dict) and _finite(parameters) and isinstance(documentation, str))
         ):
             raise WorkerError("the plugin's process answered nonsense")
         return cls(bool(flags[0]), bool(flags[1]), bool(flags[2]), parameters, variants, references, documentation)
+
+
+def _finite(value: object) -> bool:
+    """Whether JSON can hold it."""
+    try:
+        return bool(json.dumps(value, allow_nan=False))
+    except ValueError:
+        return False
 
 
 def describe(session: Session, request: Request) -> Description:

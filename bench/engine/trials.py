@@ -62,14 +62,22 @@ class Trials:
             worker.close()
 
     def chunk(self, evaluator: Worker, trials: Sequence[int], reached: OnProgress, streak: Streak) -> Record:
-        """What the record keeps of a chunk: its file of outputs, or why it failed and how many trials finish alone."""
+        """What the record keeps of a chunk: its file of outputs, or why it failed and how many trials finish alone.
+
+        Raises:
+            WorkerError: the evaluator died.
+        """
         with self._session.device_lock.alone() if self._uses_clock else self._session.device_lock.shared():
             start = time.monotonic()
             try:
+                if self._session.executor.stopped.is_set():
+                    raise WorkerError("stopped", kind="died")
                 done = self._compute(evaluator, trials, reached)
                 streak.count(failed=False)
                 return {**done, "wall_seconds": time.monotonic() - start}
             except WorkerError as problem:
+                if not evaluator.alive:
+                    raise  # not the method's fault
                 self.log(problem)
                 if len(trials) > 1 and problem.kind != "memory" and not self._session.executor.stopped.is_set():
                     return self._blame(evaluator, trials, problem, streak)

@@ -42,9 +42,15 @@ class LocalExecutor:
             try:
                 return do(worker, job)
             except WorkerError as problem:
-                return problem
+                if worker.alive or self.stopped.is_set():
+                    return problem
+                worker = self._replace(worker)  # somebody killed it: the job is tried once more
+                try:
+                    return do(worker, job)
+                except WorkerError as again:
+                    return again
             finally:
-                idle.put(worker if worker.alive else self._replace(worker))
+                idle.put(worker if worker.alive or self.stopped.is_set() else self._replace(worker))
 
         with ThreadPoolExecutor(at_once or len(self._workers)) as pool:
             futures = {pool.submit(attempt, job): job for job in jobs}

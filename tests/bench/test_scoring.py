@@ -323,6 +323,15 @@ def test_flags_are_printable(drawn) -> None:
     assert Scorer.of(drawn.store, run).score(run, [Named("noisy", Noisy())]).flags == {"a[31m": "b c"}
 
 
+def test_a_strangers_flags_are_printable(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    Scorer.of(drawn.store, run).score(run, [fixed(seven=Estimate(7.0))])
+    card = read_record(run.folder / "scorecard.json")
+    card["sections"]["fixed"]["flags"] = {"a\x1b[31m": "b\n\x07c"}
+    write_record(run.folder / "scorecard.json", card)
+    assert row(run).scorecard.flags == {"a[31m": "b c"}
+
+
 def test_what_failed_is_tried_again(drawn) -> None:
     run = drawn.add("run", drawn.shifted(0.0))
     scorer, item = Scorer.of(drawn.store, run), fixed(eight=Estimate(1.0))

@@ -51,7 +51,7 @@ def test_unreadable_specs_are_one_line_errors(text: str) -> None:
 def test_configure() -> None:
     method = configure(Example, parse('x[rate=1,epochs=3,name="b",on=true,steps=[4]]'))
     assert method == Example(1.0, 3, "b", True, (4,))
-    assert hyper_parameters(method) == {"rate": 1.0, "epochs": 3, "name": "b", "on": True, "steps": (4,)}
+    assert hyper_parameters(method) == {"rate": 1.0, "epochs": 3, "name": "b", "on": True, "steps": [4]}
 
 
 def test_unknown_hyper_parameter_gets_a_suggestion() -> None:
@@ -94,6 +94,7 @@ def test_numbers_are_finite(value: str) -> None:
 
 def test_infinite_defaults_can_be_recorded() -> None:
     assert hyper_parameters(Example(rate=float("inf")))["rate"] == "inf"
+    assert hyper_parameters(Example(steps=(1, float("inf"))))["steps"] == [1, "inf"]
 
 
 def test_forgotten_decorator_is_told() -> None:

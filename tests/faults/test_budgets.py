@@ -66,6 +66,16 @@ class Plugin(Method):
             optimizer.step()
         return model
 ''',
+    "greedy": '''class Plugin(Method):
+    """Takes 0.4 GB for each model of a stack."""
+
+    stackable: ClassVar[bool] = True
+
+    def unlearn(self, model, data, trial):
+        taken = bytearray(b"x") * (400_000_000 * len(trial.indices))
+        time.sleep(0.5)
+        return model
+''',
     "clock-undeclared": '''class Plugin(Method):
     """Reads the clock without saying so."""
 
@@ -83,7 +93,8 @@ def ran(bench, filled, tmp_path_factory: pytest.TempPathFactory):
     for name, source in PLUGINS.items():
         (folder / f"{name}.py").write_text(HEAD + source)
         asked += ["--plugin", folder / f"{name}.py"]
-    done = bench("run", *asked, "--budget", "1s", "--store", filled.path, "--json", code=2)
+    limits = ["--budget", "1s", "--models", 8, "--memory-limit", "2.2GB"]
+    done = bench("run", *asked, *limits, "--store", filled.path, "--json", code=2)
     rows = {row["method"]["name"]: row for row in json.loads(done.stdout)}
     return {name: (row, read_record(filled.path / "runs" / row["run"] / "run.json")) for name, row in rows.items()}
 
@@ -112,6 +123,16 @@ def test_a_stack_that_hangs_is_killed_and_its_trials_are_tried_alone(ran) -> Non
     assert "trials 0-7, stacked: killed after 56" in row["failure"]
     assert "each alone finishes" in row["failure"]
     assert record["solo"] == []
+
+
+def test_a_stack_that_memory_does_not_suffice_for_is_made_smaller(ran) -> None:
+    """The whole run is planned again, since models of stacks of different sizes differ by rounding."""
+    row, record = ran["greedy"]
+    assert not row["failure"]
+    assert "smaller stacks" in row["badges"]
+    assert record["stack_size"] == 4
+    assert [chunk["trials"] for chunk in record["chunks"]] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert all(chunk["peak_host_memory"] > 1.6e9 for chunk in record["chunks"])
 
 
 def test_in_time(ran) -> None:
