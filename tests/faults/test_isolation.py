@@ -148,7 +148,7 @@ def ran(bench, filled, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         lines = "".join(f"        {line}\n" for line in body.strip().splitlines())
         (folder / f"{name}.py").write_text(f"{HEAD}SOUGHT = {str(folder / 'sought.npz')!r}\n\n\n{METHOD}{lines}")
         asked += ["--plugin", str(folder / f"{name}.py")]
-    done = bench("run", *asked, "--store", filled.path, "--json")
+    done = bench("run", *asked, "--models", 8, "--store", filled.path, "--json")
     return Ran({row["method"]["name"]: row for row in json.loads(done.stdout)}, filled.path)
 
 

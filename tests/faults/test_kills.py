@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import psutil
@@ -40,9 +41,9 @@ def _sums(store: Path) -> list[str]:
     return [chunk["sha256"] for chunk in read_record(_folder(store) / "run.json")["chunks"]]
 
 
-def _start(store: Path, workers: int) -> subprocess.Popen[bytes]:
+def _start(store: Path, workers: int, told: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     command = [BENCH, "run", "--plugin", METHOD, "--store", str(store), "--workers", str(workers)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True)
 
 
 def _kill(running: subprocess.Popen[bytes], whom: str, rng: np.random.Generator) -> None:
@@ -181,8 +182,10 @@ def test_two_commands_at_once_do_nothing_twice(filled, tmp_path: Path) -> None:
     lost = reference / "retrained-0008-0015.npz"
     content = lost.read_bytes()
     lost.unlink()
-    commands = [_start(store, 1) for _ in range(3)]
+    with (tmp_path / "told").open("wb") as told:
+        commands = [_start(store, 1, told) for _ in range(3)]
     assert [command.wait(LONGEST) for command in commands] == [0, 0, 0]
+    assert "waiting for another bench" in (tmp_path / "told").read_text()
     assert _sums(store) == expected
     assert lost.read_bytes() == content
     assert len(list((store / "runs").glob(f"{METHOD}-*"))) == 1
