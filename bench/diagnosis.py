@@ -10,20 +10,19 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import registry, specs
-from bench.budget import Budget
+from bench import registry
 from bench.checks import Check
-from bench.engine.runs import Request, Run, describe
-from bench.engine.session import Device, Session, default_memory_limit, find_device
+from bench.engine.inspection import inspect_all
+from bench.engine.runs import Run
+from bench.engine.session import Device, default_memory_limit, find_device
 from bench.errors import BenchError, WorkerError
 from bench.executors.local import default_workers
 from bench.references import References
-from bench.scoring import FEWEST_MODELS, installed_metrics
+from bench.scoring import installed_metrics
 from bench.store import Store
 
 LIBRARIES = ("unlearning-bench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "safetensors", "pluggy")
 LEAST_DISK, LEAST_MEMORY = 200e6, 700e6  # bytes; of memory for each worker
-_TRIAL_BUDGET = Budget(1.0, "s")
 
 
 def diagnose(store: Path, task_name: str) -> Iterator[Check]:
@@ -42,9 +41,8 @@ def diagnose(store: Path, task_name: str) -> Iterator[Check]:
     yield from _store(store)
     task = _task(task_name)
     yield task
-    if device and task.well:
-        yield from _plugins(store, task_name, device)
-    yield from _metrics()
+    if device:
+        yield from _plugins()
 
 
 def _libraries() -> Check:
@@ -128,22 +126,14 @@ def _task(name: str) -> Check:
     return Check(f"task {name}", f"its data fit its key, {task.key[:16]}")
 
 
-def _plugins(store: Path, task_name: str, device: Device) -> Iterator[Check]:
-    """Every method is loaded, each in a process of its own."""
-    task = registry.load_task(task_name)
-    with Session(Store(store), task, device, workers=1) as session:
-        for plugin in registry.plugins(registry.METHODS):
-            point, spec = f"plugin {plugin.name}", specs.Spec(plugin.name, {})
-            try:
-                found = registry.find_method(plugin.name)
-                describe(session, Request(found, spec, FEWEST_MODELS, _TRIAL_BUDGET, 0))
-                yield Check(point, f"{plugin.distribution} {plugin.version}")
-            except BenchError as problem:
-                yield Check(point, "", str(problem), f"mend or uninstall {plugin.distribution}; other methods are not affected")
-
-
-def _metrics() -> Iterator[Check]:
-    found, problems = installed_metrics()
-    yield Check("metrics", f"{len(found)} load")
-    for problem in problems:
-        yield Check("metric", "", str(problem), "mend or uninstall its package; other metrics are not affected")
+def _plugins() -> Iterator[Check]:
+    """Every plugin is loaded, each in a process of its own; metrics also beside each other."""
+    for item in inspect_all():
+        point, plugin = f"{item.kind} {item.plugin.name}", item.plugin
+        remedy = f"mend or uninstall {plugin.distribution}; other plugins are not affected"
+        yield Check(point, f"{plugin.distribution} {plugin.version}", item.problem, remedy)
+    yield from (
+        Check("metrics", "", str(problem), "mend or uninstall its package; other metrics are not affected")
+        for problem in installed_metrics()[1]
+        if "is left out" in str(problem)
+    )

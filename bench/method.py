@@ -20,10 +20,14 @@ class Method:
     Subclasses are frozen dataclasses: fields are hyper-parameters, with defaults whose source is stated; the docstring
     names the paper. A method whose class says `stackable = True` is handed several trials at once (see `bench.models.stacked`).
     One that says `uses_clock = True` may read `trial.budget`; it is never stacked, runs alone on the device, and its row says so.
+    `in_place = False` says that `model` is left as it was and another network returned, `uses_forget = False` that the forget
+    set is not looked at; the conformance kit holds a method to both.
     """
 
     stackable: ClassVar[bool] = False
     uses_clock: ClassVar[bool] = False
+    in_place: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = True
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Return a network that has forgotten `data.forget`: `model` changed in place, or another of its class.

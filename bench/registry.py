@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import inspect
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from bench.tasks.task import Task
 
 METHODS, TASKS, METRICS, COMMANDS = "bench", "bench.tasks", "bench.metrics", "bench.commands"
+KINDS = {METHODS: "method", TASKS: "task", METRICS: "metric", COMMANDS: "command"}
+DISABLED, STRICT = "BENCH_PLUGINS_DISABLED", "BENCH_STRICT"  # environment variables
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,20 @@ class Plugin:
         return sorted(package.parent.rglob("*.py"))
 
 
-def plugins(group: str) -> list[Plugin]:
+def disabled() -> frozenset[str]:
+    """Names that the environment variable BENCH_PLUGINS_DISABLED, `a,b`, takes out of use."""
+    return frozenset(name.strip() for name in os.environ.get(DISABLED, "").split(",")) - {""}
+
+
+def installed(group: str) -> list[Plugin]:
     """All plugins of an entry-point group, by name; a name that two distributions claim comes twice."""
     found = dict.fromkeys(_plugin(entry) for entry in entry_points(group=group))
     return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+
+
+def plugins(group: str) -> list[Plugin]:
+    """Those that are not disabled."""
+    return [plugin for plugin in installed(group) if plugin.name not in disabled()]
 
 
 def find(group: str, name: str, noun: str) -> Plugin:
@@ -86,6 +100,8 @@ def find(group: str, name: str, noun: str) -> Plugin:
     Raises:
         BenchError: there is none, and close names are suggested; or two distributions claim it.
     """
+    if name in disabled():
+        raise BenchError(f"{noun} {name!r} is disabled by {DISABLED}")
     known = plugins(group)
     claims = [plugin for plugin in known if plugin.name == name]
     if len(claims) > 1:
@@ -100,14 +116,18 @@ def find(group: str, name: str, noun: str) -> Plugin:
 
 
 def find_method(name: str) -> Plugin:
-    """The method of that entry-point name, or in that file: `scrub`, `my_method.py`, `my_method.py:MyMethod`."""
+    """The method of that entry-point name, or in that file: `scrub`, `my_method.py`, `my_method.py:MyMethod`.
+
+    What a file's name is followed by may also be a function in the challenge's signature: `submission.py:unlearning`.
+    """
     path, _, attribute = name.partition(".py:")
     if not (attribute or name.endswith(".py")):
         return find(METHODS, name, "plugin")
     file = Path(f"{path}.py" if attribute else path).absolute()
     if not file.is_file():
         raise BenchError(f"plugin file {file} does not exist")
-    return Plugin(name=attribute or file.stem, module=str(file), distribution="", version="", attribute=attribute)
+    name = f"{file.stem}.{attribute}" if attribute else file.stem
+    return Plugin(name=name, module=str(file), distribution="", version="", attribute=attribute)
 
 
 def load_method(plugin: Plugin) -> type[Method]:
@@ -118,18 +138,33 @@ def load_method(plugin: Plugin) -> type[Method]:
     elif plugin.attribute:
         candidates = [getattr(module, plugin.attribute, None)]
     else:
-        candidates = [item for item in vars(module).values() if _is_method(item) and item.__module__ == module.__name__]
-    method: type[Method] = _only(plugin, candidates, _is_method)
+        own = [item for item in vars(module).values() if getattr(item, "__module__", "") == module.__name__]
+        candidates = [item for item in own if _is_method(item)] or [item for item in own if _is_function(item)]
+    found: Any = _only(plugin, candidates, lambda item: _is_method(item) or inspect.isfunction(item))
+    method: type[Method] = _adapted(plugin, found) if inspect.isfunction(found) else found
     return method
+
+
+def _adapted(plugin: Plugin, function: Callable[..., Any]) -> type[Method]:
+    from bench.functions import method_of
+
+    try:
+        return method_of(function)
+    except BenchError as problem:
+        raise BenchError(f"plugin {_label(plugin)}: {problem}") from None
 
 
 def load_task(name: str) -> Task:
     """Import the task of that name."""
+    return _load_task(find(TASKS, name, "task"))
+
+
+def _load_task(plugin: Plugin) -> Task:
     from bench.tasks.task import Task
 
-    plugin = find(TASKS, name, "task")
+    sys.audit("bench.task", plugin.name)
     tasks = _registered(plugin, _import(plugin), "register_tasks")
-    task: Task = _only(plugin, tasks, lambda item: isinstance(item, Task) and item.name == name)
+    task: Task = _only(plugin, tasks, lambda item: isinstance(item, Task) and item.name == plugin.name)
     return task
 
 
@@ -143,7 +178,7 @@ def load_metric(plugin: Plugin) -> Metric:
         made = metric()
         check_metric(made)
     except (Exception, SystemExit) as problem:
-        raise BenchError(f"plugin {_label(plugin)} is no metric: {type(problem).__name__}: {problem}") from problem
+        raise _blame(plugin, "is no metric", problem) from problem
     return made
 
 
@@ -155,6 +190,17 @@ def load_command(plugin: Plugin) -> click.Command:
     _call(plugin, _import(plugin), "register_commands", cli=group)
     command: click.Command = _only(plugin, group.commands.values(), lambda item: item.name == plugin.name)
     return command
+
+
+def load(group: str, plugin: Plugin) -> object:
+    """Import a plugin of any group and return what it registers."""
+    loaders: dict[str, Callable[[Plugin], object]] = {
+        METHODS: load_method,
+        TASKS: _load_task,
+        METRICS: load_metric,
+        COMMANDS: load_command,
+    }
+    return loaders[group](plugin)
 
 
 def _plugin(entry: EntryPoint) -> Plugin:
@@ -192,7 +238,7 @@ def _import(plugin: Plugin) -> ModuleType:
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as problem:
-        raise BenchError(f"plugin {_label(plugin)} fails to import: {type(problem).__name__}: {problem}") from problem
+        raise _blame(plugin, "fails to import", problem) from problem
     return module
 
 
@@ -208,8 +254,23 @@ def _call(plugin: Plugin, module: ModuleType, hook: str, **arguments: object) ->
     try:
         manager.register(module)
         getattr(manager.hook, hook)(**arguments)
+    except pluggy.PluginValidationError as problem:
+        raise _blame(
+            plugin, "is made for another version of bench (pip install --upgrade unlearning-bench)", problem
+        ) from problem
     except Exception as problem:
-        raise BenchError(f"plugin {_label(plugin)}: {hook} raises {type(problem).__name__}: {problem}") from problem
+        raise _blame(plugin, f"fails in {hook}", problem) from problem
+
+
+def _blame(plugin: Plugin, what: str, problem: BaseException) -> BaseException:
+    """One line that names the plugin; the error itself if BENCH_STRICT is set."""
+    if os.environ.get(STRICT, "0") not in ("", "0"):
+        return problem
+    return BenchError(f"plugin {_label(plugin)} {what}: {type(problem).__name__}: {problem}")
+
+
+def _is_function(item: object) -> bool:
+    return inspect.isfunction(item) and item.__name__ == "unlearning"
 
 
 def _is_method(item: object) -> bool:

@@ -29,6 +29,7 @@ class Split:
     generators: Sequence[torch.Generator]
     lead: tuple[int, ...] = ()  # () for a plain network, (M,) for a stack
     drawn: Tensor | None = None  # lead + (n,): rows of the image column that a sample holds; images are not copied
+    identities: Tensor | None = None  # [n]: who is on the images, if the task knows; a sample has none
 
     @property
     def images(self) -> Tensor:
@@ -61,14 +62,15 @@ class Split:
             raise ValueError(f"a mask of shape ({len(self)},) is needed, one for all models, not {tuple(mask.shape)}")
         kept = [column[:, mask] if self._is_per_model(column) else column[mask] for column in self.columns[1:]]
         if self.drawn is None:
-            return replace(self, columns=(self.columns[0][mask], *kept))
+            identities = None if self.identities is None else self.identities[mask]
+            return replace(self, columns=(self.columns[0][mask], *kept), identities=identities)
         return replace(self, columns=(self.columns[0], *kept), drawn=self.drawn[..., mask])
 
     def sample(self, n: int) -> Split:
         """A random subset of n examples, drawn for each model without replacement; its labels and columns are [M, n, ...]."""
         chosen = self._positions(shuffle=True)[..., :n]
         kept = [self._take(column, chosen) for column in self.columns[1:]]
-        return replace(self, columns=(self.columns[0], *kept), drawn=self._image_rows(chosen))
+        return replace(self, columns=(self.columns[0], *kept), drawn=self._image_rows(chosen), identities=None)
 
     def batches(self, batch_size: int, shuffle: bool = True) -> Iterator[Columns]:
         """One pass; the last batch may be smaller."""

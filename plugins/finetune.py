@@ -45,6 +45,7 @@ class FineTune(Method):
     momentum: float = 0.9  # evaluation code
     weight_decay: float = 5e-4  # evaluation code
     stackable: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = False
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train on retain."""

@@ -45,6 +45,7 @@ class NoiseInjection(Method):
     final_noise: float = 0.0  # search: off
     batch_size: int = 64  # search
     stackable: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = False
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Shake, repair, shake."""

@@ -37,7 +37,7 @@ def metrics(context: click.Context, as_json: bool) -> None:
 
 
 @metrics.command()
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete(registry.METRICS))
 @options.as_json
 def show(name: str, as_json: bool) -> None:
     """Explain a metric: what it is, its numbers, where it comes from, what it is blind to."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+
+from bench import registry
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -20,6 +23,15 @@ def _bytes(ctx: click.Context, param: click.Parameter, text: str | None) -> int 
     return int(float(match[1]) * _UNITS[match[2]])
 
 
+def complete(group: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion by the names of a group of plugins; reads metadata only."""
+
+    def names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        return [plugin.name for plugin in registry.plugins(group) if plugin.name.startswith(incomplete)]
+
+    return names
+
+
 store = click.option(
     "--store",
     type=click.Path(path_type=Path),
@@ -28,7 +40,13 @@ store = click.option(
     show_default=True,
     help="Folder of results; $BENCH_STORE if set.",
 )
-task = click.option("--task", default="age-synthetic", show_default=True, help="Task, as listed by `bench tasks`.")
+task = click.option(
+    "--task",
+    default="age-synthetic",
+    show_default=True,
+    help="Task, as listed by `bench tasks`.",
+    shell_complete=complete(registry.TASKS),
+)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models are computed."
 )

@@ -1,8 +1,14 @@
-"""List methods: name, package, version and what they do."""
+"""List, check, show, test and start plugins."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,23 +16,132 @@ from bench import registry
 from bench.cli import options
 from bench.hookspecs import hookimpl
 
+if TYPE_CHECKING:
+    from bench.testing.outcome import Outcome
 
-@click.command()
+
+@dataclass(frozen=True)
+class Listed:
+    """One row."""
+
+    name: str
+    kind: str
+    distribution: str
+    version: str
+    status: str
+    summary: str
+
+
+@click.group(invoke_without_command=True)
+@click.option("--check", is_flag=True, help="Import each, in a process of its own, and show what fails.")
 @options.as_json
-def plugins(as_json: bool) -> None:
-    """List the installed methods, without importing any."""
-    found = list(registry.summaries(registry.METHODS))
-    if as_json:
-        rows = [
-            {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version, "summary": summary}
-            for plugin, summary in found
-        ]
-        click.echo(json.dumps(rows, indent=1))
+@click.pass_context
+def plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
+    """List installed methods, tasks, metrics and commands; without --check none is imported."""
+    if ctx.invoked_subcommand:
         return
-    widths = [max(len(getattr(plugin, field)) for plugin, _ in found) for field in ("name", "distribution", "version")]
-    for plugin, summary in found:
-        cells = zip((plugin.name, plugin.distribution, plugin.version), widths, strict=True)
-        click.echo("  ".join([*(cell.ljust(width) for cell, width in cells), summary]))
+    problems = _problems() if check else {}
+    rows = [row for group in registry.KINDS for row in _rows(group, problems)]
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        _print_rows(rows)
+    if any(problems.values()):
+        raise click.exceptions.Exit(1)
+
+
+def _rows(group: str, problems: dict[tuple[str, str, str], str]) -> list[Listed]:
+    found = registry.installed(group)
+    claims = Counter(plugin.name for plugin in found)
+    kind, rows = registry.KINDS[group], []
+    for plugin in found:
+        summary, status = plugin.summary(), "ok" if problems else ""
+        if plugin.name in registry.disabled():
+            status = f"disabled by {registry.DISABLED}"
+        elif problems.get((group, plugin.name, plugin.distribution)):
+            status = problems[group, plugin.name, plugin.distribution]
+        elif claims[plugin.name] > 1:
+            others = [other.distribution for other in found if other.name == plugin.name and other != plugin]
+            status = f"name also claimed by {', '.join(others)}"
+        elif summary.startswith("(broken: "):
+            summary, status = "", summary[1:-1]
+        rows.append(Listed(plugin.name, kind, plugin.distribution, plugin.version, status, summary))
+    return rows
+
+
+def _problems() -> dict[tuple[str, str, str], str]:
+    from bench.engine.inspection import inspect_all
+
+    return {(item.group, item.plugin.name, item.plugin.distribution): item.problem for item in inspect_all()}
+
+
+def _print_rows(rows: Sequence[Listed]) -> None:
+    columns = ("name", "kind", "distribution", "version")
+    widths = [max(len(getattr(row, column)) for row in rows) for column in columns]
+    for row in rows:
+        cells = [getattr(row, column).ljust(width) for column, width in zip(columns, widths, strict=True)]
+        status = f"[{row.status}]" if row.status not in ("", "ok") else row.status
+        click.echo("  ".join([*cells, *([status] if status else []), row.summary]).rstrip())
+
+
+@plugins.command()
+@click.argument("name", shell_complete=options.complete(registry.METHODS))
+@options.as_json
+def show(name: str, as_json: bool) -> None:
+    """Explain a method: its docstring, hyper-parameters with defaults and where they come from, and what it declares."""
+    from bench import documentation
+
+    plugin = registry.find_method(name)
+    method = registry.load_method(plugin)
+    fields, declared = documentation.hyper_parameters(method), documentation.flags(method)
+    text = inspect.getdoc(method) or "(no docstring)"
+    if as_json:
+        about = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version, "documentation": text}
+        parameters = [asdict(field) for field in fields]
+        click.echo(json.dumps({**about, "hyper_parameters": parameters, "declares": declared}, indent=1, default=str))
+        return
+    click.echo(f"{plugin.name}  {plugin.distribution or plugin.module} {plugin.version}\n\n{text}\n")
+    width = max((len(f"{field.name} = {field.default!r}") for field in fields), default=0)
+    for field in fields:
+        click.echo(f"  {f'{field.name} = {field.default!r}'.ljust(width)}  {field.source}".rstrip())
+    click.echo("\ndeclares: " + ", ".join(f"{flag} = {value}" for flag, value in declared.items()))
+
+
+@plugins.command()
+@click.argument("name", shell_complete=options.complete(registry.METHODS))
+@options.as_json
+def test(name: str, as_json: bool) -> None:
+    """Run the conformance kit on an installed method or a file, on a task of ten seconds; exit code 1 if a check fails."""
+    from bench.testing.checks import CHECKS
+    from bench.testing.subject import subject
+
+    tested, outcomes = subject(name), []
+    for check in CHECKS:
+        outcomes.append(check.run(tested))
+        if not as_json:
+            click.echo(_line(outcomes[-1]))
+    if as_json:
+        click.echo(json.dumps([{**asdict(outcome), "status": outcome.status.value} for outcome in outcomes], indent=1))
+    failed = [outcome.check for outcome in outcomes if outcome.status.value == "FAIL"]
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _line(outcome: Outcome) -> str:
+    reason = f": {' '.join(outcome.reason.split())}" if outcome.reason else ""
+    return f"{outcome.status.value.ljust(4)}  {outcome.check}{reason}"
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--template", type=click.Choice(["method", "function"]), default="method", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./NAME]")
+def new(name: str, template: str, out: Path | None) -> None:
+    """Make an installable package for a method, which passes its own tests as it is."""
+    from bench.scaffold import make
+
+    folder = make(name, template, out or Path(name))
+    click.echo(f"made {folder}\nnext:  pip install --editable {folder} && bench plugins test {name} && bench run --plugin {name}")
 
 
 @hookimpl

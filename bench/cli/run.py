@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.engine.session import Session
     from bench.ranking import Place
     from bench.references import References
+    from bench.specs import Spec
     from bench.store import Store
 
 FLOOR = "original"  # costs nothing, so every table has it
@@ -38,7 +39,13 @@ class Outcome:
 
 
 @click.command()
-@click.option("--plugin", "plugins", multiple=True, help="Method: name, name[k=v,...] or file.py. Repeatable.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    help="Method: name, name[k=v,...], file.py, file.py:CLASS or file.py:FUNCTION. Repeatable.",
+    shell_complete=options.complete(registry.METHODS),
+)
 @click.option("--controls", is_flag=True, help="Also run the rows that a table needs to be read: original, retrain, finetune.")
 @click.option("--all", "everything", is_flag=True, help="Run every installed method.")
 @options.task
@@ -52,6 +59,11 @@ class Outcome:
 @options.device
 @options.workers
 @options.memory_limit
+@click.option(
+    "--batch-format",
+    type=click.Choice(["tuple", "dict"]),
+    help="What a function's loaders yield, if bench finds out wrongly: (images, labels), or dicts as the challenge's data.",
+)
 @click.option("--again", is_flag=True, help="Run once more even if the store has this run.")
 @options.as_json
 def run(
@@ -67,6 +79,7 @@ def run(
     device: str,
     workers: int | None,
     memory_limit: int | None,
+    batch_format: str | None,
     again: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -75,7 +88,9 @@ def run(
 
     check_models(models)
     budgets = Budget.parse_sweep(budget_sweep) if budget_sweep else [Budget.parse(budget)]
-    wanted = _wanted(plugins, controls=controls, everything=everything)
+    wanted = [specs.parse(text) for text in _wanted(plugins, controls=controls, everything=everything)]
+    if batch_format:
+        wanted = [_with_batch_format(spec, batch_format) for spec in wanted]
     requests = [request for each in budgets for request in _requests(wanted, models, each, seed, again)]
     chosen = registry.load_task(task)
 
@@ -106,11 +121,16 @@ def _wanted(plugins: Sequence[str], *, controls: bool, everything: bool) -> list
     return wanted
 
 
-def _requests(plugins: Sequence[str], models: int, budget: Budget, seed: int, again: bool) -> Iterator[Request]:
+def _with_batch_format(spec: Spec, batch_format: str) -> Spec:
+    """Functions have the hyper-parameter; methods from packages, such as control rows, are left as they are."""
+    is_file = registry.find_method(spec.plugin).distribution == ""
+    return replace(spec, parameters={**spec.parameters, "batch_format": batch_format}) if is_file else spec
+
+
+def _requests(wanted: Sequence[Spec], models: int, budget: Budget, seed: int, again: bool) -> Iterator[Request]:
     from bench.engine.runs import Request
 
-    for text in plugins:
-        spec = specs.parse(text)
+    for spec in wanted:
         yield Request(registry.find_method(spec.plugin), spec, models, budget, seed, again)
 
 

@@ -30,7 +30,7 @@ def tasks(context: click.Context) -> None:
 
 
 @tasks.command()
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete(registry.TASKS))
 @options.as_json
 def show(name: str, as_json: bool) -> None:
     """Print a task's sizes, key and recipe."""
@@ -44,7 +44,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @tasks.command()
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete(registry.TASKS))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="PNG file to write.")
 def preview(name: str, out: Path) -> None:
     """Draw a contact sheet: a row per age group, some photos each."""

@@ -180,11 +180,13 @@ class MethodServer(_Server):
         connection: Connection,
         setting: Setting,
         pictures: Mapping[str, Pictures],
+        identities: Mapping[str, NDArray[np.int64]],
         original: Mapping[str, NDArray[np.float32]],
         plugin: registry.Plugin,
         spec: specs.Spec,
     ) -> None:
         super().__init__(connection, setting, pictures)
+        self.identities = {name: torch.from_numpy(people).to(self.device) for name, people in identities.items()}
         self.original, self.plugin, self.spec = original, plugin, spec
         if self.device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(LARGEST_SHARE)
@@ -230,7 +232,7 @@ class MethodServer(_Server):
         seeds = tuple(seed_of(root, "trial", index) for index in trials)
         self.running, self.allowance = self.method.variant(trials[0]), allowance
         self.model = self._original_model(len(trials) if stacked else None)
-        self.data = MethodData(**{name: self._bind(name, seeds, stacked=stacked) for name in METHOD_SPLITS})
+        self.data = MethodData(**{name: self._named(name, seeds, stacked=stacked) for name in METHOD_SPLITS})
         self.trial = self._trial(trials, seeds, stacked=stacked)
         _seed_globally(seeds[0])
         return {}, {}
@@ -263,6 +265,9 @@ class MethodServer(_Server):
     def weights(self) -> Answer:
         """Weights of the unlearned models {name: [M, ...]}."""
         return {}, {name: view.float() for name, view in state(self.model).items()}
+
+    def _named(self, name: str, seeds: Sequence[int], *, stacked: bool) -> Split:
+        return replace(self._bind(name, seeds, stacked=stacked), identities=self.identities.get(name))
 
     def _trial(self, trials: Sequence[int], seeds: tuple[int, ...], *, stacked: bool) -> Trial:
         return Trial(
@@ -303,11 +308,22 @@ def _seed_globally(seed: int) -> None:
 
 
 class Probe:
-    """Looks at the devices."""
+    """Looks at the devices, or loads one plugin to see whether that works."""
 
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
         """What can be asked."""
-        return {"devices": self.devices}
+        return {"devices": self.devices, "load": self.load, "changed_by_loading": self.changed_by_loading}
+
+    def load(self, group: str, plugin: registry.Plugin) -> Answer:
+        """Import a plugin of any kind."""
+        registry.load(group, plugin)
+        return {}, {}
+
+    def changed_by_loading(self, plugin: registry.Plugin) -> Answer:
+        """What importing a method changes beside the module that it is."""
+        from bench.testing.loading import changed_by_loading
+
+        return {"changed": changed_by_loading(plugin)}, {}
 
     def devices(self) -> Answer:
         """The CUDA device's name, or "" if there is none, and what the software is."""

@@ -110,12 +110,13 @@ class Session:
         """A fresh process for one plugin, with the splits that a method may see."""
         from bench.engine.serve_entries import method
 
-        pictures = self._pictures(METHOD_SPLITS) if original else {}
+        splits = METHOD_SPLITS if original else ()
         return Worker(
             self._context,
             method,
             self._setting(),
-            pictures,
+            self._pictures(splits),
+            {name: self.faces.identities[self.faces.splits[name]] for name in splits},
             original,
             plugin,
             spec,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -37,7 +38,8 @@ class Faces:
     splits: Mapping[str, NDArray[np.int64]]  # split name -> rows
 
     def split(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Images and labels of one split."""
+        """Images and labels of one split. The conformance kit listens, to see that no method asks."""
+        sys.audit("bench.task", name)
         rows = self.splits[name]
         return self.images[rows], self.labels[rows]
 

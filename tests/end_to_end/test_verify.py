@@ -87,7 +87,17 @@ def test_doctor_finds_nothing_wrong(bench, filled, tmp_path: Path) -> None:
     done = bench("doctor", "--store", filled.path, "--json")
     points = {check["point"]: check for check in json.loads(done.stdout)}
     assert all(check["ok"] for check in points.values())
-    assert {"versions", "device", "memory", "disk", "store", "plugin scrub", "task age-synthetic"} <= points.keys()
+    assert {
+        "versions",
+        "libraries",
+        "device",
+        "memory",
+        "disk",
+        "store",
+        "method scrub",
+        "metric ulira",
+        "task age-synthetic",
+    } <= points.keys()
     bench("doctor", "--store", tmp_path / "not yet")
     assert not (tmp_path / "not yet").exists()
 
@@ -108,6 +118,6 @@ def test_doctor_names_what_is_damaged_or_broken(copied, tmp_path: Path) -> None:
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert len(failed) == 2
     assert "outputs-0000.npz" in failed[0]
-    assert "plugin broken" in failed[1]
+    assert "method broken" in failed[1]
     assert "at import" in failed[1]
     assert "mend or uninstall broken" in done.stdout

@@ -80,7 +80,8 @@ def test_damage_is_found_and_named(copied, capsys: pytest.CaptureFixture[str]) -
         kind = _harm(path, rng, others)
         if not _as_before(path, content):
             said = _finds(store, path)
-            assert path.name in said or (path.name == "scorecard.json" and not path.exists()), (path, kind, said)
+            healed = path.is_file() and path.read_bytes() == content  # a deleted reference.json, from its copy
+            assert healed or path.name in said or (path.name == "scorecard.json" and not path.exists()), (path, kind, said)
             found[kind] += 1
         path.unlink(missing_ok=True)
         path.write_bytes(content)

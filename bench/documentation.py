@@ -1,0 +1,54 @@
+"""What a method's source says of it: the docstring, and where the defaults of its hyper-parameters come from."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import io
+import textwrap
+import tokenize
+from dataclasses import dataclass
+from typing import Any
+
+from bench.method import Method
+
+
+@dataclass(frozen=True)
+class HyperParameter:
+    """A field of a method."""
+
+    name: str
+    kind: str  # its annotation
+    default: Any
+    source: str  # the comment beside it; "" if there is none
+
+
+def hyper_parameters(method: type[Method]) -> list[HyperParameter]:
+    """The hyper-parameters of a method with defaults and sources, inherited ones first."""
+    sources: dict[str, str] = {}
+    for kind in reversed(method.__mro__):
+        if issubclass(kind, Method):
+            sources |= _comments(kind)
+    return [
+        HyperParameter(field.name, str(field.type), field.default, sources.get(field.name, ""))
+        for field in dataclasses.fields(method)
+    ]
+
+
+def flags(method: type[Method]) -> dict[str, bool]:
+    """What a method's class declares."""
+    return {name: bool(getattr(method, name)) for name in ("stackable", "uses_clock", "in_place", "uses_forget")}
+
+
+def _comments(kind: type) -> dict[str, str]:
+    """The comment on the last line of every annotated field of a class."""
+    try:
+        source = textwrap.dedent(inspect.getsource(kind))
+        (body,) = ast.parse(source).body
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (OSError, TypeError, SyntaxError, ValueError):  # made at run time
+        return {}
+    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    fields = [node for node in getattr(body, "body", []) if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+    return {field.target.id: comments.get(field.end_lineno or 0, "") for field in fields if isinstance(field.target, ast.Name)}

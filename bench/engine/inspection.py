@@ -1,0 +1,62 @@
+"""Whether installed plugins load: each is imported in a process of its own, where it can neither hang nor crash the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from bench import registry
+from bench.engine.process import Worker, context
+from bench.engine.session import default_memory_limit
+from bench.engine.trials import SETUP_LIMIT
+from bench.errors import BenchError, WorkerError, one_line
+from bench.executors.local import default_workers
+from bench.registry import KINDS, Plugin
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A plugin, and why it cannot be used; "" if it can."""
+
+    group: str
+    plugin: Plugin
+    problem: str
+
+    @property
+    def kind(self) -> str:
+        """method, task, metric or command."""
+        return KINDS[self.group]
+
+
+def inspect_all(groups: Iterable[str] = KINDS) -> Iterator[Inspected]:
+    """Load every plugin that is not disabled, several at once; in the order of the list."""
+    found = [(group, plugin) for group in groups for plugin in registry.plugins(group)]
+    with ThreadPoolExecutor(default_workers("cpu")) as pool:
+        yield from pool.map(lambda item: Inspected(item[0], item[1], _problem(*item)), found)
+
+
+def changed_by_loading(plugin: Plugin) -> list[str]:
+    """What importing a method changes in a process, in words.
+
+    Raises:
+        WorkerError: it does not load.
+    """
+    return list(map(str, _asked("changed_by_loading", plugin=plugin)["changed"]))
+
+
+def _asked(operation: str, **arguments: Any) -> Mapping[str, Any]:
+    from bench.engine.serve_entries import probe
+
+    with Worker(context("cpu"), probe, memory_limit=default_memory_limit(1)) as worker:
+        return worker.ask(operation, limit=SETUP_LIMIT, **arguments).values
+
+
+def _problem(group: str, plugin: Plugin) -> str:
+    try:
+        registry.find(group, plugin.name, KINDS[group])  # two packages may claim its name
+        _asked("load", group=group, plugin=plugin)
+    except (BenchError, WorkerError) as problem:
+        return one_line(str(problem))
+    return ""

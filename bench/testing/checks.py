@@ -1,0 +1,249 @@
+"""What every method must do: one function per check. Each fails for exactly one kind of mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from bench import specs
+from bench.budget import Allowance
+from bench.errors import WorkerError
+from bench.method import Method
+from bench.testing.lab import CLASSES, ORIGINALS, SIZES, distance, seed_globally
+from bench.testing.outcome import FailedCheckError, NotApplicableError, Outcome, Status
+from bench.testing.subject import SEED, Subject
+
+TOLERANCE = 1e-9  # in float64; a whole-parameter standard deviation differs by 5e-4, so nothing much looser finds it
+TINY_BUDGET, LATE = 0.5, 0.25  # seconds of CPU time; how much later than its budget a method may return
+CHANCE = 1.5 / CLASSES
+_SOURCE = re.compile(r"source\s*:|arxiv|doi\.org|https?://|\(\d{4}\)|\b(19|20)\d\d\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check."""
+
+    name: str
+    what: str  # one line
+    look: Callable[[Subject], str]  # what a reader should know, "" for nothing; raises FailedCheckError or NotApplicableError
+    runs: bool  # whether it needs a method that runs at all
+
+    def run(self, subject: Subject) -> Outcome:
+        """Apply it."""
+        if self.runs and subject.problem:
+            return Outcome(self.name, Status.SKIPPED, "the method does not run")
+        try:
+            return Outcome(self.name, Status.PASSED, self.look(subject))
+        except NotApplicableError as reason:
+            return Outcome(self.name, Status.SKIPPED, str(reason))
+        except FailedCheckError as reason:
+            return Outcome(self.name, Status.FAILED, str(reason))
+        except Exception as problem:  # whatever a plugin raises is its failure
+            return Outcome(self.name, Status.FAILED, f"{type(problem).__name__}: {problem}")
+
+
+CHECKS: list[Check] = []
+
+
+def _check(*, runs: bool = True) -> Callable[[Callable[[Subject], str]], Callable[[Subject], str]]:
+    def add(look: Callable[[Subject], str]) -> Callable[[Subject], str]:
+        CHECKS.append(Check(look.__name__.replace("_", "-"), (look.__doc__ or "").splitlines()[0], look, runs))
+        return look
+
+    return add
+
+
+def _demand(holds: bool, reason: str) -> None:
+    if not holds:
+        raise FailedCheckError(reason)
+
+
+@_check(runs=False)
+def loads_without_side_effects(subject: Subject) -> str:
+    """Importing the plugin changes nothing in the process and prints nothing."""
+    from bench.engine.inspection import changed_by_loading
+
+    try:
+        changed = changed_by_loading(subject.plugin)
+    except WorkerError as problem:
+        raise FailedCheckError(f"it does not load in a fresh process: {problem}") from problem
+    _demand(not changed, f"importing it changes {', '.join(changed)}; do that in unlearn, or not at all")
+    return ""
+
+
+@_check(runs=False)
+def hyper_parameters_round_trip(subject: Subject) -> str:
+    """What `name[k=v]` says is what the method has: a row can be reproduced from its record."""
+    kind = type(subject.method)
+    _demand(kind.__dataclass_params__.frozen, "decorate it with @dataclass(frozen=True)")  # type: ignore[attr-defined]
+    text = json.dumps(specs.hyper_parameters(subject.method))
+    values = {name: value for name, value in json.loads(text).items() if value not in ("inf", "-inf", "nan")}
+    again = specs.configure(kind, specs.parse(str(specs.Spec(subject.spec.plugin, values))))
+    odd = [name for name, value in specs.hyper_parameters(again).items() if value != specs.hyper_parameters(subject.method)[name]]
+    _demand(not odd, f"{', '.join(odd)} changes when the method is made from its own hyper-parameters")
+    return ""
+
+
+@_check(runs=False)
+def names_its_source(subject: Subject) -> str:
+    """The docstring says where the algorithm comes from: a paper, an address, or a year."""
+    text = type(subject.method).__doc__ or ""
+    _demand(bool(_SOURCE.search(text)), "name the paper or the code in the docstring of the class: `Source: ...`")
+    return ""
+
+
+@_check(runs=False)
+def runs(subject: Subject) -> str:
+    """Unlearn returns a network of the task's class, on the CPU and on a CUDA device if there is one."""
+    _demand(not subject.problem, subject.problem)
+    if not torch.cuda.is_available():
+        return "no CUDA device here: run on the CPU only"
+    on_cuda = subject.lab.on("cuda")
+    model = on_cuda.unlearn(subject.method, SEED)
+    _demand(next(model.parameters()).is_cuda, "the network left the CUDA device")
+    return ""
+
+
+@_check()
+def returns_what_it_declares(subject: Subject) -> str:
+    """The network itself, changed, if `in_place`; else another one, and the given one is left as it was."""
+    run = subject.run
+    if type(subject.method).in_place:
+        _demand(run.returned is run.given, "it returns another network: declare in_place = False")
+        return ""
+    _demand(run.returned is not run.given, "it returns the network that it was given: declare in_place = True")
+    _demand(distance(run.given, subject.lab.original()) == 0, "it changes the network that it was given: work on a deep copy")
+    return ""
+
+
+@_check()
+def leaves_teachers_alone(subject: Subject) -> str:
+    """A network that is only asked, never trained, has the same weights at the end: a shallow copy of the student has not."""
+    run = subject.run
+    teachers = [
+        each for each in run.observation.asked.values() if each.network not in (run.given, run.returned) and not each.trained
+    ]
+    _demand(
+        not any(teacher.changed() for teacher in teachers),
+        "a network that is only asked changes meanwhile: copy a teacher with copy.deepcopy and put it into evaluation mode",
+    )
+    return f"{len(teachers)} teachers" if teachers else "no teacher network"
+
+
+@_check()
+def changes_weights(subject: Subject) -> str:
+    """The returned network is not the original."""
+    changed = distance(subject.run.returned, subject.lab.original())
+    _demand(changed > 0, "the returned network is the original: is the optimiser built on the network that is returned?")
+    return f"by {changed:.2g} at most"
+
+
+@_check()
+def is_finite(subject: Subject) -> str:
+    """No weight and no answer is NaN or infinite."""
+    state = subject.run.returned.state_dict()
+    odd = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    _demand(not odd, f"not finite: {', '.join(odd[:3])}; clip gradients, or lower the learning rate")
+    return ""
+
+
+@_check()
+def restores_modes(subject: Subject) -> str:
+    """Every layer is in train mode again, and every parameter has requires_grad, as they were."""
+    returned = subject.run.returned
+    evaluating = [name or "the network" for name, module in returned.named_modules() if not module.training]
+    _demand(not evaluating, f"left in evaluation mode: {', '.join(evaluating[:3])}")
+    frozen = [name for name, parameter in returned.named_parameters() if not parameter.requires_grad]
+    _demand(not frozen, f"left without requires_grad: {', '.join(frozen[:3])}")
+    return ""
+
+
+@_check()
+def seeds_decide(subject: Subject) -> str:
+    """The same seed gives the same model bit for bit; another gives another."""
+    if type(subject.method).uses_clock:
+        raise NotApplicableError("it uses the clock, so its results depend on the machine")
+    again = subject.lab.unlearn(subject.method, SEED)
+    _demand(
+        distance(again, subject.run.returned) == 0,
+        "the same seed gives another model: draw from trial.normal_like and its like, or from torch's global generator",
+    )
+    other = subject.lab.unlearn(subject.method, SEED + 1)
+    if distance(other, subject.run.returned) == 0:
+        return "deterministic: every seed gives the same model, and its row will say so"
+    return ""
+
+
+@_check()
+def stacked_equals_alone(subject: Subject) -> str:
+    """In float64 a stack gives the models that its trials give alone, whatever the grouping and the global seed."""
+    if not type(subject.method).stackable:
+        raise NotApplicableError("not stackable")
+    lab, trials = subject.lab.in_double(), _equal_variants(subject.method)
+    seeds = [SEED + index for index in trials]
+    alone = [lab.unlearn(subject.method, seed, index=index) for seed, index in zip(seeds, trials, strict=True)]
+    last = len(trials) - 1
+    for number, group in enumerate((range(len(trials)), [last, 0], [last])):
+        seed_globally(number)
+        together = lab.unlearn_stacked(subject.method, [seeds[m] for m in group], [trials[m] for m in group])
+        worst = max(distance(model, alone[m]) for model, m in zip(together, group, strict=True))
+        _demand(worst <= TOLERANCE, f"a stack of {len(group)} differs from single trials by {worst:.2g}: {_STACK_HINT}")
+    return ""
+
+
+_STACK_HINT = "work on bench.weights' views, sum losses per model, and draw from trial only; or leave `stackable` out"
+
+
+def _equal_variants(method: Method) -> Sequence[int]:
+    """Up to three trials that may share a stack, with different originals."""
+    first = method.variant(0)
+    return [index for index in range(16) if method.variant(index) == first][:ORIGINALS]
+
+
+@_check()
+def sees_no_held_out_data(subject: Subject) -> str:
+    """Unlearning opens no data file and loads no task: what a method may see is handed to it."""
+    opened = list(dict.fromkeys(subject.run.observation.opened))
+    _demand(not opened, f"it reads {', '.join(opened[:3])}")
+    return ""
+
+
+@_check()
+def honours_a_tiny_budget(subject: Subject) -> str:
+    """A method that uses the clock returns in time, however little of it there is."""
+    if not type(subject.method).uses_clock:
+        raise NotApplicableError("it does not read the clock; a run ends it at 2 x budget + 5 s")
+    start = time.process_time()
+    subject.lab.unlearn(subject.method, SEED, budget=Allowance(TINY_BUDGET, time.process_time))
+    taken = time.process_time() - start
+    _demand(taken <= TINY_BUDGET + LATE, f"it took {taken:.2f} s of {TINY_BUDGET} s: stop when trial.budget.expired")
+    return f"{taken:.2f} s of {TINY_BUDGET} s"
+
+
+@_check()
+def uses_the_forget_set(subject: Subject) -> str:
+    """With other images to forget the result differs, or `uses_forget = False` is declared."""
+    if type(subject.method).uses_clock:
+        raise NotApplicableError("it uses the clock, so its results depend on the machine")
+    other = subject.lab.with_other_forget_set().unlearn(subject.method, SEED)
+    same = distance(other, subject.run.returned) == 0
+    if type(subject.method).uses_forget:
+        _demand(not same, "the forget set changes nothing: use it, or declare uses_forget = False")
+    else:
+        _demand(same, "it uses the forget set: declare uses_forget = True")
+    return ""
+
+
+@_check()
+def keeps_utility(subject: Subject) -> str:
+    """The returned network still does the task: methods that end on steps away from the data do not."""
+    if not all(tensor.isfinite().all() for tensor in subject.run.returned.state_dict().values()):
+        raise NotApplicableError("it is not finite")
+    accuracy = subject.lab.accuracy(subject.run.returned, "retain")
+    _demand(accuracy > CHANCE, f"retain accuracy {accuracy:.2f} on {SIZES['retain']} images, where chance is {1 / CLASSES:.2f}")
+    return f"retain accuracy {accuracy:.2f}"

@@ -1,0 +1,74 @@
+"""The method under test, run at most once for all checks that look at the same run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import torch
+from torch import nn
+
+from bench import registry, specs
+from bench.errors import BenchError
+from bench.method import Control, Method
+from bench.testing.lab import Lab, lab
+from bench.testing.observation import Observation, observed
+
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One run of the method: what it was given, what it returned, and what was seen meanwhile."""
+
+    given: nn.Module
+    returned: nn.Module
+    observation: Observation
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method with its hyper-parameters."""
+
+    spec: specs.Spec
+    plugin: registry.Plugin
+    method: Method
+
+    @property
+    def lab(self) -> Lab:
+        """Where it is tested."""
+        return lab()
+
+    @cached_property
+    def problem(self) -> str:
+        """Why it does not run at all; "" if it does."""
+        try:
+            returned = self.run.returned
+        except Exception as problem:
+            return f"{type(problem).__name__}: {problem}"
+        wanted = type(self.lab.original())
+        return "" if isinstance(returned, wanted) else f"unlearn must return a {wanted.__name__}, not {type(returned).__name__}"
+
+    @cached_property
+    def run(self) -> Trained:
+        """One trial on a plain network in float32."""
+        given = self.lab.original()
+        with observed(given) as observation:
+            returned = self.lab.unlearn(self.method, SEED, model=given)
+        return Trained(given, returned, observation)
+
+
+@cache
+def subject(spec: str) -> Subject:
+    """The method of a spec, imported into this process.
+
+    Raises:
+        BenchError: it cannot be loaded, or is a control row.
+    """
+    torch.set_num_threads(1)
+    parsed = specs.parse(spec)
+    plugin = registry.find_method(parsed.plugin)
+    method = specs.configure(registry.load_method(plugin), parsed)
+    if isinstance(method, Control):
+        raise BenchError(f"{plugin.name} is a control row: it unlearns nothing that could be tested")
+    return Subject(parsed, plugin, method)
