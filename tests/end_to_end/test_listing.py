@@ -35,7 +35,7 @@ def test_plugins_lists_name_package_version_and_summary(bench) -> None:
     assert "unlearning-bench" in line
     assert "SCRUB: move away from a frozen teacher" in line
     rows = json.loads(bench("plugins", "--json").stdout)
-    assert {"name", "distribution", "version", "summary"} == set(rows[0])
+    assert set(rows[0]) == {"name", "kind", "distribution", "version", "status", "summary"}
 
 
 def test_tasks(bench, tmp_path: Path) -> None:

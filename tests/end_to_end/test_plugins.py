@@ -1,0 +1,209 @@
+"""`bench plugins`: what is installed, whether it works, and how an author starts, tests and runs a method."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+BENCH = str(Path(sys.executable).parent / "bench")
+GOOD = '''"""A method that does nothing."""
+from bench import Method, hookimpl
+
+
+class Nothing(Method):
+    def unlearn(self, model, data, trial):
+        return model
+
+
+@hookimpl
+def register_methods(register):
+    register(Nothing)
+'''
+NEWER = '''"""For a newer bench."""
+from bench import hookimpl
+
+
+@hookimpl
+def register_methods(register, colours):
+    register(colours)
+'''
+Call = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """A folder that strangers install into."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+def _install(folder: Path, distribution: str, name: str, module: str, source: str | None) -> None:
+    info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[bench]\n{name} = {module}\n")
+    if source is not None:
+        (folder / f"{module}.py").write_text(source)
+
+
+@pytest.fixture
+def call(packages: Path, tmp_path: Path) -> Call:
+    """`bench` where those packages are installed."""
+
+    def run(*arguments: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess:
+        inherited = {name: value for name, value in os.environ.items() if name != "BENCH_STORE"}
+        command = [BENCH, *(str(argument) for argument in arguments)]
+        everything = {**inherited, "PYTHONPATH": str(packages), **environment}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=everything, timeout=900, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def _rows(call: Call, *options: str, code: int = 0, **environment: str) -> dict[tuple[str, str], dict]:
+    rows = json.loads(call("plugins", *options, "--json", code=code, **environment).stdout)
+    return {(row["name"], row["distribution"]): row for row in rows}
+
+
+def test_every_kind_is_listed(call) -> None:
+    kinds = {row["name"]: row["kind"] for row in _rows(call).values() if row["distribution"] == "unlearning-bench"}
+    assert (kinds["scrub"], kinds["age-synthetic"], kinds["ulira"], kinds["plugins"]) == ("method", "task", "metric", "command")
+
+
+def test_what_is_wrong_is_a_status(call, packages: Path) -> None:
+    _install(packages, "third-one", "nothing", "third_one", GOOD)
+    _install(packages, "third-two", "nothing", "third_two", GOOD)
+    _install(packages, "third-missing", "missing", "third_missing", None)
+    rows = _rows(call, BENCH_PLUGINS_DISABLED="scrub, scrub-r")
+    assert rows["nothing", "third-one"]["status"] == "name also claimed by third-two"
+    assert rows["missing", "third-missing"]["status"] == "broken: no module third_missing"
+    assert rows["scrub", "unlearning-bench"]["status"] == "disabled by BENCH_PLUGINS_DISABLED"
+    assert "third-one and third-two" in call("run", "--plugin", "nothing", code=2).stderr
+    told = call("run", "--plugin", "scrub", code=2, BENCH_PLUGINS_DISABLED="scrub").stderr
+    assert told == "bench: plugin 'scrub' is disabled by BENCH_PLUGINS_DISABLED\n"
+
+
+def test_check_imports_each_and_shows_errors_as_rows(call, packages: Path) -> None:
+    _install(packages, "third-good", "nothing", "third_good", GOOD)
+    _install(packages, "third-broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
+    _install(packages, "third-crash", "crash", "third_crash", "import os\nos.kill(os.getpid(), 11)\n")
+    _install(packages, "third-newer", "newer", "third_newer", NEWER)
+    _install(packages, "third-missing", "missing", "third_missing", None)
+    rows = _rows(call, "--check", code=1)
+    assert rows["nothing", "third-good"]["status"] == "ok"
+    assert "RuntimeError: at import" in rows["broken", "third-broken"]["status"]
+    assert "signal 11" in rows["crash", "third-crash"]["status"]
+    assert "is made for another version of bench" in rows["newer", "third-newer"]["status"]
+    assert "ModuleNotFoundError" in rows["missing", "third-missing"]["status"]
+    assert {row["status"] for row in rows.values() if row["distribution"] == "unlearning-bench"} == {"ok"}
+
+
+def test_strict_raises_what_a_plugin_raises(call, packages: Path) -> None:
+    _install(packages, "third-broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
+    assert "Traceback" not in call("plugins", "show", "broken", code=2).stderr
+    told = call("plugins", "show", "broken", code=1, BENCH_STRICT="1").stderr
+    assert "Traceback" in told
+    assert told.rstrip().endswith("RuntimeError: at import")
+
+
+def test_show_explains_a_method(call) -> None:
+    shown = call("plugins", "show", "scrub").stdout
+    assert "Source: Kurmanji et al. 2023" in shown
+    assert "gamma = 0.99" in shown
+    assert "public code, large-scale setting" in shown
+    assert "stackable = True" in shown
+    fields = json.loads(call("plugins", "show", "scrub-r", "--json").stdout)["hyper_parameters"]
+    sources = {field["name"]: field["source"] for field in fields}
+    assert sources["gamma"] == "public code, large-scale setting"  # inherited
+    assert sources["alpha"] == "search"  # its own
+
+
+@pytest.mark.parametrize("template", ["method", "function"])
+def test_a_new_plugin_passes_its_own_tests_and_gets_a_scorecard(
+    call, filled, packages: Path, tmp_path: Path, template: str
+) -> None:
+    call("plugins", "new", "my-method", "--template", template)
+    made = tmp_path / "my-method"
+    config = configparser.ConfigParser()
+    config.read(made / "setup.cfg")
+    name, module = (word.strip() for word in config["options.entry_points"]["bench"].strip().split("="))
+    _install(packages, config["metadata"]["name"], name, module, (made / f"{module}.py").read_text())
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=made, env={**os.environ, "PYTHONPATH": str(packages)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stdout
+    assert "13 passed" in tested.stdout or "14 passed" in tested.stdout
+    if template == "method":
+        assert "my-method" in call("run", "--plugin", "my-method", "--store", filled.path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["new", "My Method"], "is no name for a method"),
+        (["new", "../evil"], "is no name for a method"),
+        (["new", "scrub"], "is taken by unlearning-bench"),
+        (["test", "scrub[alpha=x]"], "at character 7"),
+        (["test", "retrain"], "is a control row"),
+        (["show", "scrubb"], "did you mean scrub"),
+    ],
+)
+def test_bad_input_is_one_line(call, arguments: list[str], message: str) -> None:
+    told = call("plugins", *arguments, code=2).stderr
+    assert message in told
+    assert len(told.splitlines()) == 1
+
+
+def test_nothing_is_overwritten(call, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "setup.cfg").write_text("precious")
+    assert "exists" in call("plugins", "new", "mine", code=2).stderr
+    assert (tmp_path / "mine" / "setup.cfg").read_text() == "precious"
+
+
+def test_the_kit_on_a_file(call, tmp_path: Path) -> None:
+    (tmp_path / "nothing.py").write_text(GOOD)
+    done = call("plugins", "test", "nothing.py", code=1)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert [line.split()[1].rstrip(":") for line in failed] == ["names-its-source", "changes-weights", "uses-the-forget-set"]
+
+
+def test_the_kit_within_pytest(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--conformance", "finetune", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "14 passed, 1 skipped" in done.stdout
+
+
+def test_a_function_is_run_and_scored(bench, copied, tmp_path: Path) -> None:
+    (tmp_path / "submission.py").write_text(
+        "import torch\n\n\ndef unlearning(net, retain_loader, forget_loader, val_loader):\n"
+        "    optimizer = torch.optim.SGD(net.parameters(), 1e-3)\n"
+        "    for batch in forget_loader:\n"
+        "        optimizer.zero_grad()\n"
+        "        torch.nn.functional.cross_entropy(net(batch['image']), batch['age_group'] * 0).backward()\n"
+        "        optimizer.step()\n"
+    )
+    asked = ["run", "--plugin", tmp_path / "submission.py:unlearning", "--models", 8, "--store", copied.path]
+    assert "submission.unlearning" in bench(*asked).stdout
+    assert "TypeError" in bench(*asked, "--batch-format", "tuple", code=2).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("bench run --plugin scr", "scrub"), ("bench run --task age", "age-synthetic"), ("bench metrics show ul", "ulira")],
+)
+def test_names_are_completed(call, words: str, expected: str) -> None:
+    typed = words.split()
+    environment = {"_BENCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(typed) - 1)}
+    assert f"plain,{expected}" in call(**environment).stdout.splitlines()
