@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry
+from bench import hookspecs, registry
 from bench.errors import BenchError
 
 GOOD = '''"""A method that does nothing."""
@@ -127,3 +127,22 @@ def test_tasks_and_commands_use_the_same_door() -> None:
         "reference",
         "leaderboard",
     }
+
+
+def _hooks() -> list[str]:
+    return [name for name, item in vars(hookspecs).items() if hasattr(item, "bench_spec")]
+
+
+def test_there_are_hooks() -> None:
+    assert {"register_methods", "register_tasks", "register_metrics", "register_commands"} <= set(_hooks())
+
+
+@pytest.mark.parametrize("hook", _hooks())
+def test_every_hook_is_documented_and_has_a_third_party_user(hook: str) -> None:
+    root = Path(__file__).parents[2]
+    package = "".join(path.read_text() for path in (root / "tests" / "third_party" / "third_party").glob("*.py"))
+    assert f"def {hook}(" in package
+    assert f"`{hook}(" in (root / "docs" / "plugins.md").read_text()
+    assert getattr(hookspecs, hook).__doc__
+    group = getattr(hookspecs, hook).__doc__.partition("group: `")[2].partition("`")[0]
+    assert f"{group} =" in (root / "tests" / "third_party" / "setup.cfg").read_text()
