@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 BENCH = str(Path(sys.executable).parent / "bench")
 PLUGINS = ("original", "retrain", "finetune", "scrub", "noise-injection")
@@ -43,11 +44,18 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def filled(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    path = tmp_path_factory.mktemp("store with späces")
-    asked = [word for name in PLUGINS for word in ("--plugin", name)]
-    done = bench("run", *asked, "--store", path, "--json")
-    return Filled(path, {row["method"]["name"]: row for row in json.loads(done.stdout)})
+def filled(bench: Bench, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Filled:
+    """Each process of pytest has its own; one fills it, the others copy that."""
+    base = tmp_path_factory.getbasetemp()
+    common = (base if worker_id == "master" else base.parent) / "common"
+    with FileLock(f"{common}.lock"):
+        if not (common / "said.json").exists():
+            asked = [word for name in PLUGINS for word in ("--plugin", name)]
+            said = bench("run", *asked, "--store", common / "store", "--json").stdout
+            (common / "said.json").write_text(said)
+    path = tmp_path_factory.mktemp("own") / "store with späces"
+    shutil.copytree(common / "store", path)
+    return Filled(path, {row["method"]["name"]: row for row in json.loads((common / "said.json").read_text())})
 
 
 @pytest.fixture

@@ -106,6 +106,15 @@ class Trials:
         clock.lap("setup")
         return {"trial": trial, "seconds": seconds, "phases": clock.phases, **peaks}
 
+    def weights(self, trials: Sequence[int]) -> Arrays:
+        """Weights of the unlearned models {name: [M, ...]}, which nobody evaluates.
+
+        Raises:
+            WorkerError: the trials failed.
+        """
+        with self._session.device_lock.shared(), self._worker() as worker:
+            return self._unlearn(worker, PhaseClock(), trials, lambda share: None, stacked=self._stackable)[0]
+
     def log(self, problem: WorkerError) -> None:
         """Keep a child's traceback."""
         if problem.traceback:

@@ -169,7 +169,9 @@ def test_phases_add_up_and_memory_is_measured(ran) -> None:
 def test_sweep(bench, copied, tmp_path: Path) -> None:
     """One row per budget, each in its division, and a curve on the board."""
     (tmp_path / "in-time.py").write_text(HEAD + PLUGINS["in-time"])
-    done = bench("run", "--plugin", tmp_path / "in-time.py", "--budget-sweep", "0.3s,0.6s", "--store", copied.path, "--json")
+    done = bench(
+        "run", "--plugin", tmp_path / "in-time.py", "--budget-sweep", "0.3s,0.6s", "--models", 8, "--store", copied.path, "--json"
+    )
     rows = [row for row in json.loads(done.stdout) if row["method"]["name"] == "in-time"]
     assert [row["budget"] for row in rows] == ["0.3s", "0.6s"]
     medians = [row["scorecard"]["measures"]["runtime"]["value"] for row in rows]

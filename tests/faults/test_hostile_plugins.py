@@ -171,8 +171,9 @@ def campaign(bench, filled, tmp_path_factory: pytest.TempPathFactory) -> Campaig
     start = time.monotonic()
     done = bench("run", *asked, "--budget", "0.1s", "--memory-limit", "1.5GB", "--store", filled.path, "--json", code=2)
     seconds = time.monotonic() - start
-    left = [str(process.info) for process in psutil.process_iter(["pid", "cmdline"]) if process.pid not in before]
-    left = [about for about in left if "10_000" in about or "forkserver" in about]
+    late = [process for process in psutil.process_iter(["pid", "ppid", "cmdline"]) if process.pid not in before]
+    orphans = [str(process.info) for process in late if process.info["ppid"] == 1 or "10_000" in str(process.info)]
+    left = [about for about in orphans if "10_000" in about or "forkserver" in about]
     rows = {row["method"]["name"]: row for row in json.loads(done.stdout)}
     return Campaign(rows, done.stdout + done.stderr, filled.path, left, seconds)
 

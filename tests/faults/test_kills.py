@@ -120,7 +120,7 @@ def _assert_nobody_is_left() -> None:
 
 
 def test_a_few_kills(filled, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _campaign(filled, tmp_path, 6, capsys)
+    _campaign(filled, tmp_path, 4, capsys)
 
 
 @pytest.mark.slow

@@ -1,0 +1,119 @@
+"""Stand-alone scripts: a method with the modules that it needs, as one readable file."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bench import registry, specs
+from bench.errors import BenchError
+from bench.method import Control, Method
+
+RUNTIME = "bench.export.submission"
+FACADE = '''"""What plugins import from bench."""
+
+from bench.errors import BenchError
+from bench.method import Control, Method
+
+
+def hookimpl(function):
+    return function
+'''
+
+
+def challenge_script(plugin: registry.Plugin, spec: specs.Spec) -> str:
+    """A script with the challenge's `unlearning` function that runs the method, and needs torch and numpy only.
+
+    Raises:
+        BenchError: the method cannot be loaded, is a control row, is such a function already, or has no source.
+    """
+    kind = registry.load_method(plugin)
+    method = specs.configure(kind, spec)
+    if isinstance(method, Control):
+        raise BenchError(f"{plugin.name} is a control row: there is nothing to submit")
+    if hasattr(kind, "function"):
+        raise BenchError(f"{plugin.name} has the challenge's signature already: submit its file")
+    sources = _sources_of(plugin, kind)
+    environment = Environment(  # noqa: S701 - Python, not HTML
+        loader=PackageLoader("bench.export"), undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True
+    )
+    return environment.get_template("submission.py.jinja").render(
+        spec=str(spec),
+        module=_module_of(plugin, kind),
+        kind=kind.__qualname__,
+        parameters={field.name: getattr(method, field.name) for field in dataclasses.fields(method)},
+        runtime=RUNTIME,
+        sources={name: _quoted(source) for name, source in sorted(sources.items())},
+    )
+
+
+def _module_of(plugin: registry.Plugin, kind: type[Method]) -> str:
+    return kind.__module__ if plugin.distribution else Path(plugin.module).stem
+
+
+def _sources_of(plugin: registry.Plugin, kind: type[Method]) -> dict[str, str]:
+    """The method's module, what it and the runtime import from its package and from bench, and the packages that hold these."""
+    found, module = {"bench": FACADE}, _module_of(plugin, kind)
+    roots = {"bench", module.partition(".")[0]}
+    waiting = [RUNTIME, module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name.partition(".")[0] not in roots:
+            continue
+        if plugin.distribution or name != module:
+            found[name], package = _source(name)
+        else:
+            found[name], package = Path(plugin.module).read_text(encoding="utf-8"), False
+        waiting += _imported(found[name], name if package else name.rpartition(".")[0], roots)
+        waiting += [name.rpartition(".")[0]] if "." in name else []
+    return found
+
+
+def _source(name: str) -> tuple[str, bool]:
+    """A module's text, and whether it is a package."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise BenchError(f"module {name} has no Python source that could be copied")
+    return Path(spec.origin).read_text(encoding="utf-8"), spec.submodule_search_locations is not None
+
+
+def _imported(source: str, package: str, roots: set[str]) -> Iterator[str]:
+    """Modules of these roots that a module in a package imports when it runs, also within functions."""
+    for node in _running(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+            )
+            if base.partition(".")[0] in roots:
+                yield base
+                inner = [f"{base}.{alias.name}" for alias in node.names]
+                yield from (name for name in inner if base != "bench" and _is_module(name))
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those below `if TYPE_CHECKING:`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _running(node)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, AttributeError):
+        return False
+
+
+def _quoted(source: str) -> str:
+    """A Python literal, on lines of its own if that is possible."""
+    plain = "'''" not in source and not source.endswith(("'", "\\"))
+    return f"r'''{source}'''" if plain else repr(source)
