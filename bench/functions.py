@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -53,6 +54,7 @@ class FunctionMethod(Method):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Call the function."""
         loaders = self._loader(data.retain), self._loader(data.forget), self._loader(data.validation, shuffle=False)
+        model.to(memory_format=torch.contiguous_format)  # as the challenge's networks lay in memory: `view` works
         returned = type(self).function(model, *loaders)
         return model if returned is None else returned
 
@@ -64,12 +66,15 @@ class FunctionMethod(Method):
 
 
 def reads_keys(function: Callable[..., object]) -> bool:
-    """Whether the source file of a function has `batch["image"]`, or another key of the challenge's data."""
+    """Whether the source file of a function has `batch["image"]`, `batch.get("age")` or another key of the challenge."""
     try:
         tree = ast.parse(inspect.getsource(inspect.getmodule(function) or function))
     except (OSError, TypeError, SyntaxError):
         return False
-    keys = [node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
+    nodes = list(ast.walk(tree))
+    keys = [node.slice for node in nodes if isinstance(node, ast.Subscript)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args]
+    keys += [call.args[0] for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "get"]
     return any(isinstance(key, ast.Constant) and key.value in KEYS for key in keys)
 
 

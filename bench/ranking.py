@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.results import Row
 from bench.scorecard import VERSION
@@ -85,30 +87,26 @@ def places(division: Sequence[Row]) -> list[Place]:
     """
     ordered = sorted(division, key=lambda item: (not _ranks(item) and not item.control, -(item.value(RANKED_BY) or 0.0)))
     competing = [item for item in ordered if _ranks(item)]
-    beaten = _significant(competing)
+    told = _significant(competing)
+    better, worse = Counter(loser for _, loser in told), Counter(winner for winner, _ in told)
     answer, rank = [], 0
     for item in ordered:
         if not _ranks(item):
             answer.append(Place(item))
             continue
         index, rank = rank, rank + 1
-        better = sum(loser == index for _, loser in beaten)
-        worse = sum(winner == index for winner, _ in beaten)
-        answer.append(Place(item, rank, 1 + better, len(competing) - worse))
+        answer.append(Place(item, rank, 1 + better[index], len(competing) - worse[index]))
     return answer
 
 
 def _significant(competing: Sequence[Row]) -> list[tuple[int, int]]:
     """Pairs (winner, loser) of rows, best first, whose scores differ beyond chance after Holm's correction."""
-    pairs = list(combinations(range(len(competing)), 2))
-    values = np.array([difference_p_value(competing[one], competing[other]) for one, other in pairs])
+    first, second = np.triu_indices(len(competing), 1)
+    values = _p_values(competing)[first, second]
     order = np.argsort(values, kind="stable")
-    found = []
-    for done, index in enumerate(order):
-        if not values[index] <= LEVEL / (len(pairs) - done):
-            break
-        found.append(pairs[index])
-    return found
+    passes = values[order] <= LEVEL / (len(order) - np.arange(len(order)))
+    told = order[: len(order) if passes.all() else int(np.argmin(passes))]
+    return [(int(first[index]), int(second[index])) for index in told]
 
 
 def difference_p_value(one: Row, other: Row) -> float:
@@ -116,16 +114,23 @@ def difference_p_value(one: Row, other: Row) -> float:
 
     Rows of one division share every resample of the retrained models, so what they have in common cancels.
     """
-    from scipy.stats import norm
+    return float(_p_values([one, other])[0, 1])
 
-    replicates = [np.array(item.detail(METRIC, f"resampled_{RANKED_BY}"), dtype=np.float64) for item in (one, other)]
-    if replicates[0].shape != replicates[1].shape or len(replicates[0]) < 2:
-        return 1.0  # nothing is known of the difference
-    gap = abs((one.value(RANKED_BY) or 0.0) - (other.value(RANKED_BY) or 0.0))
-    spread = float(np.std(replicates[0] - replicates[1], ddof=1))
-    if spread == 0.0:
-        return 1.0 if gap == 0.0 else 0.0
-    return float(2 * norm.sf(gap / spread))
+
+def _p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """`difference_p_value` of every pair [n, n]; 1 where nothing is known of the difference."""
+    found: NDArray[np.float64] = np.ones((len(rows), len(rows)))
+    resampled = [np.array(item.detail(METRIC, f"resampled_{RANKED_BY}"), dtype=np.float64) for item in rows]
+    scores = np.array([item.value(RANKED_BY) or 0.0 for item in rows])
+    for length in {len(each) for each in resampled} - {0, 1}:
+        members = np.array([index for index, each in enumerate(resampled) if len(each) == length])
+        table = np.stack([resampled[index] for index in members])
+        for position, index in enumerate(members):
+            spread = np.std(table[position] - table, axis=1, ddof=1)
+            gap = np.abs(scores[index] - scores[members])
+            ratio = np.divide(gap, spread, out=np.where(gap > 0, np.inf, 0.0), where=spread > 0)
+            found[index, members] = [math.erfc(each / math.sqrt(2)) for each in ratio]
+    return found
 
 
 def _ranks(item: Row) -> bool:
@@ -144,7 +149,7 @@ def as_json(place: Place, top: Ceiling | None) -> Mapping[str, Any]:
         "badges": item.badges,
         "failure": item.failure,
         "scorecard": {
-            "measures": {name: asdict(measure) for name, measure in card.measures.items()},
+            "measures": {name: dict(vars(measure)) for name, measure in card.measures.items()},
             "flags": dict(card.flags),
             "problems": dict(card.problems),
             "metrics": {name: section.version for name, section in card.sections.items()},

@@ -60,7 +60,12 @@ class References:
     def labels(self) -> Labels:
         """Labels of every output split."""
         arrays = self._parsed("labels.npz", read_npz)
-        return {name: array.astype(np.int64) for name, array in arrays.items()}
+        return {name: arrays[name].astype(np.int64) for name in OUTPUT_SPLITS}
+
+    def forget_identities(self) -> NDArray[np.int64] | None:
+        """Who is on the forget examples; None: a reference of an earlier version, or a task that does not know."""
+        arrays = self._parsed("labels.npz", read_npz)
+        return arrays["forget_identities"].astype(np.int64) if "forget_identities" in arrays else None
 
     def original(self) -> Outputs:
         """Outputs of the one original model."""
@@ -145,7 +150,8 @@ class References:
             retain = labels.pop("retain")
             buffer = io.BytesIO()
             sample = retain_sample_rows(len(retain), len(labels["test"]))
-            np.savez(buffer, **labels, retain_sample=retain[sample])  # type: ignore[arg-type]
+            people = faces.identities[faces.splits["forget"]]
+            np.savez(buffer, **labels, retain_sample=retain[sample], forget_identities=people)  # type: ignore[arg-type]
             self._write("labels.npz", buffer.getvalue())
 
     def _train(self, session: Session, jobs: Sequence[plan.Chunk]) -> None:

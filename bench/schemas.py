@@ -87,6 +87,7 @@ def _run() -> Json:
             "version": _line(200),
             "summary": _line(),
             "documentation": {"type": "string", "maxLength": 100_000},
+            "sources": _LINES,
             "stackable": _TRUTH,
             "uses_clock": _TRUTH,
         },
@@ -113,7 +114,7 @@ def _run() -> Json:
     return _object(
         {
             "method": method,
-            "task": _object({"name": _line(200), "key": _HASH}),
+            "task": _object({"name": _line(200), "key": _HASH}, {"groups": _list(_line(200), 1000), "forget_set": _line()}),
             "reference_id": _file("[0-9a-f]{16}"),
             "models": _whole(1, _MANY),
             "budget": _line(50),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_args
 
@@ -55,7 +55,8 @@ class Scorecard:
 
     def record(self) -> dict[str, Any]:
         """As stored in `scorecard.json`."""
-        return {"scorecard_version": VERSION, **asdict(self)}
+        sections = {name: {**vars(each), "measures": _plain(each.measures)} for name, each in self.sections.items()}
+        return {"scorecard_version": VERSION, "sections": sections, "refused": self.refused}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Scorecard:
@@ -95,12 +96,18 @@ def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
         ValueError: it answered something that it did not declare, or a value that is not finite.
     """
     measures = {name: _assemble(metric, name, estimate, baseline) for name, estimate in findings.estimates.items()}
-    details = {str(name): [_number(value) for value in each] for name, each in findings.details.items()}
+    known = {**baseline.details, **findings.details}
+    details = {str(name): [_number(value) for value in each] for name, each in known.items()}
     reserved = RESERVED & set(findings.flags)
     if reserved:
         raise ValueError(f"the flag {sorted(reserved)[0]!r} is not a metric's to raise")
     flags = {one_line(flag): one_line(seen) for flag, seen in findings.flags.items()}
     return Section(metric.version, {name: each for name, each in measures.items() if each is not None}, flags, details)
+
+
+def _plain(measures: Mapping[str, Measure]) -> dict[str, Any]:
+    """As `dataclasses.asdict`, which copies every number, would say in many times the time."""
+    return {name: dict(vars(measure)) for name, measure in measures.items()}
 
 
 def _declared_name(measure: str) -> str:

@@ -42,7 +42,7 @@ def installed_metrics() -> tuple[list[Named], list[BenchError]]:
     plugins = sorted(registry.plugins(registry.METRICS), key=lambda plugin: plugin.distribution != DISTRIBUTION)
     for name in dict.fromkeys(plugin.name for plugin in plugins):
         try:
-            metric = registry.load_metric(registry.find(registry.METRICS, name, "metric"))
+            metric = registry.load_metric(registry.choose(plugins, name, "metric"))
             _check_quantities(name, metric, found)
         except BenchError as problem:
             problems.append(problem)
@@ -182,7 +182,7 @@ class Scorer:
         if not cached or cached.get("version") != item.metric.version or item.name in self._stale:
             return None
         try:
-            return Baseline(_estimates(cached["retrained"]), _estimates(cached["original"]))
+            return Baseline(_estimates(cached["retrained"]), _estimates(cached["original"]), cached.get("details", {}))
         except (TypeError, ValueError, KeyError, AttributeError):
             return None  # damaged: computed again
 
@@ -197,12 +197,14 @@ class Scorer:
 
 
 def _section(item: Named, evidence: Evidence, baseline: Callable[[], Baseline]) -> Section:
-    """A metric that fails costs its own numbers, never the scorecard."""
+    """A metric that fails costs its own numbers, never the scorecard; with BENCH_STRICT its error is raised."""
     try:
         return section(item.metric, baseline(), item.metric.score(evidence))
     except RefusedError:
         raise
     except (Exception, SystemExit) as problem:
+        if registry.strict():
+            raise
         return Section(item.metric.version, problem=f"{type(problem).__name__}: {problem}")
 
 

@@ -37,10 +37,13 @@ def parse(text: str) -> Spec:
     >>> parse("scrub[alpha=0.1,epochs=5]").parameters
     {'alpha': 0.1, 'epochs': 5}
     """
-    match = re.fullmatch(r"([^\[\]]+)(?:\[(.*)\])?", text.strip(), re.DOTALL)
-    if not match:
-        raise BenchError(f"plugin {text!r} is not understood: write name or name[parameter=value,...]")
-    return Spec(match[1].strip(), _parameters(match[2] or "", text))
+    name, bracket, inside = text.partition("[")
+    if not name.strip() or "]" in name:
+        raise _unreadable(text, max(name.find("]"), 0), "a plugin's name")
+    parameters, rest = _parameters(inside, text) if bracket else ({}, "")
+    if rest.strip():
+        raise _unreadable(text, len(text) - len(rest.lstrip()), "nothing after ]")
+    return Spec(name.strip(), parameters)
 
 
 def _finite(text: str) -> float:
@@ -52,26 +55,29 @@ def _finite(text: str) -> float:
 _JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
-def _parameters(inside: str, text: str) -> dict[str, Any]:
+def _parameters(rest: str, text: str) -> tuple[dict[str, Any], str]:
+    """The parameters at the beginning of `rest`, which is what `text` ends with, and what follows the closing bracket."""
     found: dict[str, Any] = {}
-    rest = inside.strip()
-    while rest:
+    rest = rest.lstrip()
+    while not rest.startswith("]"):
         match = re.match(r"([A-Za-z_]\w*)\s*=\s*", rest)
+        if not match or match[1] in found:
+            raise _unreadable(text, len(text) - len(rest), "another parameter" if match else "parameter=value")
+        rest = rest[match.end() :]
         try:
-            if not match:
-                raise ValueError
-            value, end = _JSON.raw_decode(rest, match.end())
+            found[match[1]], end = _JSON.raw_decode(rest)
         except ValueError:
-            at = text.rindex(rest) if rest in text else 0
-            raise BenchError(
-                f'{text!r}, at character {at + 1}: expected parameter=value with a JSON value (0.1, true, "text")'
-            ) from None
-        found[match[1]] = value
+            raise _unreadable(text, len(text) - len(rest), 'a finite JSON value (0.1, true, "text")') from None
         rest = rest[end:].lstrip()
-        if rest and not rest.startswith(","):
-            raise BenchError(f"{text!r}, before {rest!r}: expected a comma")
-        rest = rest[1:].lstrip()
-    return found
+        if not rest.startswith((",", "]")):
+            raise _unreadable(text, len(text) - len(rest), "a comma or ]")
+        rest = rest.removeprefix(",").lstrip()
+    return found, rest[1:]
+
+
+def _unreadable(text: str, at: int, expected: str) -> BenchError:
+    """One line that points at a character, counted from 1."""
+    return BenchError(f"plugin {text!r} is not understood at character {at + 1} ({text[at:] or 'its end'}): expected {expected}")
 
 
 def configure(kind: type[Method], spec: Spec) -> Method:

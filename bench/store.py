@@ -92,15 +92,19 @@ def _sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> str:
-    """Write a file so that it is whole or absent, whatever happens; returns its SHA-256."""
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> str:
+    """Write a file so that it is whole or absent, whatever happens; returns its SHA-256.
+
+    `durable=False`: a power failure may leave it empty, which is good enough for what can be made again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

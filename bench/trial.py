@@ -25,6 +25,7 @@ class Trial:
     class_weights: Tensor | None  # [K], the weights that the task trains with; None: all equal
     network: str
     classes: int
+    dtype: torch.dtype = field(default=torch.float32, kw_only=True)  # of the models' weights
     _own: Sequence[torch.Generator] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -38,7 +39,7 @@ class Trial:
     def fresh_model(self) -> nn.Module:
         """Freshly initialised models, in train mode; the same at every call."""
         nets = [initialised(self.network, self.classes, purpose_seed(seed, "fresh model")) for seed in self.seeds]
-        return (stack(nets) if self.stacked else nets[0]).to(self.device)
+        return (stack(nets) if self.stacked else nets[0]).to(self.device, self.dtype)
 
     def normal_like(self, view: Tensor) -> Tensor:
         """Standard normal numbers in the shape of a weight view [M, ...]."""

@@ -1,10 +1,14 @@
-"""Reads a store, writes the site: one page, its style and scripts, everything local."""
+"""Reads a store, writes the site: pages, data, style and scripts, everything local."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,177 +16,337 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from bench.budget import in_words
 from bench.errors import BenchError
 from bench.ranking import Ceiling, Place, ceiling, divisions, places
-from bench.results import Row, check_outputs, rows
-from bench.store import Record, Store, write_bytes
+from bench.references import References, folder_of
+from bench.results import Row
+from bench.store import Store, write_bytes
 
-from .chart import budget_curves, scatter
+from . import charts, runs, tables, text, words
+from .collection import VERIFIED, Entry, Memory, entries, submissions
 
-MISSING = "-"
+MEMORY = ".board"  # deleting it loses nothing
+CALIBRATED = ("forgetting_score", "p_value", "certified_epsilon", "starting_kit_accuracy", "ulira_auc", "rmia_auc", "klom_95")
+NAV = (("index.html", "Board"), ("compare.html", "Compare"), ("reading.html", "How to read this"), ("data.html", "Data"))
 
 
 @dataclass(frozen=True)
 class Division:
-    """One table of the board."""
+    """Runs that are ranked together."""
 
-    anchor: str
-    title: str
-    headline: str
-    ceiling: Ceiling | None
-    retrained: dict[str, float | None]  # what the yardstick's models get, and how long one takes
-    table: pd.DataFrame
-    figure: Markup  # JSON, safe inside a script element
+    rows: Sequence[Row]
+    entries: Mapping[str, Entry]  # by folder
+
+    @cached_property
+    def title(self) -> str:
+        """In words."""
+        return words.title_of(self.rows[0].record)
+
+    @cached_property
+    def slug(self) -> str:
+        """Part of its file names."""
+        record = self.rows[0].record
+        facts = [record["task"]["key"], record["reference_id"], record["models"], record["budget"], record["device"]["kind"]]
+        return text.slug(f"{record['task']['name']} {record['models']} {record['budget']}", json.dumps(facts))
+
+    @property
+    def page(self) -> str:
+        """Its page, beside the others."""
+        return f"division-{self.slug}.html"
+
+    @property
+    def sweep(self) -> str:
+        """What divisions have in common that differ in their budget only."""
+        record = self.rows[0].record
+        return json.dumps([record["task"]["key"], record["reference_id"], record["models"], record["device"]["kind"]])
+
+    @cached_property
+    def made_of(self) -> list[Any]:
+        """What its page shows of its runs."""
+        return [[line.entry.slug, line.entry.stamp, line.place.interval] for line in self.lines]
+
+    @cached_property
+    def ceiling(self) -> Ceiling | None:
+        """What retraining itself scores."""
+        return ceiling(self.rows)
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """Best first."""
+        return places(self.rows)
+
+    @cached_property
+    def lines(self) -> list[tables.Line]:
+        """Best first."""
+        return tables.lines(self.places, self.entries, self.ceiling)
+
+    @cached_property
+    def headline(self) -> words.Headline:
+        """Who leads."""
+        return words.headline(self.title, self.places, self.ceiling, self.rows[0].record["models"])
+
+    @cached_property
+    def retrained(self) -> dict[str, float | None]:
+        """What the yardstick's models get, by column."""
+        scored = next((item for item in self.rows if item.scorecard), self.rows[0])
+        measures = {name: scored.measure(name) for name in ("retain_accuracy", "test_accuracy", "forget_accuracy", "ulira_auc")}
+        return {
+            **{name: measure.retrained if measure else None for name, measure in measures.items()},
+            "runtime": scored.record["retraining_seconds"],
+            "runtime_share": 1.0,
+        }
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """Rows that differ in their budget only."""
+def build_site(store: Path, out: Path, imports: Sequence[Path] = ()) -> int:
+    """Write the site of a store, and of runs that others exported, into `out`; returns the number of runs shown.
 
-    title: str
-    figure: Markup
-
-
-def build_site(store_path: Path, out: Path) -> int:
-    """Write the site of a store into `out`; returns the number of runs shown.
+    A run that the store has, too, has been verified: the store's is shown.
 
     Raises:
         BenchError: the store has no runs, a file in it is damaged, or `out` cannot be written.
     """
-    found, problems = rows(Store(store_path))
-    if problems:
-        raise problems[0]
-    for item in found:
-        check_outputs(item)
-    if not found:
-        raise BenchError(f"store {store_path} has no runs; make one with `bench run --plugin scrub --store {store_path}`")
-    tables = [_division(members) for members in divisions(found)]
-    template = _environment().get_template("index.html")
-    page = template.render(divisions=tables, sweeps=_sweeps(found), version=version("unlearning-bench"))
-    try:
-        write_bytes(out / "index.html", page.encode())
+    memory = Memory.read(out / MEMORY, _version())
+    own = list(entries(Store(store), memory))
+    names = {entry.name for entry in own}
+    members = [*own, *(entry for entry in submissions(imports, Store(store), memory) if entry.name not in names)]
+    if not members:
+        raise BenchError(f"store {store} has no runs; make one with `bench run --plugin scrub --store {store}`")
+    by_folder = {str(entry.row.folder): entry for entry in members}
+    found = [Division(rows, by_folder) for rows in divisions([entry.row for entry in members])]
+    found.sort(key=lambda division: (division.title, division.slug))
+    with _writable(out):
+        site = Site(out, memory)
+        site.static()
+        _write_divisions(site, found)
+        _write_methods(site, found)
+        _write_runs(site, Store(store), members, found)
+        _write_data(site, members, found)
+        site.page("compare.html", "compare.html", title="Compare two runs")
+        site.page("reading.html", "reading.html", title="How to read this", calibration=_calibration())
+        site.finish(members)
+    return len(members)
+
+
+class Site:
+    """A folder of pages; those whose content did not change are left alone, those that nothing wrote are removed."""
+
+    def __init__(self, out: Path, memory: Memory) -> None:
+        self._out, self._memory = out, memory
+        self._pages: dict[str, str] = {}
+        self._environment = _environment()
+
+    def static(self) -> None:
+        """Style, scripts and what is vendored."""
         with as_file(files("bench_leaderboard") / "static") as static:
-            shutil.copytree(static, out / "static", dirs_exist_ok=True)
+            shutil.copytree(static, self._out / "static", dirs_exist_ok=True)
+
+    def page(self, path: str, template: str, *, of: object = None, **content: Any) -> None:
+        """Render a page, unless it is there and was made of the same; `of` says what it is made of, None: of this version."""
+        digest = hashlib.sha256(json.dumps([template, of]).encode()).hexdigest()
+        if not self._has(path, digest):
+            rendered = self._environment.get_template(template).render(path=path, nav=NAV, **content)
+            write_bytes(self._out / path, rendered.encode(), durable=False)
+        self._pages[path] = digest
+
+    def file(self, path: str, content: bytes) -> None:
+        """Write a file, unless it is there already."""
+        digest = hashlib.sha256(content).hexdigest()
+        if not self._has(path, digest):
+            write_bytes(self._out / path, content, durable=False)
+        self._pages[path] = digest
+
+    def _has(self, path: str, digest: str) -> bool:
+        return self._memory.pages.get(path) == digest and (self._out / path).exists()
+
+    def unchanged(self, *paths: str) -> bool:
+        """Keep files as they are, if all of them are there."""
+        known = all(path in self._memory.pages and (self._out / path).exists() for path in paths)
+        if known:
+            self._pages |= {path: self._memory.pages[path] for path in paths}
+        return known
+
+    def finish(self, members: list[Entry]) -> None:
+        """Remove pages of runs that are gone, and remember this build."""
+        for path in self._memory.pages.keys() - self._pages.keys():
+            (self._out / path).unlink(missing_ok=True)
+        for name, content in Memory.files(_version(), members, self._pages).items():
+            write_bytes(self._out / MEMORY / name, content)
+
+
+def _write_divisions(site: Site, found: Sequence[Division]) -> None:
+    listed = [[each.slug, each.title] for each in found]
+    rows: dict[str, list[Row]] = {}
+    for division in found:
+        rows.setdefault(division.sweep, []).extend(division.rows)
+    sweeps = {key: charts.sweep(members) for key, members in rows.items()}
+    front = max(found, key=lambda division: sum(line.group == 0 for line in division.lines))
+    for division in found:
+        several = sweeps[division.sweep]
+        curves = {label: [[share, item.folder.name] for share, item in line] for label, line in several.items()}
+        made_of = [listed, division.made_of, curves]
+        content = {"title": division.title, "division": division, "divisions": found, "columns": tables.COLUMNS}
+        content["charts"] = partial(_charts, division, several)
+        content["mixed"] = any(line.entry.provenance != VERIFIED for line in division.lines)
+        site.page(division.page, "division.html", of=made_of, **content)
+        if division is front:
+            site.page("index.html", "division.html", of=made_of, **content)
+
+
+def _charts(division: Division, several: charts.Sweep) -> list[charts.Chart]:
+    record = division.rows[0].record
+    share = record["allowance_seconds"] / record["retraining_seconds"] if record["retraining_seconds"] else None
+    curves = [charts.budget_curves(several)] if several else []
+    return [*charts.of_division(division.lines, share, division.ceiling), *curves]
+
+
+def _write_methods(site: Site, found: Sequence[Division]) -> None:
+    for method in runs.methods(found):
+        site.page(method.page, "method.html", of=method.made_of, title=method.name, method=method)
+
+
+def _write_runs(site: Site, store: Store, members: Sequence[Entry], found: Sequence[Division]) -> None:
+    division_of = {str(row.folder): division for division in found for row in division.rows}
+    gallery = Gallery(site, store)
+    for entry in members:
+        paths = entry.page, f"runs/{entry.slug}.json", f"runs/{entry.slug}.js"
+        pictures = gallery.paths(entry)
+        if not entry.fresh and site.unchanged(*paths):
+            continue
+        plain = text.script_json(runs.data(entry))
+        site.file(paths[1], f"{plain}\n".encode())
+        site.file(paths[2], f"benchRun({plain});\n".encode())
+        site.page(
+            paths[0],
+            "run.html",
+            of=entry.stamp,
+            title=entry.row.label,
+            entry=entry,
+            division=division_of[str(entry.row.folder)],
+            parts=runs.parts(entry),
+            people=runs.remembered(entry, gallery.identities(entry), pictures),
+            phases=runs.phases(entry.row.record),
+            reproduce=runs.reproduce(entry.row.record),
+            method_page=runs.method_page(entry.row.record),
+        )
+
+
+class Gallery:
+    """Who is to be forgotten, and their faces where a task's licence allows to show them; read once per reference."""
+
+    def __init__(self, site: Site, store: Store) -> None:
+        self._site, self._store = site, store
+        self._identities: dict[Path, list[int]] = {}
+        self._paths: dict[str, dict[int, str]] = {}
+
+    def identities(self, entry: Entry) -> list[int]:
+        """Who is on each forget example of a run; empty if nobody knows."""
+        record = entry.row.record
+        folder = folder_of(self._store.references, record["task"]["key"], record["device"]["kind"])
+        if folder not in self._identities:
+            try:
+                found = References(folder).forget_identities()
+            except BenchError:  # no reference here: the board can do without
+                found = None
+            self._identities[folder] = [] if found is None else found.tolist()
+        return self._identities[folder]
+
+    def paths(self, entry: Entry) -> dict[int, str]:
+        """Where the picture of each forgotten person is; empty if they may not be shown."""
+        task = entry.row.record["task"]
+        if task["key"] not in self._paths:
+            self._paths[task["key"]] = self._written(task["name"], task["key"], self.identities(entry))
+        return self._paths[task["key"]]
+
+    def _written(self, name: str, key: str, identities: list[int]) -> dict[int, str]:
+        paths = {identity: f"faces/{key[:16]}/{identity}.png" for identity in identities}
+        if paths and self._site.unchanged(*paths.values()):
+            return paths
+        task = runs.showable_task(name, key) if paths else None
+        if task is None:
+            return {}
+        for identity, content in runs.portraits(task, identities).items():
+            self._site.file(paths[identity], content)
+        return paths
+
+
+def _write_data(site: Site, members: Sequence[Entry], found: Sequence[Division]) -> None:
+    frames = []
+    for division in found:
+        frame = tables.frame(division.slug, division.lines)
+        frames.append(frame)
+        site.file(f"division-{division.slug}.csv", _csv(frame))
+    site.file("board.csv", _csv(pd.concat(frames)))
+    lines = ",\n".join(_division_json(division) for division in found)
+    site.file("board.json", f'{{"schema":1,"divisions":[\n{lines}\n]}}\n'.encode())
+    choices = [
+        [each.slug, each.title, [[line.entry.slug, line.name] for line in sorted(each.lines, key=lambda line: line.group)]]
+        for each in found
+    ]
+    site.file("runs.js", f"benchRuns({text.script_json(choices)});\n".encode())
+    site.page("data.html", "data.html", title="Data", divisions=found, columns=tables.COLUMNS)
+
+
+def _calibration() -> list[dict[str, Any]]:
+    """What `bench calibrate` found, by number of models."""
+    folder = files("bench_leaderboard") / "calibration"
+    found = [json.loads((folder / f"n{models}.json").read_bytes()) for models in (16, 64, 512)]
+    return [
+        {**each, "measures": [name for name in CALIBRATED if any(name in case for case in each["cases"].values())]}
+        for each in found
+    ]
+
+
+def _division_json(division: Division) -> str:
+    """A division as board.json has it, a run in each line."""
+    top = division.ceiling
+    about = {
+        "division": division.slug,
+        "title": division.title,
+        "headline": division.headline.sentence,
+        "ceiling": {"value": top.value, "provisional": top.provisional} if top else None,
+    }
+    ranks = ({"rank": line.place.rank, "best": line.place.best, "worst": line.place.worst} for line in division.lines)
+    members = [f'{{"rank":{json.dumps(rank)},{line.entry.fragment[1:]}' for rank, line in zip(ranks, division.lines, strict=True)]
+    lines = ",\n".join(members)
+    return f'{json.dumps(about)[:-1]},"runs":[\n{lines}\n]}}'
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    """Spreadsheets take text that begins with = or the like for a formula; a stranger's is not to be one."""
+
+    def plain(value: Any) -> Any:
+        return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+    return frame.map(plain).to_csv(index=False).encode()
+
+
+@contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as problem:
         raise BenchError(f"cannot write the site to {out} ({problem.strerror}); choose another folder with --out") from problem
-    return len(found)
 
 
-def _division(members: list[Row]) -> Division:
-    record = members[0].record
-    top = ceiling(members)
-    table = _table(members, top)
-    return Division(
-        anchor="-".join([record["reference_id"], str(record["models"]), record["budget"].replace("%", "pc")]),
-        title=_title(record),
-        headline=_headline(table, top),
-        ceiling=top,
-        retrained=_retrained(members),
-        table=table,
-        figure=Markup(_script_json(scatter(table))),  # noqa: S704 - `<` is escaped
-    )
-
-
-def _sweeps(found: list[Row]) -> list[Sweep]:
-    """Methods that were run at several budgets, by what else makes a division."""
-    scored = pd.DataFrame([_budget_line(item) for item in found if item.measure("final_score") and not item.control])
-    sweeps = []
-    for title, members in scored.groupby("title", sort=False) if len(scored) else ():
-        several = members[members.groupby("method")["allowed"].transform("nunique") > 1]
-        if len(several):
-            sweeps.append(Sweep(str(title), Markup(_script_json(budget_curves(several)))))  # noqa: S704 - `<` is escaped
-    return sweeps
-
-
-def _budget_line(item: Row) -> dict[str, Any]:
-    record, final = item.record, item.measure("final_score")
-    same = f"N = {record['models']}, {record['device']['kind']}, reference {record['reference_id']}"
-    return {
-        "title": f"{record['task']['name']}, {same}",
-        "method": item.label,
-        "allowed": record["allowance_seconds"] / record["retraining_seconds"] if record["retraining_seconds"] else None,
-        "final_score": final.value if final else None,
-        "margin": final.interval[1] - final.value if final and final.interval else None,
-        "over_budget": item.over_budget,
-    }
-
-
-def _retrained(members: list[Row]) -> dict[str, float | None]:
-    """What the yardstick's models get."""
-    scored = next((item for item in members if item.scorecard), members[0])
-    measures = {name: scored.measure(name) for name in ("retain_accuracy", "test_accuracy", "ulira_auc")}
-    seconds = {"runtime": scored.record["retraining_seconds"]}
-    return {**{name: measure.retrained if measure else None for name, measure in measures.items()}, **seconds}
-
-
-def _title(record: Record) -> str:
-    return f"{record['task']['name']}, N = {record['models']}, {in_words(record['budget'])}, {record['device']['kind']}"
-
-
-def _table(members: list[Row], top: Ceiling | None) -> pd.DataFrame:
-    """One line per run, best first; missing numbers are NaN."""
-    return pd.DataFrame([_line(place, top) for place in places(members)])
-
-
-def _line(place: Place, top: Ceiling | None) -> dict[str, Any]:
-    item = place.row
-    forgetting, final = item.value("forgetting_score"), item.measure("final_score")
-    ratios = [measure.relative if measure else None for measure in map(item.measure, ("retain_accuracy", "test_accuracy"))]
-    method = item.record["method"]
-    return {
-        "rank": place.rank,
-        "rank_interval": place.interval or MISSING,
-        "margin": final.interval[1] - final.value if final and final.interval else None,
-        "run": item.folder.name,
-        "method": item.label,
-        "summary": method["summary"],
-        "package": f"{method['distribution']} {method['version']}".strip(),
-        "control": item.control,
-        "seed": item.record["seed"],
-        **{name: item.value(name) for name in _NUMBERS},
-        "ceiling_share": forgetting / top.value if top and top.value and forgetting is not None else None,
-        "utility": ratios[0] * ratios[1] if ratios[0] is not None and ratios[1] is not None else None,
-        "badges": {badge: item.scorecard.flags.get(badge, "") if item.scorecard else "" for badge in item.badges},
-        "failure": item.failure,
-    }
-
-
-_NUMBERS = (
-    "final_score", "forgetting_score", "retain_accuracy", "test_accuracy", "forget_accuracy",
-    "p_value", "ulira_auc", "runtime", "runtime_share", "budget_share",
-)  # fmt: skip
-
-
-def _headline(table: pd.DataFrame, top: Ceiling | None) -> str:
-    placed = table[table["rank"].notna()]
-    if placed.empty:
-        return "No ranked run yet."
-    best = placed.iloc[0]
-    tied = "" if best["rank_interval"] == "1" else f" (rank {best['rank_interval']})"
-    ahead = f"{best['method']} leads with a final score of {best['final_score']:.3f}{tied}"
-    if top is None:
-        return f"{ahead}."
-    measured = "about " if top.provisional else ""
-    return f"{ahead}; retraining itself scores {measured}{top.value:.3f} in forgetting."
+def _version() -> str:
+    """What a page depends on beside the runs: this package."""
+    digest = hashlib.sha256(version("unlearning-bench").encode())
+    with as_file(files("bench_leaderboard")) as folder:
+        for path in sorted(path for kind in ("*.py", "templates/*", "static/*.*") for path in folder.glob(kind)):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _environment() -> Environment:
-    environment = Environment(loader=PackageLoader("bench_leaderboard"), autoescape=True, undefined=StrictUndefined)
-    environment.filters.update(number=_number, percent=_percent)
+    environment = Environment(
+        loader=PackageLoader("bench_leaderboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(shown=tables.shown, documentation=text.documentation, inline=text.inline, json=text.script_json)
+    environment.globals.update(number=tables.number, interval=tables.interval, curve_table=tables.curve_table)
+    environment.globals.update(badges=words.BADGES, missing=tables.MISSING, version=version("unlearning-bench"))
     return environment
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return MISSING if value is None or pd.isna(value) else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return MISSING if value is None or pd.isna(value) else f"{100 * value:.0f} %"
-
-
-def _script_json(content: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -44,8 +44,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def filled(bench: Bench, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Filled:
-    """Each process of pytest has its own; one fills it, the others copy that."""
+def pristine(bench: Bench, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Filled:
+    """One process of pytest fills it; no test writes to it."""
     base = tmp_path_factory.getbasetemp()
     common = (base if worker_id == "master" else base.parent) / "common"
     with FileLock(f"{common}.lock"):
@@ -53,17 +53,23 @@ def filled(bench: Bench, tmp_path_factory: pytest.TempPathFactory, worker_id: st
             asked = [word for name in PLUGINS for word in ("--plugin", name)]
             said = bench("run", *asked, "--store", common / "store", "--json").stdout
             (common / "said.json").write_text(said)
+    return Filled(common / "store", {row["method"]["name"]: row for row in json.loads((common / "said.json").read_text())})
+
+
+@pytest.fixture(scope="module")
+def filled(pristine: Filled, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """A copy for the tests of one file, which may add runs to it."""
     path = tmp_path_factory.mktemp("own") / "store with späces"
-    shutil.copytree(common / "store", path)
-    return Filled(path, {row["method"]["name"]: row for row in json.loads((common / "said.json").read_text())})
+    shutil.copytree(pristine.path, path)
+    return Filled(path, pristine.rows)
 
 
 @pytest.fixture
-def copied(filled: Filled, tmp_path: Path) -> Filled:
-    """A copy of the filled store to do harm to."""
+def copied(pristine: Filled, tmp_path: Path) -> Filled:
+    """A copy for one test, to do harm to."""
     path = tmp_path / "store"
-    shutil.copytree(filled.path, path)
-    return Filled(path, filled.rows)
+    shutil.copytree(pristine.path, path)
+    return Filled(path, pristine.rows)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Write what others can use without bench: a submission to the challenge."""
+"""Write what others can use: a submission to the challenge, a run for somebody's board, a reference."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import click
 from bench import registry, specs
 from bench.budget import Budget
 from bench.cli import options
+from bench.errors import BenchError
 from bench.hookspecs import hookimpl
 
 
 @click.group()
 def export() -> None:
-    """Write what others can use without bench."""
+    """Write what others can use: a method, a run, a reference."""
 
 
 @export.command()
@@ -71,6 +72,42 @@ def challenge(
     ):
         write_checkpoints(session, request, describe(session, request), out / "submission.zip")
     click.echo(f"wrote {out / 'submission.zip'}")
+
+
+@export.command()
+@click.argument("run")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: RUN.zip]")
+@options.store
+def run(run: str, out: Path | None, store: Path) -> None:
+    """Write a run with outputs and scorecard into one file, to send to the keeper of a leaderboard."""
+    from bench.cli.score import find_folders
+    from bench.engine.runs import Run
+    from bench.export.files import export_run
+    from bench.store import Store
+
+    (folder,) = find_folders(Store(store), [run])
+    target = out or Path(f"{folder.name}.zip")
+    export_run(Run.read(folder), target)
+    click.echo(f"wrote {target}")
+
+
+@export.command()
+@options.task
+@options.store
+@options.device
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("reference.zip"), show_default=True)
+def reference(task: str, store: Path, device: str, out: Path) -> None:
+    """Write a reference into one file: who adds it to a store is ranked in the same division."""
+    from bench.engine.session import find_device
+    from bench.export.files import export_reference
+    from bench.references import References, folder_of
+    from bench.store import Store
+
+    folder = folder_of(Store(store).references, registry.load_task(task).key, find_device(device).kind)
+    if not (folder / "reference.json").exists():
+        raise BenchError(f"no reference of {task} in {store}; `bench reference build` makes one")
+    export_reference(References(folder), out)
+    click.echo(f"wrote {out}")
 
 
 @hookimpl

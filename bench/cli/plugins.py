@@ -60,6 +60,7 @@ def _rows(group: str, problems: dict[tuple[str, str, str], str]) -> list[Listed]
             status = f"disabled by {registry.DISABLED}"
         elif problems.get((group, plugin.name, plugin.distribution)):
             status = problems[group, plugin.name, plugin.distribution]
+            summary = "" if summary.startswith("(broken: ") else summary
         elif claims[plugin.name] > 1:
             others = [other.distribution for other in found if other.name == plugin.name and other != plugin]
             status = f"name also claimed by {', '.join(others)}"

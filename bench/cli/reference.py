@@ -41,6 +41,19 @@ def build(task: str, store: Path, device: str, workers: int | None, models: int)
 
 
 @reference.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@options.store
+def add(file: Path, store: Path) -> None:
+    """Put a reference that `bench export reference` wrote into a store that has none of its task."""
+    from bench.export.files import add_reference
+    from bench.store import Store
+
+    opened = Store(store)
+    opened.prepare()
+    click.echo(f"added {add_reference(opened, file)}")
+
+
+@reference.command()
 @options.task
 @options.store
 @options.as_json

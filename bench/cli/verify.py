@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,27 +30,34 @@ if TYPE_CHECKING:
 def verify(
     runs: tuple[str, ...], rerun: int | None, store: Path, workers: int | None, memory_limit: int | None, as_json: bool
 ) -> None:
-    """Check runs (a folder's name or its beginning); exit code 1 if one is not what it says."""
+    """Check runs (a folder's name or its beginning, or a file of `bench export run`); exit code 1 if one is not what it says."""
     from bench.cli.score import find_folders
-    from bench.engine.runs import Run
     from bench.store import Store
     from bench.verification import verify as verified
 
     opened = Store(store)
     found: dict[str, list[Check]] = {}
-    for folder in find_folders(opened, runs):
-        try:
-            run = Run.read(folder)
-        except BenchError as problem:
-            found[folder.name] = [Check("record", "", str(problem))]
-            continue
-        checks = list(verified(opened, run))
-        if rerun and all(check.well for check in checks):
-            checks += _rerun(opened, run, rerun, workers, memory_limit)
-        found[folder.name] = checks
+    for path in [Path(name) if Path(name).is_file() else find_folders(opened, [name])[0] for name in runs]:
+        with ExitStack() as stack:
+            try:
+                run = stack.enter_context(_read(path))
+            except BenchError as problem:
+                found[path.name] = [Check("record", "", str(problem))]
+                continue
+            checks = list(verified(opened, run))
+            if rerun and all(check.well for check in checks):
+                checks += _rerun(opened, run, rerun, workers, memory_limit)
+            found[path.name] = checks
     _show(found, machine=as_json)
     if not all(check.well for checks in found.values() for check in checks):
         raise click.exceptions.Exit(1)
+
+
+def _read(path: Path) -> AbstractContextManager[Run]:
+    from bench.engine.runs import Run
+    from bench.export.files import imported_run
+
+    return imported_run(path) if path.is_file() else nullcontext(Run.read(path))
 
 
 def _rerun(store: Store, run: Run, trials: int, workers: int | None, memory_limit: int | None) -> list[Check]:

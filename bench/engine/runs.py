@@ -49,6 +49,7 @@ class Description:
     variants: Sequence[int]
     reference_models: Sequence[int | None]  # of a control row
     documentation: str
+    sources: Mapping[str, str]  # of the defaults of hyper-parameters
 
     @classmethod
     def read(cls, answer: Mapping[str, Any], models: int) -> Description:
@@ -60,14 +61,16 @@ class Description:
         flags = [answer.get(name) for name in ("stackable", "uses_clock", "control")]
         variants, references = answer.get("variants"), answer.get("reference_models")
         parameters, documentation = answer.get("hyper_parameters"), answer.get("documentation")
+        sources = answer.get("sources")
         if (
             not all(isinstance(flag, bool) for flag in flags)
             or not (isinstance(variants, list) and len(variants) == models and all(type(v) is int for v in variants))
             or not (isinstance(references, list) and all(v is None or type(v) is int for v in references))
+            or not (isinstance(sources, dict) and all(isinstance(text, str) for text in sources.values()))
             or not (isinstance(parameters, dict) and _finite(parameters) and isinstance(documentation, str))
         ):
             raise WorkerError("the plugin's process answered nonsense")
-        return cls(bool(flags[0]), bool(flags[1]), bool(flags[2]), parameters, variants, references, documentation)
+        return cls(bool(flags[0]), bool(flags[1]), bool(flags[2]), parameters, variants, references, documentation, sources)
 
 
 def _finite(value: object) -> bool:
@@ -278,12 +281,18 @@ def _new_record(session: Session, references: References, request: Request, desc
             "source_hash": plugin.source_hash(),
             "summary": one_line(plugin.summary()),
             "documentation": description.documentation[:LONGEST_DOCUMENTATION],
+            "sources": {one_line(name): one_line(text)[:1000] for name, text in list(description.sources.items())[:100]},
             "stackable": description.stackable,
             "uses_clock": description.uses_clock,
             "control": description.control,
             "reference_models": list(description.reference_models),
         },
-        "task": {"name": session.task.name, "key": session.task.key},
+        "task": {
+            "name": session.task.name,
+            "key": session.task.key,
+            "groups": list(session.task.groups),
+            "forget_set": session.task.forget_set,
+        },
         "reference_id": references.identifier(request.models),
         "models": request.models,
         "budget": str(request.budget),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from bench import registry, specs
+from bench import documentation, registry, specs
 from bench.budget import Allowance
 from bench.engine.guards import Guards
 from bench.errors import BenchError
@@ -221,6 +221,7 @@ class MethodServer(_Server):
             "variants": [variants.index(variant) for variant in variants],
             "reference_models": list(method.reference_models(models)) if isinstance(method, Control) else [],
             "documentation": type(method).__doc__ or "",
+            "sources": {item.name: item.source for item in documentation.hyper_parameters(type(method))},
         }, {}
 
     def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> Answer:

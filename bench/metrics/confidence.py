@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, logsumexp
 
 LARGEST_LOGIT = 745.0  # beyond it, exp is 0
 
@@ -27,6 +26,8 @@ def logit_scaled_confidence(logits: ArrayLike, labels: ArrayLike) -> Floats:
     >>> float(logit_scaled_confidence([[1000.0, 0.0]], [0])[0])
     1000.0
     """
+    from scipy.special import logsumexp
+
     scores = np.array(logits, dtype=np.float64)
     index = np.broadcast_to(np.asarray(labels)[:, None], (*scores.shape[:-1], 1))
     true = np.take_along_axis(scores, index, -1)
@@ -57,6 +58,8 @@ def class_confidences(logits: ArrayLike) -> Floats:
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
     """The loss -log p_y in nats: logits [..., n, K], labels [n] -> float64 [..., n], >= 0."""
+    from scipy.special import log_softmax
+
     scores = np.asarray(logits, dtype=np.float64)
     index = np.broadcast_to(np.asarray(labels)[:, None], (*scores.shape[:-1], 1))
     losses: Floats = -np.take_along_axis(log_softmax(scores, axis=-1), index, -1)[..., 0]

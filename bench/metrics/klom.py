@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import rel_entr
 
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Metric, Quantity, TwoSample
@@ -33,6 +32,8 @@ def divergences(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:
     >>> divergences([[0.0], [1.0]], [[0.0], [1.0]]).tolist()
     [0.0]
     """
+    from scipy.special import rel_entr
+
     sides = [np.clip(np.asarray(side, dtype=np.float64), -LARGEST_MARGIN, LARGEST_MARGIN) for side in (unlearned, retrained)]
     low = np.minimum(*(side.min(axis=0) for side in sides))
     high = np.maximum(*(side.max(axis=0) for side in sides))

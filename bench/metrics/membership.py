@@ -60,6 +60,20 @@ def true_positive_rate(members: ArrayLike, others: ArrayLike, false_positive_rat
     return float((np.asarray(members) > scores[len(scores) - 1 - allowed]).mean())
 
 
+def roc_curve(members: ArrayLike, others: ArrayLike, false_positive_rates: ArrayLike) -> Floats:
+    """`true_positive_rate` at every one of the rates [r], which are in [0, 1]; 1 at a rate of 1.
+
+    >>> roc_curve([3.0, 1.0], [0.0, 2.0], [0.0, 0.5, 1.0]).tolist()
+    [0.5, 1.0, 1.0]
+    """
+    scores, rates = np.sort(np.asarray(others, dtype=np.float64)), np.asarray(false_positive_rates)
+    allowed = (rates * len(scores)).astype(np.int64)
+    thresholds = np.where(allowed < len(scores), scores[np.maximum(len(scores) - 1 - allowed, 0)], -np.inf)
+    ranked = np.sort(np.asarray(members, dtype=np.float64))
+    shares: Floats = (len(ranked) - np.searchsorted(ranked, thresholds, side="right")) / len(ranked)
+    return shares
+
+
 def areas_under_curve(members: ArrayLike, others: ArrayLike) -> Floats:
     """Probability that a member's score is above another's, ties by half, per model: [M, n] and [M, k] -> [M].
 

@@ -50,6 +50,7 @@ class Baseline:
 
     retrained: Estimates = field(default_factory=dict)
     original: Estimates = field(default_factory=dict)
+    details: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # shown with every run
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,14 @@ def rmia_scores(ratios: ArrayLike, population: ArrayLike) -> Floats:
     return shares
 
 
+def forget_and_test_scores(models: Models, retrained: Models) -> tuple[Floats, Floats]:
+    """RMIA scores of forget examples [M, E] and of one half of test [M, n / 2]; the other half is the population."""
+    ratios = {split: _ratios(models, retrained, split) for split in ("forget", "test")}
+    population, others = halves_of_test(retrained)
+    known = ratios["test"][:, population]
+    return rmia_scores(ratios["forget"], known), rmia_scores(ratios["test"][:, others], known)
+
+
 class RMIA(PerModel):
     """RMIA: how often a forget example's likelihood ratio dominates that of photos from the population.
 
@@ -83,10 +91,7 @@ class RMIA(PerModel):
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:
         """AUC and rates of each model."""
-        ratios = {split: _ratios(models, retrained, split) for split in ("forget", "test")}
-        population, others = halves_of_test(retrained)
-        members = rmia_scores(ratios["forget"], ratios["test"][:, population])
-        negatives = rmia_scores(ratios["test"][:, others], ratios["test"][:, population])
+        members, negatives = forget_and_test_scores(models, retrained)
         found = {"rmia_auc": areas_under_curve(members, negatives), "rmia_tpr_1": _rates(members, negatives, 0.01)}
         if negatives.shape[1] >= MANY:
             found["rmia_tpr_01"] = _rates(members, negatives, 0.001)

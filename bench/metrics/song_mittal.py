@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, log_expit, log_softmax
 
 from bench.hookspecs import hookimpl
 from bench.metrics.confidence import class_confidences
@@ -22,11 +21,15 @@ Signal = Callable[[Floats, Labels], Floats]
 
 def confidence(logits: ArrayLike, labels: ArrayLike) -> Floats:
     """Log p_y, in the order of p_y: logits [..., n, K], labels [n] -> [..., n]."""
+    from scipy.special import log_softmax
+
     return _of_label(log_softmax(np.asarray(logits, dtype=np.float64), axis=-1), np.asarray(labels))
 
 
 def negative_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
     """Sum over classes of p log p, whatever the label: logits [..., n, K] -> [..., n], in [-log K, 0]."""
+    from scipy.special import log_softmax
+
     logs = log_softmax(np.asarray(logits, dtype=np.float64), axis=-1)
     entropy: Floats = (np.exp(logs) * logs).sum(axis=-1)
     return entropy
@@ -40,6 +43,8 @@ def negative_modified_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
     >>> negative_modified_entropy([[0.0, 0.0]], [0]).round(4).tolist()
     [-0.6931]
     """
+    from scipy.special import expit, log_expit
+
     confidences, truth = class_confidences(logits), np.asarray(labels)
     own = _of_label(confidences, truth)
     terms = expit(confidences) * log_expit(-confidences)

@@ -69,6 +69,7 @@ def age_synthetic(forget: range = FORGET, digest: str = DIGEST) -> Task:
         forget_set=f"identities {forget.start}-{forget.stop - 1}, photos 1-{PHOTOS - 1}",
         digest=digest,
         load=load,
+        shows_faces=True,  # nobody's
     )
 
 

@@ -64,6 +64,7 @@ class Task:
     forget_set: str  # who is to be forgotten, in words
     digest: str  # Faces.digest() of what `load` returns
     load: Callable[[], Faces]
+    shows_faces: bool = False  # whether its licence allows a public board to show images
 
     @property
     def key(self) -> str:

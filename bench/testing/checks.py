@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from bench import specs
 from bench.budget import Allowance
 from bench.errors import WorkerError
+from bench.functions import FunctionMethod
 from bench.method import Method
+from bench.splits import predict
 from bench.testing.lab import CLASSES, ORIGINALS, SIZES, distance, seed_globally
 from bench.testing.outcome import FailedCheckError, NotApplicableError, Outcome, Status
 from bench.testing.subject import SEED, Subject
@@ -44,7 +47,7 @@ class Check:
         except FailedCheckError as reason:
             return Outcome(self.name, Status.FAILED, str(reason))
         except Exception as problem:  # whatever a plugin raises is its failure
-            return Outcome(self.name, Status.FAILED, f"{type(problem).__name__}: {problem}")
+            return Outcome(self.name, Status.FAILED, subject.told(problem))
 
 
 CHECKS: list[Check] = []
@@ -113,6 +116,8 @@ def runs(subject: Subject) -> str:
 def returns_what_it_declares(subject: Subject) -> str:
     """The network itself, changed, if `in_place`; else another one, and the given one is left as it was."""
     run = subject.run
+    if isinstance(subject.method, FunctionMethod):
+        raise NotApplicableError("a function may do either")
     if type(subject.method).in_place:
         _demand(run.returned is run.given, "it returns another network: declare in_place = False")
         return ""
@@ -125,14 +130,22 @@ def returns_what_it_declares(subject: Subject) -> str:
 def leaves_teachers_alone(subject: Subject) -> str:
     """A network that is only asked, never trained, has the same weights at the end: a shallow copy of the student has not."""
     run = subject.run
-    teachers = [
-        each for each in run.observation.asked.values() if each.network not in (run.given, run.returned) and not each.trained
-    ]
+    others = [each for each in run.observation.asked.values() if each.network not in (run.given, run.returned)]
+    teachers = [each for each in others if not each.trained]
+    _demand(
+        not any(_share_weights(each.network, run.returned) for each in others),
+        "a network that is asked has the same weights in memory as the one that is returned: copy a teacher with copy.deepcopy",
+    )
     _demand(
         not any(teacher.changed() for teacher in teachers),
         "a network that is only asked changes meanwhile: copy a teacher with copy.deepcopy and put it into evaluation mode",
     )
     return f"{len(teachers)} teachers" if teachers else "no teacher network"
+
+
+def _share_weights(one: nn.Module, other: nn.Module) -> bool:
+    theirs = {parameter.data_ptr() for parameter in other.parameters()}
+    return any(parameter.data_ptr() in theirs for parameter in one.parameters())
 
 
 @_check()
@@ -149,12 +162,16 @@ def is_finite(subject: Subject) -> str:
     state = subject.run.returned.state_dict()
     odd = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     _demand(not odd, f"not finite: {', '.join(odd[:3])}; clip gradients, or lower the learning rate")
+    answers = predict(subject.run.returned, subject.lab.data([SEED]).retain)
+    _demand(bool(answers.isfinite().all()), "its answers on retain are not finite")
     return ""
 
 
 @_check()
 def restores_modes(subject: Subject) -> str:
     """Every layer is in train mode again, and every parameter has requires_grad, as they were."""
+    if isinstance(subject.method, FunctionMethod):
+        raise NotApplicableError("nobody asked functions to, and the evaluation sets its own modes")
     returned = subject.run.returned
     evaluating = [name or "the network" for name, module in returned.named_modules() if not module.training]
     _demand(not evaluating, f"left in evaluation mode: {', '.join(evaluating[:3])}")
@@ -171,7 +188,7 @@ def seeds_decide(subject: Subject) -> str:
     again = subject.lab.unlearn(subject.method, SEED)
     _demand(
         distance(again, subject.run.returned) == 0,
-        "the same seed gives another model: draw from trial.normal_like and its like, or from torch's global generator",
+        "the same seed gives another model: draw from trial.normal_like and its like",
     )
     other = subject.lab.unlearn(subject.method, SEED + 1)
     if distance(other, subject.run.returned) == 0:
@@ -232,6 +249,8 @@ def uses_the_forget_set(subject: Subject) -> str:
         raise NotApplicableError("it uses the clock, so its results depend on the machine")
     other = subject.lab.with_other_forget_set().unlearn(subject.method, SEED)
     same = distance(other, subject.run.returned) == 0
+    if isinstance(subject.method, FunctionMethod):  # cannot declare anything
+        return "the forget set changes nothing" if same else ""
     if type(subject.method).uses_forget:
         _demand(not same, "the forget set changes nothing: use it, or declare uses_forget = False")
     else:

@@ -65,7 +65,8 @@ class Lab:
     ) -> Trial:
         """What comes with them."""
         allowance = budget or Allowance(_AMPLE, lambda: 0.0)
-        return Trial(tuple(indices), tuple(seeds), stacked, self.device, allowance, None, NETWORK, CLASSES)
+        dtype = next(self.originals[0].parameters()).dtype
+        return Trial(tuple(indices), tuple(seeds), stacked, self.device, allowance, None, NETWORK, CLASSES, dtype=dtype)
 
     def original(self, index: int = 0) -> nn.Module:
         """A copy of an original, in train mode."""
@@ -126,5 +127,6 @@ def _original(seed: int, images: Tensor, labels: Tensor) -> nn.Module:
 
 def distance(one: nn.Module, other: nn.Module) -> float:
     """The largest difference between two networks' parameters and buffers."""
-    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    ours, theirs = one.state_dict(), other.state_dict()
+    pairs = [(ours[name], theirs[name]) for name in theirs]  # by name: pruning changes the order
     return max(float((a.double() - b.double()).abs().max()) for a, b in pairs if a.dim())

@@ -81,5 +81,7 @@ def _watchers() -> list[Observation]:
 def _is_data(path: object) -> bool:
     if not isinstance(path, str | bytes | os.PathLike):
         return False
+    if path in sys.path:  # searched for modules, whether it exists or not
+        return False
     file = Path(os.fsdecode(path))
     return file.suffix.lower() in _DATA and not str(file.absolute()).startswith(_LIBRARIES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -45,9 +47,18 @@ class Subject:
         try:
             returned = self.run.returned
         except Exception as problem:
-            return f"{type(problem).__name__}: {problem}"
+            return self.told(problem)
         wanted = type(self.lab.original())
         return "" if isinstance(returned, wanted) else f"unlearn must return a {wanted.__name__}, not {type(returned).__name__}"
+
+    def told(self, problem: Exception) -> str:
+        """What the method raised and in which line of its file; with BENCH_STRICT it is raised again."""
+        if registry.strict():
+            raise problem
+        frames = traceback.extract_tb(problem.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == self.plugin.file]
+        where = f" ({self.plugin.file.name}, line {lines[-1]})" if lines and self.plugin.file else ""
+        return f"{type(problem).__name__}: {problem}{where}"
 
     @cached_property
     def run(self) -> Trained:

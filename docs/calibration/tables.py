@@ -1,8 +1,8 @@
-"""Writes the tables of docs/trust.md from what `bench calibrate --json` printed; run it after replacing a JSON file here.
+"""Writes the tables of docs/trust.md from what `bench calibrate --json` printed; run it after replacing a JSON file there.
 
-bench calibrate --models 16 --repeats 20 --json > docs/calibration/n16.json
-bench calibrate --models 64 --repeats 5 --json > docs/calibration/n64.json
-bench calibrate --models 512 --repeats 2 --json > docs/calibration/n512.json
+bench calibrate --models 16 --repeats 20 --json > leaderboard/calibration/n16.json
+bench calibrate --models 64 --repeats 5 --json > leaderboard/calibration/n64.json
+bench calibrate --models 512 --repeats 2 --json > leaderboard/calibration/n512.json
 python docs/calibration/tables.py
 """
 
@@ -12,8 +12,8 @@ import json
 import re
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-PAGE = FOLDER.parent / "trust.md"
+FOLDER = Path(__file__).parents[2] / "leaderboard" / "calibration"
+PAGE = Path(__file__).parents[1] / "trust.md"
 MEASURES = (
     "forgetting_score", "p_value", "cross_fitted_epsilon", "certified_epsilon", "gaussian_dp_mu", "log_deviation_ratio",
     "starting_kit_accuracy", "unseen_accuracy", "confidence_members", "modified_entropy_members", "correctness_members",

@@ -100,7 +100,7 @@ def test_method_in_a_file(tmp_path: Path) -> None:
     assert registry.load_method(registry.find_method(f"{file}:Other")).__name__ == "Other"
     with pytest.raises(BenchError, match=r"Nothing, Other; say which with FILE\.py:CLASS"):
         registry.load_method(registry.find_method(str(file)))
-    with pytest.raises(BenchError, match="exactly one"):
+    with pytest.raises(BenchError, match="has no Absent"):
         registry.load_method(registry.find_method(f"{file}:Absent"))
 
 
@@ -142,7 +142,24 @@ def test_every_hook_is_documented_and_has_a_third_party_user(hook: str) -> None:
     root = Path(__file__).parents[2]
     package = "".join(path.read_text() for path in (root / "tests" / "third_party" / "third_party").glob("*.py"))
     assert f"def {hook}(" in package
-    assert f"`{hook}(" in (root / "docs" / "plugins.md").read_text()
+    assert f"`{hook}(" in (root / "docs" / "plugin-api.md").read_text()
     assert getattr(hookspecs, hook).__doc__
     group = getattr(hookspecs, hook).__doc__.partition("group: `")[2].partition("`")[0]
     assert f"{group} =" in (root / "tests" / "third_party" / "setup.cfg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (GOOD.replace("@hookimpl\n", ""), "decorate register_methods with @hookimpl"),
+        (f"{GOOD}\n\n@hookimpl\ndef register_executors(register):\n    pass\n", "is made for another version of bench"),
+    ],
+    ids=["undecorated", "unknown-hook"],
+)
+def test_hooks_that_nobody_would_call_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, told: str) -> None:
+    (tmp_path / "unheard.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugin = registry.Plugin("nothing", "unheard", "somebody", "1")
+    monkeypatch.delitem(sys.modules, "unheard", raising=False)
+    with pytest.raises(BenchError, match=told):
+        registry.load_method(plugin)

@@ -50,7 +50,7 @@ def test_every_installed_metric_scores_a_run(shared_drawn) -> None:
     scorer = Scorer.of(shared_drawn.store, run)
     metrics, problems = installed_metrics()
     assert not problems
-    assert len(metrics) == 14
+    assert len(metrics) == 15
     card = scorer.score(run, metrics)
     assert not card.problems
     assert scorer.missing(run, metrics) == []
@@ -339,6 +339,13 @@ def test_what_failed_is_tried_again(drawn) -> None:
     item.metric.estimates = {"seven": Estimate(1.0)}
     assert [missing.name for missing in scorer.missing(run, [item])] == ["fixed"]
     assert not scorer.score(run, [item]).problems
+
+
+def test_strict_raises_what_a_metric_raises(drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    monkeypatch.setenv("BENCH_STRICT", "1")
+    with pytest.raises(ValueError, match="eight"):
+        Scorer.of(drawn.store, run).score(run, [fixed(eight=Estimate(1.0))])
 
 
 def test_damaged_baselines_are_computed_again(drawn) -> None:

@@ -40,10 +40,24 @@ def test_specs_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[a=1]", "scrub[a]", "scrub[a=]", "scrub[a=1", "scrub[a=x]", "scrub[a=1 b=2]", "scrub[1=2]"]
+    ("text", "character"),
+    [
+        ("", 1),
+        ("[a=1]", 1),
+        ("scrub]", 6),
+        ("scrub[a]", 7),
+        ("scrub[a=]", 9),
+        ("scrub[a=1", 10),
+        ("scrub[a=x]", 9),
+        ("scrub[a=1, b=NaN]", 14),
+        ("scrub[a=1 b=2]", 11),
+        ("scrub[1=2]", 7),
+        ("scrub[a=1,a=2]", 11),
+        ("scrub[a=1] x", 12),
+    ],
 )
-def test_unreadable_specs_are_one_line_errors(text: str) -> None:
-    with pytest.raises(BenchError) as caught:
+def test_unreadable_specs_point_at_the_character(text: str, character: int) -> None:
+    with pytest.raises(BenchError, match=f"at character {character} ") as caught:
         parse(text)
     assert "\n" not in str(caught.value)
 
@@ -88,7 +102,7 @@ def test_annotations_are_checked_inside(inside: str) -> None:
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_are_finite(value: str) -> None:
-    with pytest.raises(BenchError, match="expected parameter=value"):
+    with pytest.raises(BenchError, match="expected a finite JSON value"):
         parse(f"x[rate={value}]")
 
 

@@ -142,7 +142,8 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_scorecard(
         cwd=made, env={**os.environ, "PYTHONPATH": str(packages)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert tested.returncode == 0, tested.stdout
-    assert "13 passed" in tested.stdout or "14 passed" in tested.stdout
+    passed = 11 if template == "function" else 13  # some checks do not apply; functions can declare nothing
+    assert f"{passed} passed" in tested.stdout or f"{passed + 1} passed" in tested.stdout
     if template == "method":
         assert "my-method" in call("run", "--plugin", "my-method", "--store", filled.path).stdout
 
@@ -153,7 +154,7 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_scorecard(
         (["new", "My Method"], "is no name for a method"),
         (["new", "../evil"], "is no name for a method"),
         (["new", "scrub"], "is taken by unlearning-bench"),
-        (["test", "scrub[alpha=x]"], "at character 7"),
+        (["test", "scrub[alpha=x]"], "at character 13"),
         (["test", "retrain"], "is a control row"),
         (["show", "scrubb"], "did you mean scrub"),
     ],

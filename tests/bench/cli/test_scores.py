@@ -117,7 +117,7 @@ def test_compare_ranks_a_division(call: Call, store) -> None:
 def test_metrics_are_listed_and_each_is_explained(call: Call) -> None:
     listed = call("metrics").stdout
     names = [plugin.name for plugin in registry.plugins(registry.METRICS)]
-    assert len(names) == 14
+    assert len(names) == 15
     for name in names:
         assert f"{name} " in listed
         shown = call("metrics", "show", name).stdout

@@ -172,6 +172,10 @@ for epoch in range(3):
 return student
 """
 SCRUBS = {
+    "shallow-teacher-with-gradients": (
+        "leaves-teachers-alone",
+        _method("student, teacher = model, copy.copy(model)\n" + _LOOP.strip().replace("torch.no_grad()", "torch.enable_grad()")),
+    ),
     "shallow-teacher": (  # the copy shares every weight, so the divergence is always zero
         "leaves-teachers-alone",
         _method("student, teacher = model, copy.copy(model)\n" + _LOOP.strip()),

@@ -45,3 +45,100 @@ def test_what_is_shipped_conforms(name: str) -> None:
             subject(name)
     else:
         assert _failed(name) == {}
+
+
+CORRECT = {
+    "fresh-network": '''
+@dataclass(frozen=True)
+class Fresh(Method):
+    """Source: nobody 2026. Distils into a new network, on any number of models."""
+
+    stackable: ClassVar[bool] = True
+    in_place: ClassVar[bool] = False
+
+    def unlearn(self, model, data, trial):
+        student = trial.fresh_model()
+        optimizer = SGD(student.parameters(), 0.05, momentum=0.9)
+        for images, labels in data.retain.epochs(8, 32):
+            step(optimizer, cross_entropy(student(images), labels))
+        for images, _ in data.forget.batches(32):
+            logits = student(images)
+            step(optimizer, 0.1 * kl_divergence(torch.zeros_like(logits), logits))
+        return student
+''',
+    "looks-for-modules": '''
+import importlib
+import importlib.metadata
+
+
+@dataclass(frozen=True)
+class Late(Method):
+    """Source: nobody 2026."""
+
+    def unlearn(self, model, data, trial):
+        importlib.invalidate_caches()
+        importlib.metadata.version("torch")
+        return train(model, data)
+''',
+    "pruned-in-contiguous-memory": '''
+@dataclass(frozen=True)
+class Pruned(Method):
+    """Source: nobody 2026."""
+
+    def unlearn(self, model, data, trial):
+        from torch.nn.utils import prune
+
+        model.to(memory_format=torch.contiguous_format)
+        layer = model.fc
+        prune.l1_unstructured(layer, "weight", 0.1)
+        prune.remove(layer, "weight")
+        return train(model, data)
+''',
+}
+STARTING_KIT = '''
+import copy
+
+import torch
+
+
+def unlearning(net, retain_loader, forget_loader, val_loader):
+    """Fine-tune a copy. Source: the starting kit of the NeurIPS 2023 challenge."""
+    model = copy.deepcopy(net)
+    model.conv1.weight.view(-1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+    for batch in retain_loader:
+        images, labels = batch.get("image"), batch.get("age_group")
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+    return model.eval()
+'''
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_unusual_and_correct_methods_conform(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text(HEAD + CORRECT[name])
+    assert _failed(str(tmp_path / f"{name}.py")) == {}
+
+
+def test_a_function_of_the_challenge_conforms_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "kit.py").write_text(STARTING_KIT)
+    assert _failed(f"{tmp_path / 'kit.py'}:unlearning") == {}
+
+
+def test_the_readmes_method_conforms(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "my_method.py").write_text(readme.partition("```python\n")[2].partition("```")[0])
+    assert _failed(str(tmp_path / "my_method.py")) == {}
+
+
+def test_a_failure_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        HEAD + '@dataclass(frozen=True)\nclass Raises(Method):\n    """2026"""\n\n    def unlearn(self, model, data, trial):\n'
+    )
+    (tmp_path / "raises.py").write_text(source + '        raise ValueError("no")\n')
+    line = len(source.splitlines()) + 1
+    assert _failed(str(tmp_path / "raises.py")) == {"runs": f"ValueError: no (raises.py, line {line})"}
+    monkeypatch.setenv("BENCH_STRICT", "1")
+    with pytest.raises(ValueError, match="no"):
+        _failed(f"{tmp_path / 'raises.py'}:Raises")

@@ -1,0 +1,71 @@
+"use strict";
+
+// The table of a division: sort, search, choice of columns, links to rows.
+document.addEventListener("DOMContentLoaded", () => {
+  if (typeof DataTable === "undefined") {
+    document.documentElement.classList.remove("scripted");
+    return;
+  }
+  const bottom = document.querySelectorAll("#board thead th").length - 1; // 0, or 1 for rows that stay below, however one sorts
+  const table = new DataTable("#board", {
+    pageLength: 50,
+    paging: document.querySelectorAll("#board tbody tr").length > 50,
+    lengthChange: false,
+    autoWidth: false,
+    order: [],
+    orderFixed: { pre: [[bottom, "asc"]] },
+    columnDefs: [{ targets: bottom, visible: false, searchable: false }],
+    layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
+  });
+
+  const tools = document.querySelector(".tools");
+  tools.hidden = false;
+  const search = document.getElementById("search");
+  search.addEventListener("input", () => table.search(search.value).draw());
+  for (const box of document.querySelectorAll("#columns input")) {
+    const column = table.column(Number(box.dataset.column));
+    column.visible(box.checked);
+    box.addEventListener("change", () => column.visible(box.checked));
+  }
+
+  // DataTables 3.1.5 announces the direction of the fixed order in place of the chosen one.
+  table.on("draw", () => {
+    const [chosen] = table.order();
+    if (chosen && chosen[1]) table.column(chosen[0]).header().setAttribute("aria-sort", chosen[1] === "asc" ? "ascending" : "descending");
+  });
+
+  // The view is in the address: #search=...&order=3-desc, or #row-... for one row.
+  function remember() {
+    const view = new URLSearchParams();
+    if (search.value) view.set("search", search.value);
+    const [chosen] = table.order();
+    if (chosen && chosen[1]) view.set("order", chosen.slice(0, 2).join("-"));
+    history.replaceState(null, "", view.size ? `#${view}` : location.pathname);
+  }
+
+  function restore() {
+    const view = new URLSearchParams(location.hash.slice(1));
+    search.value = view.get("search") || "";
+    const [column, direction] = (view.get("order") || "").split("-");
+    if (["asc", "desc"].includes(direction) && Number(column) < bottom) table.order([[Number(column), direction]]);
+    table.search(search.value).draw();
+    table.on("order", remember);
+    table.on("search", remember);
+  }
+
+  function reach() {
+    const id = decodeURIComponent(location.hash.slice(1));
+    if (!id.startsWith("row-")) return;
+    const index = table.rows({ order: "applied", search: "applied" }).nodes().toArray().findIndex((row) => row.id === id);
+    if (index >= 0) table.page(Math.floor(index / table.page.len())).draw("page");
+    const row = document.getElementById(id);
+    if (!row) return;
+    document.querySelectorAll("tr.reached").forEach((other) => other.classList.remove("reached"));
+    row.classList.add("reached");
+    row.scrollIntoView({ block: "center" });
+    row.querySelector("a").focus({ preventScroll: true });
+  }
+  restore();
+  addEventListener("hashchange", reach);
+  reach();
+});

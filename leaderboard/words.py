@@ -1,0 +1,124 @@
+"""What the board says in plain words: flags, badges, sections, and the sentence at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.budget import in_words
+from bench.ranking import Ceiling, Place
+from bench.results import Row
+from bench.store import Record
+
+LONGEST = 60  # characters of a method's name within a sentence
+
+BADGES = {
+    "screening": "Fewer than 32 models: good enough to develop with, too few to publish.",
+    "control": "Shown so that the others can be read: original is no unlearning, retrain is perfect unlearning.",
+    "over budget": "The median of three solo trials took longer than the budget: shown, not ranked.",
+    "uses clock": "The method looks at the clock, so its numbers depend on the machine's speed.",
+    "smaller stacks": "Memory did not suffice for the usual number of models at once; the numbers are the same.",
+    "self-reported": "Made and sent in by its author. Checksums fit and scores follow from the outputs; nobody else ran it.",
+    "verified": "The board's keeper ran it.",
+    "deterministic": "All trials gave one model, which the challenge's score counts as no forgetting.",
+    "near-constant": "The confidences hardly vary between trials: a score can be high without forgetting.",
+    "outlier-models": "A few trials differ wildly from the rest, which hides the rest from the challenge's score.",
+    "duplicate-trials": "Some trials gave exactly the same model.",
+    "shared-seeds": "Trials resemble each other more than independent ones would.",
+    "utility-collapse": "Much of the accuracy is lost: a useless model forgets everything.",
+    "over-unlearned": "The forgotten are recognised worse than by models that never saw them, which gives them away, too.",
+}
+
+SECTIONS = {
+    "forgetting": (
+        "Forgetting",
+        "Can an unlearned model be told from one retrained without the forgotten people? The challenge's score first, then"
+        " tests that do not depend on its bins.",
+    ),
+    "attacks": (
+        "Membership attacks",
+        "What an attacker achieves who wants to know whether a person was in the training set. The target is what retrained"
+        " models get, not one half. An attack that does not even see members under the original model is greyed out: it says"
+        " nothing.",
+    ),
+    "utility": ("Utility", "What the model can still do, beside retrained models."),
+    "runtime": ("Runtime", "Seconds of the device for one trial, alone on it; the budget is a share of one retraining."),
+    "other": ("Other metrics", "From packages that the board's keeper has installed."),
+}
+
+_SECTION_OF = {
+    "challenge": "forgetting",
+    "cross-fitted": "forgetting",
+    "distinguishability": "forgetting",
+    "gaussian-dp": "forgetting",
+    "flags": "forgetting",
+    "starting-kit": "attacks",
+    "class-matched": "attacks",
+    "unseen-identities": "attacks",
+    "song-mittal": "attacks",
+    "ulira": "attacks",
+    "rmia": "attacks",
+    "klom": "attacks",
+    "utility": "utility",
+    "runtime": "runtime",
+}
+
+
+def section_of(metric: str) -> str:
+    """The part of a run's page that a metric belongs to."""
+    return _SECTION_OF.get(metric, "other")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a reader should take away: who leads, what that is worth."""
+
+    sentence: str
+    caveat: str
+
+
+def headline(title: str, placed: Sequence[Place], top: Ceiling | None, models: int) -> Headline:
+    """The division in a sentence, and what to doubt about it."""
+    ranked = [place for place in placed if place.rank]
+    if not ranked:
+        return Headline(f"On {title}, no run is ranked yet.", "")
+    leader, score = ranked[0].row, ranked[0].row.value("final_score")
+    sentence = f"On {title}, {_name(leader)} leads with a final score of {score:.3f}"
+    ties = [_name(place.row) for place in ranked[1:] if place.best == 1]
+    if ties:
+        sentence += f"; it cannot be told apart from {_listed(ties)}"
+    if top:
+        sentence += f"; retraining itself would score {'about ' if top.provisional else ''}{top.value:.3f}"
+    return Headline(f"{sentence}.", _caveat(top, models))
+
+
+def _caveat(top: Ceiling | None, models: int) -> str:
+    parts = []
+    if models < 32:
+        parts.append(f"N = {models} is a screening: good enough to develop with, too few models to publish.")
+    if top and top.provisional:
+        parts.append("The ceiling is provisional: halves of the retrained models against each other.")
+    return " ".join(parts)
+
+
+def _name(item: Row) -> str:
+    """A method's name within a sentence: short, and whatever direction it is written in, the sentence keeps its own."""
+    short = item.label if len(item.label) <= LONGEST else f"{item.label[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return short if short.isascii() else f"\N{FIRST STRONG ISOLATE}{short}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def _listed(names: Sequence[str], most: int = 2) -> str:
+    """A few names, and how many others.
+
+    >>> _listed(["a"]), _listed(["a", "b"]), _listed(["a", "b", "c", "d"])
+    ('a', 'a and b', 'a, b and 2 others')
+    """
+    shown, rest = list(names[:most]), len(names) - most
+    if rest > 0:
+        shown.append(f"{rest} other{'s' if rest > 1 else ''}")
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
+def title_of(record: Record) -> str:
+    """A division in words."""
+    return f"{record['task']['name']} with N = {record['models']}, {in_words(record['budget'])}, on {record['device']['kind']}"

@@ -1,0 +1,141 @@
+"""Runs and references travel: exported, verified, put on somebody else's board."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.store import read_record, write_record
+
+BENCH = str(Path(sys.executable).parent / "bench")
+
+
+@pytest.fixture
+def sent(bench, copied, tmp_path: Path) -> Path:
+    """SCRUB's run as a file; the store no longer has it."""
+    run = copied.rows["scrub"]["run"]
+    bench("export", "run", "scrub", "--store", copied.path, "--out", tmp_path / "scrub.zip")
+    shutil.rmtree(copied.path / "runs" / run)
+    return tmp_path / "scrub.zip"
+
+
+def _board(site: Path) -> dict[str, dict]:
+    (division,) = json.loads((site / "board.json").read_text())["divisions"]
+    return {run["method"]["name"]: run for run in division["runs"]}
+
+
+def test_a_strangers_run_is_verified_and_marked(bench, copied, sent: Path, tmp_path: Path) -> None:
+    told = bench("verify", sent, "--store", copied.path).stdout
+    assert "FAIL" not in told
+    assert "metric challenge" in told
+    site = tmp_path / "site"
+    bench("leaderboard", "build", "--store", copied.path, "--out", site, "--import", sent)
+    rows = _board(site)
+    assert rows["scrub"]["provenance"] == "self-reported"
+    assert rows["scrub"]["run"] == copied.rows["scrub"]["run"]
+    assert rows["finetune"]["provenance"] == "verified"
+    page = (site / "index.html").read_text()
+    assert page.count(">self-reported<") == 1
+    bench("leaderboard", "build", "--store", copied.path, "--out", site, "--import", sent)  # remembered
+    assert _board(site) == rows
+    bench("leaderboard", "build", "--store", copied.path, "--out", site)
+    assert "scrub" not in _board(site)
+
+
+def test_what_the_keeper_ran_too_is_verified(bench, copied, tmp_path: Path) -> None:
+    bench("export", "run", "scrub", "--store", copied.path, "--out", tmp_path / "scrub.zip")
+    bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", tmp_path / "scrub.zip")
+    assert _board(tmp_path / "site")["scrub"]["provenance"] == "verified"
+    assert len(_board(tmp_path / "site")) == len(copied.rows)
+
+
+def _rewritten(file: Path, change: Callable[[Path], None], scratch: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(scratch)
+    change(scratch)
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in scratch.iterdir():
+            archive.write(path, path.name)
+
+
+def _better_score(folder: Path) -> None:
+    card = read_record(folder / "scorecard.json")
+    card["sections"]["challenge"]["measures"]["final_score"]["value"] = 0.9
+    write_record(folder / "scorecard.json", card)
+
+
+def _other_outputs(folder: Path) -> None:
+    next(folder.glob("outputs-*.npz")).write_bytes(b"PK")
+
+
+def _escaping_name(folder: Path) -> None:
+    record = read_record(folder / "run.json")
+    write_record(folder / "run.json", {**record, "run": "../../escaped"})
+
+
+def _other_reference(folder: Path) -> None:
+    record = read_record(folder / "run.json")
+    write_record(folder / "run.json", {**record, "reference_id": "0" * 16})
+
+
+def _further_file(folder: Path) -> None:
+    (folder / "further.py").write_text("raise SystemExit")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_better_score, "final_score do not follow from the outputs"),
+        (_other_outputs, "checksum differs"),
+        (_escaping_name, "does not say which run it is"),
+        (_other_reference, "was compared with reference 0000000000000000"),
+        (_further_file, "it holds other files"),
+    ],
+)
+def test_what_a_stranger_changed_is_found(bench, copied, sent: Path, tmp_path: Path, change: Callable, told: str) -> None:
+    _rewritten(sent, change, tmp_path / "scratch")
+    done = bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", sent, code=2)
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert told in bench("verify", sent, "--store", copied.path, code=1).stdout
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_other_files_are_refused(bench, copied, tmp_path: Path) -> None:
+    (tmp_path / "text.zip").write_text("no zip")
+    with zipfile.ZipFile(tmp_path / "small.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("run.json", "0" * 10**7)
+    for name, told in (("text", "is not a file that `bench export` wrote"), ("small", "it is compressed")):
+        done = bench("leaderboard", "build", "--store", copied.path, "--import", tmp_path / f"{name}.zip", code=2)
+        assert told in done.stderr
+
+
+def test_a_reference_travels(bench, copied, tmp_path: Path) -> None:
+    bench("export", "reference", "--store", copied.path, "--out", tmp_path / "reference.zip")
+    fresh = tmp_path / "fresh"
+    bench("reference", "add", tmp_path / "reference.zip", "--store", fresh)
+    assert "there is a reference" in bench("reference", "add", tmp_path / "reference.zip", "--store", fresh, code=2).stderr
+    done = bench("run", "--plugin", "finetune", "--store", fresh, "--json")
+    assert "retrained models" not in done.stderr  # nothing was trained again
+    assert json.loads(done.stdout)[0]["reference_id"] == copied.rows["finetune"]["reference_id"]
+
+
+def test_serve_shows_the_site(bench, copied, tmp_path: Path) -> None:
+    assert "there is no site" in bench("leaderboard", "serve", "--out", tmp_path / "none", code=2).stderr
+    bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site")
+    command = [BENCH, "leaderboard", "serve", "--out", str(tmp_path / "site"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            address = re.search(r"http://\S+", server.stdout.readline())[0]
+            assert b"Machine-unlearning leaderboard" in urllib.request.urlopen(address, timeout=10).read()
+        finally:
+            server.terminate()
