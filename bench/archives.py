@@ -26,12 +26,12 @@ def read_npz(content: bytes) -> dict[str, NDArray[np.generic]]:
                 raise ValueError("it is compressed, or has too many members")
             if sum(member.file_size for member in members) > len(content):
                 raise ValueError("its members overlap")
-            return {member.filename.removesuffix(".npy"): _read_npy(archive.read(member)) for member in members}
+            return {member.filename.removesuffix(".npy"): read_npy(archive.read(member)) for member in members}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OverflowError, MemoryError) as problem:
         raise ValueError(f"it is no npz file: {problem}") from problem
 
 
-def _read_npy(content: bytes) -> NDArray[np.generic]:
+def read_npy(content: bytes) -> NDArray[np.generic]:
     """An array of numbers; what its header claims is compared with what is there before any memory is taken."""
     file = io.BytesIO(content)
     if npy.read_magic(file) != (1, 0):

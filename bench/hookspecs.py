@@ -13,6 +13,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from bench.datasets.dataset import Dataset
     from bench.method import Method
     from bench.metrics.metric import Metric
     from bench.tasks.task import Task
@@ -29,8 +30,8 @@ def register_methods(register: Callable[[type[Method]], None]) -> None:
 
 
 @hookspec
-def register_tasks(register: Callable[[Task], None]) -> None:
-    """Register one task. Entry-point group: `bench.tasks`."""
+def register_tasks(register: Callable[[Task | Dataset], None]) -> None:
+    """Register one task, or a dataset that becomes one once it is prepared. Entry-point group: `bench.tasks`."""
 
 
 @hookspec

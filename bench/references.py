@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from bench.errors import BenchError, WorkerError, one_line
 from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate, from_arrays, from_npz, retain_sample_rows
 from bench.schemas import reference_problem
 from bench.store import DamagedFileError, Record, locked, read_checked, read_record, restored, write_bytes, write_record
+from bench.tasks.task import UNKNOWN
 
 ORIGINAL = "original"
 TIMED_EPOCHS = 2
@@ -64,8 +65,8 @@ class References:
 
     def forget_identities(self) -> NDArray[np.int64] | None:
         """Who is on the forget examples; None: a reference of an earlier version, or a task that does not know."""
-        arrays = self._parsed("labels.npz", read_npz)
-        return arrays["forget_identities"].astype(np.int64) if "forget_identities" in arrays else None
+        people = self._parsed("labels.npz", read_npz).get("forget_identities")
+        return people.astype(np.int64) if people is not None and (people != UNKNOWN).any() else None
 
     def original(self) -> Outputs:
         """Outputs of the one original model."""
@@ -164,8 +165,10 @@ class References:
             with session.device_lock.shared():
                 if job:
                     reply = worker.ask("train_retrained", on_progress=reached, indices=list(job))
-                else:
+                elif session.task.original is None:
                     reply = worker.ask("train_original", on_progress=reached)
+                else:
+                    reply = worker.ask("evaluate", weights=_as_stack(session.task.original))
             end()
             return reply
 
@@ -175,9 +178,7 @@ class References:
             if job:
                 self._write(_retrained_file(job), from_arrays(reply.arrays).to_npz())
             else:
-                prefix = "weights/"
-                weights = {name.removeprefix(prefix): a for name, a in reply.arrays.items() if name.startswith(prefix)}
-                self._write(f"{ORIGINAL}.safetensors", save(weights))
+                self._write(f"{ORIGINAL}.safetensors", save(_original_weights(session, reply)))
                 self._write(f"{ORIGINAL}.npz", from_arrays(reply.arrays).to_npz())
 
     def _time(self, session: Session) -> None:
@@ -226,6 +227,18 @@ def folder_of(references: Path, task_key: str, device_kind: str) -> Path:
 
 def _retrained_file(chunk: Sequence[int]) -> str:
     return f"retrained-{chunk[0]:04d}-{chunk[-1]:04d}.npz"
+
+
+def _as_stack(weights: Mapping[str, NDArray[np.float32]]) -> Arrays:
+    return {name: array[None] for name, array in weights.items()}
+
+
+def _original_weights(session: Session, reply: Reply) -> Arrays:
+    """What the worker trained, or what came with the task."""
+    if session.task.original is not None:
+        return _as_stack(session.task.original)
+    prefix = "weights/"
+    return {name.removeprefix(prefix): array for name, array in reply.arrays.items() if name.startswith(prefix)}
 
 
 def _yardstick_name(session: Session) -> str:

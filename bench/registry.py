@@ -30,6 +30,7 @@ from bench.method import Method
 if TYPE_CHECKING:
     import click
 
+    from bench.datasets.dataset import Dataset
     from bench.metrics.metric import Metric
     from bench.tasks.task import Task
 
@@ -160,17 +161,31 @@ def _adapted(plugin: Plugin, function: Callable[..., Any]) -> type[Method]:
         raise BenchError(f"plugin {_label(plugin)}: {problem}") from None
 
 
-def load_task(name: str) -> Task:
-    """Import the task of that name."""
+def load_task(text: str) -> Task:
+    """The task that `name` or `name[forget="random:100",model="resnet18",size=64]` stands for.
+
+    Raises:
+        BenchError: there is none, or its data are not prepared.
+    """
+    from bench import specs
+    from bench.tasks import variants
+
+    spec = specs.parse(text, "task")
+    return variants.make(registered_task(spec.plugin), spec.parameters)
+
+
+def registered_task(name: str) -> Task | Dataset:
+    """What a plugin registered under that name."""
     return _load_task(find(TASKS, name, "task"))
 
 
-def _load_task(plugin: Plugin) -> Task:
+def _load_task(plugin: Plugin) -> Task | Dataset:
+    from bench.datasets.dataset import Dataset
     from bench.tasks.task import Task
 
     sys.audit("bench.task", plugin.name)
     tasks = _registered(plugin, _import(plugin), "register_tasks")
-    task: Task = _only(plugin, tasks, lambda item: isinstance(item, Task) and item.name == plugin.name)
+    task: Task | Dataset = _only(plugin, tasks, lambda item: isinstance(item, Task | Dataset) and item.name == plugin.name)
     return task
 
 

@@ -114,7 +114,10 @@ def _run() -> Json:
     return _object(
         {
             "method": method,
-            "task": _object({"name": _line(200), "key": _HASH}, {"groups": _list(_line(200), 1000), "forget_set": _line()}),
+            "task": _object(
+                {"name": _line(200), "key": _HASH},
+                {"groups": _list(_line(200), 1000), "forget_set": _line(), "remarks": _list(_line(), 100)},
+            ),
             "reference_id": _file("[0-9a-f]{16}"),
             "models": _whole(1, _MANY),
             "budget": _line(50),

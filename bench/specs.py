@@ -31,18 +31,21 @@ class Spec:
         return f"{self.plugin}[{inside}]"
 
 
-def parse(text: str) -> Spec:
+def parse(text: str, noun: str = "plugin") -> Spec:
     """Read `scrub`, `scrub[alpha=0.1,epochs=5]` or `path/my_method.py:MyMethod[epochs=2]`; values are JSON.
+
+    Raises:
+        BenchError: it is something else; the message calls it a `noun`.
 
     >>> parse("scrub[alpha=0.1,epochs=5]").parameters
     {'alpha': 0.1, 'epochs': 5}
     """
     name, bracket, inside = text.partition("[")
     if not name.strip() or "]" in name:
-        raise _unreadable(text, max(name.find("]"), 0), "a plugin's name")
-    parameters, rest = _parameters(inside, text) if bracket else ({}, "")
+        raise _unreadable(text, max(name.find("]"), 0), f"a {noun}'s name", noun)
+    parameters, rest = _parameters(inside, text, noun) if bracket else ({}, "")
     if rest.strip():
-        raise _unreadable(text, len(text) - len(rest.lstrip()), "nothing after ]")
+        raise _unreadable(text, len(text) - len(rest.lstrip()), "nothing after ]", noun)
     return Spec(name.strip(), parameters)
 
 
@@ -55,29 +58,29 @@ def _finite(text: str) -> float:
 _JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
-def _parameters(rest: str, text: str) -> tuple[dict[str, Any], str]:
+def _parameters(rest: str, text: str, noun: str) -> tuple[dict[str, Any], str]:
     """The parameters at the beginning of `rest`, which is what `text` ends with, and what follows the closing bracket."""
     found: dict[str, Any] = {}
     rest = rest.lstrip()
     while not rest.startswith("]"):
         match = re.match(r"([A-Za-z_]\w*)\s*=\s*", rest)
         if not match or match[1] in found:
-            raise _unreadable(text, len(text) - len(rest), "another parameter" if match else "parameter=value")
+            raise _unreadable(text, len(text) - len(rest), "another parameter" if match else "parameter=value", noun)
         rest = rest[match.end() :]
         try:
             found[match[1]], end = _JSON.raw_decode(rest)
         except ValueError:
-            raise _unreadable(text, len(text) - len(rest), 'a finite JSON value (0.1, true, "text")') from None
+            raise _unreadable(text, len(text) - len(rest), 'a finite JSON value (0.1, true, "text")', noun) from None
         rest = rest[end:].lstrip()
         if not rest.startswith((",", "]")):
-            raise _unreadable(text, len(text) - len(rest), "a comma or ]")
+            raise _unreadable(text, len(text) - len(rest), "a comma or ]", noun)
         rest = rest.removeprefix(",").lstrip()
     return found, rest[1:]
 
 
-def _unreadable(text: str, at: int, expected: str) -> BenchError:
+def _unreadable(text: str, at: int, expected: str, noun: str) -> BenchError:
     """One line that points at a character, counted from 1."""
-    return BenchError(f"plugin {text!r} is not understood at character {at + 1} ({text[at:] or 'its end'}): expected {expected}")
+    return BenchError(f"{noun} {text!r} is not understood at character {at + 1} ({text[at:] or 'its end'}): expected {expected}")
 
 
 def configure(kind: type[Method], spec: Spec) -> Method:

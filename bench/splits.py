@@ -21,6 +21,7 @@ Columns = tuple[Tensor, ...]
 class Split:
     """Images, labels and further columns of n examples, for a plain network or for the M models of a stack.
 
+    Images may lie on the device as bytes, a quarter of the memory; what anybody sees of them is float in [0, 1].
     A column is [n, ...], shared by all models, or [M, n, ...] with a row per model. Batches are tuples of columns, each
     [B, ...] for a plain network and [M, B, ...] for a stack. Every model shuffles with its own generator.
     """
@@ -34,7 +35,7 @@ class Split:
     @property
     def images(self) -> Tensor:
         """All images in [0, 1]: [n, C, H, W], or [M, n, C, H, W] of a sample of a stack."""
-        return self.columns[0] if self.drawn is None else self.columns[0][self.drawn]
+        return as_float(self.columns[0] if self.drawn is None else self.columns[0][self.drawn])
 
     @property
     def labels(self) -> Tensor:
@@ -75,7 +76,7 @@ class Split:
     def batches(self, batch_size: int, shuffle: bool = True) -> Iterator[Columns]:
         """One pass; the last batch may be smaller."""
         for positions in self._positions(shuffle).split(batch_size, -1):
-            images = self._take(self.columns[0], self._image_rows(positions))
+            images = as_float(self._take(self.columns[0], self._image_rows(positions)))
             yield (images, *(self._take(column, positions) for column in self.columns[1:]))
 
     def epochs(self, epochs: float, batch_size: int) -> Iterator[Columns]:
@@ -126,6 +127,11 @@ class MethodData:
     retain: Split
     forget: Split
     validation: Split
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Pixels in [0, 1], from bytes or as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def bind(columns: Columns, seeds: Sequence[int], purpose: str, *, stacked: bool) -> Split:

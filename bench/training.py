@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import Adam, AdamW, Optimizer
 
 from bench.losses import cross_entropy, set_learning_rate, step
 from bench.splits import Split
@@ -15,7 +15,9 @@ from bench.tasks.task import Recipe
 
 
 def class_weights(recipe: Recipe, labels: Tensor, classes: int) -> Tensor | None:
-    """Inverse class frequencies [K], 0 for a class without images; None for a recipe that does not weight."""
+    """The recipe's class weights [K]; inverse class frequencies, 0 for a class without images; None if it does not weight."""
+    if recipe.class_weights:
+        return torch.tensor(recipe.class_weights, device=labels.device)
     if not recipe.weighted_classes:
         return None
     counts = torch.bincount(labels, minlength=classes)
@@ -44,14 +46,20 @@ def fit(
     after_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> nn.Module:
     """Train a plain network or a stack in place for the recipe's epochs, or for its first `epochs`; returns it in train mode."""
-    optimizer = AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = _optimizer(model, recipe)
     steps = recipe.epochs * math.ceil(len(split) / recipe.batch_size)
     taken = 0
     model.train()
     for epoch in range(recipe.epochs if epochs is None else epochs):
         for images, labels in split.batches(recipe.batch_size):
             taken += 1
-            set_learning_rate(optimizer, learning_rate(recipe, taken / steps))
+            done = taken / steps if recipe.cosine == "steps" else epoch / recipe.epochs
+            set_learning_rate(optimizer, learning_rate(recipe, done))
             step(optimizer, cross_entropy(model(images), labels, weights))
         after_epoch(epoch + 1)
     return model
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    kind = AdamW if recipe.optimizer == "adamw" else Adam  # Adam's weight decay is an L2 penalty
+    return kind(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)

@@ -32,9 +32,9 @@ class Filled:
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     elsewhere = tmp_path_factory.mktemp("elsewhere")  # not the checkout: the installed package is tested
-    environment = {name: value for name, value in os.environ.items() if name != "BENCH_STORE"}
 
     def call(*arguments: object, code: int = 0, cwd: Path = elsewhere) -> subprocess.CompletedProcess:
+        environment = {name: value for name, value in os.environ.items() if name != "BENCH_STORE"}
         command = [BENCH, *(str(argument) for argument in arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=900, check=False)
         assert done.returncode == code, done.stdout + done.stderr

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bench import registry
+from bench import registry, specs
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -40,13 +43,43 @@ store = click.option(
     show_default=True,
     help="Folder of results; $BENCH_STORE if set.",
 )
-task = click.option(
+_task_name = click.option(
     "--task",
     default="age-synthetic",
     show_default=True,
     help="Task, as listed by `bench tasks`.",
     shell_complete=complete(registry.TASKS),
 )
+_task_argument = click.argument("task", shell_complete=complete(registry.TASKS))
+_task_form = (
+    click.option(
+        "--forget", help="Whom to forget: identities:40, random:500, group:3, memorised:120, file:PATH.  [default: the task's]"
+    ),
+    click.option("--model", help="Network: resnet8 or resnet18.  [default: the task's]"),
+    click.option("--size", type=click.IntRange(min=1), help="Pixels of a side at which the task was prepared."),
+)
+
+
+def _in_some_form(name: Decorator) -> Decorator:
+    """Parameters that choose a task and a form of it; the command gets `task`, a text for `registry.load_task`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def called(*arguments: Any, task: str, forget: str | None, model: str | None, size: int | None, **others: Any) -> Any:
+            spec = specs.parse(task, "task")
+            given = {option: value for option, value in (("forget", forget), ("model", model), ("size", size)) if value}
+            return function(*arguments, task=str(specs.Spec(spec.plugin, {**spec.parameters, **given})), **others)
+
+        wrapped: Callable[..., Any] = called
+        for parameter in reversed((name, *_task_form)):
+            wrapped = parameter(wrapped)
+        return wrapped
+
+    return decorate
+
+
+task = _in_some_form(_task_name)
+named_task = _in_some_form(_task_argument)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models are computed."
 )

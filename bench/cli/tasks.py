@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,45 +16,148 @@ from bench.errors import BenchError
 from bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from bench.datasets.dataset import Dataset
+    from bench.datasets.prepared import Prepared
     from bench.tasks.task import Faces, Task
 
 SHEET_COLUMNS, SHEET_SCALE = 15, 2
+_LONG = ("for example", "remarks")  # a line each
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def tasks(context: click.Context) -> None:
-    """List the installed tasks."""
+    """List the installed tasks, prepare datasets, look at what they hold."""
     if context.invoked_subcommand is None:
+        from bench.datasets.prepared import prepared_sizes
+
         for plugin, summary in registry.summaries(registry.TASKS):
-            click.echo(f"{plugin.name}  {plugin.distribution}  {plugin.version}  {summary}")
+            sizes = prepared_sizes(plugin.name)
+            prepared = f"  [prepared at {', '.join(map(str, sizes))} pixels]" if sizes else ""
+            click.echo(f"{plugin.name}  {plugin.distribution}  {plugin.version}  {summary}{prepared}")
 
 
 @tasks.command()
 @click.argument("name", shell_complete=options.complete(registry.TASKS))
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Your copy; it is only read.")
+@click.option("--size", type=click.Choice(["32", "64", "128"]), help="Pixels of a side.  [default: the dataset's, mostly 32]")
+@click.option("--download", is_flag=True, help="Fetch the data into that folder first, where the publisher allows it.")
+@click.option("--partial", is_flag=True, help="Go on without photos that cannot be used, however many they are.")
+@options.workers
 @options.as_json
-def show(name: str, as_json: bool) -> None:
-    """Print a task's sizes, key and recipe."""
-    record = _describe(registry.load_task(name))
-    if as_json:
-        click.echo(json.dumps(record, indent=1))
-        return
-    for key, value in record.items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{key:<12} {', '.join(shown) if isinstance(shown, list) else shown}")
+def prepare(name: str, data: Path, size: str | None, download: bool, partial: bool, workers: int | None, as_json: bool) -> None:
+    """Read a dataset's folder once; later commands need only its name. Repeat it to go on after an interruption."""
+    from bench.cli.show import TerminalProgress
+    from bench.datasets.dataset import Dataset
+    from bench.datasets.preparation import Request
+    from bench.datasets.preparation import prepare as read_folder
+
+    dataset = registry.registered_task(name)
+    if not isinstance(dataset, Dataset):
+        raise BenchError(f"task {name} needs no data: `bench run --task {name}` works as it is")
+    if download:
+        dataset.download(data)
+    with TerminalProgress() as progress:
+        prepared = read_folder(Request(dataset, data, int(size or dataset.size), partial, workers), progress)
+    _print_report(dataset, prepared, as_json=as_json)
 
 
 @tasks.command()
-@click.argument("name", shell_complete=options.complete(registry.TASKS))
+@options.named_task
+@options.as_json
+def check(task: str, as_json: bool) -> None:
+    """Say what should be known of a task's data: twins across splits, people on both sides, thin age groups, shift."""
+    import numpy as np
+
+    from bench.tasks.doctor import NO_TWIN, examine, find_twins
+
+    chosen = registry.load_task(task)
+    faces = chosen.load()
+    twin = find_twins(faces.images) if faces.twins is None else faces.twins
+    found = [*chosen.remarks, *examine(replace(faces, twins=twin), chosen.groups)]
+    twins = [np.flatnonzero(twin == number).tolist() for number in np.unique(twin[twin != NO_TWIN])]
+    if as_json:
+        click.echo(json.dumps({"task": chosen.name, "key": chosen.key, "remarks": found, "twins": twins}, indent=1))
+        return
+    for line in found or ["nothing to remark"]:
+        click.echo(line)
+
+
+@tasks.command()
+@options.named_task
+@options.device
+@options.workers
+@click.option("--models", type=click.IntRange(min=8), default=32, show_default=True, help="Models to train.")
+def memorise(task: str, device: str, workers: int | None, models: int) -> None:
+    """Measure which training photos models learn by heart, for --forget memorised:N; takes as long as so many references."""
+    from bench.cli.show import TerminalProgress
+    from bench.datasets.prepared import home
+    from bench.engine.session import Session, find_device
+    from bench.store import Store
+    from bench.tasks import memorisation
+
+    chosen, found = registry.load_task(task), find_device(device)
+    with TerminalProgress() as progress, Session(Store(home()), chosen, found, workers=workers, progress=progress) as session:
+        path = memorisation.measure(session, models)
+    click.echo(f"wrote {path}; now --forget memorised:N and least-memorised:N are possible")
+
+
+@tasks.command()
+@options.named_task
+@options.as_json
+def show(task: str, as_json: bool) -> None:
+    """Print a task's sizes, key and recipe."""
+    _print_record(_describe(registry.load_task(task)), as_json=as_json)
+
+
+@tasks.command()
+@options.named_task
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="PNG file to write.")
-def preview(name: str, out: Path) -> None:
+def preview(task: str, out: Path) -> None:
     """Draw a contact sheet: a row per age group, some photos each."""
-    faces = registry.load_task(name).load()
+    faces = registry.load_task(task).load()
     try:
         _write_sheet(faces, out)
     except (OSError, RuntimeError, ValueError) as problem:
         raise BenchError(f"cannot write {out}: {problem}") from problem
     click.echo(f"wrote {out}")
+
+
+def _print_report(dataset: Dataset, prepared: Prepared, *, as_json: bool) -> None:
+    """What was prepared: counts per split and age group, people, rejects with reasons, what the doctor says."""
+    import numpy as np
+
+    from bench.datasets.prepared import task_of
+    from bench.tasks.doctor import examine
+    from bench.tasks.task import UNKNOWN
+
+    task, record = task_of(dataset, prepared.size), prepared.record
+    faces = task.load()
+    groups = np.bincount(faces.labels, minlength=len(task.groups)).tolist()
+    report = {
+        **_describe(task),
+        "images by group": dict(zip(task.groups, groups, strict=True)),
+        "people": len(set(faces.identities.tolist()) - {UNKNOWN}),
+        "rejected": record["reasons"],
+        "for example": [f"{name}: {reason}" for name, reason in record["examples"]],
+        "remarks": [*task.remarks, *examine(faces, task.groups)],
+        "licence": dataset.licence,
+        "folder": str(prepared.folder),
+    }
+    _print_record(report, as_json=as_json)
+    if not as_json:
+        click.echo(f"\nnext:  bench run --task {dataset.name} --plugin scrub")
+
+
+def _print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(record, indent=1))
+        return
+    for key, value in record.items():
+        values = [f"{name} {each}" for name, each in value.items()] if isinstance(value, dict) else value
+        lines = values if key in _LONG else [", ".join(values)] if isinstance(values, list) else [values]
+        for number, line in enumerate(lines):
+            click.echo(f"{'' if number else key:<16} {line}")
 
 
 def _describe(task: Task) -> dict[str, Any]:

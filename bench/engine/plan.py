@@ -9,15 +9,24 @@ from collections.abc import Hashable, Sequence
 from itertools import groupby
 
 SOLO_TRIALS = 3
-_STACK = {"cpu": 8}
 _GPU_STACK = 64
+_STACK_MEMORY = (
+    2 * 2**30
+)  # bytes that the models of a stack may take in training: a device of 4 GB has room for the pictures, too
 
 Chunk = tuple[int, ...]
 
 
-def stack_size(device_kind: str) -> int:
-    """Models per stack on a kind of device."""
-    return _STACK.get(device_kind, _GPU_STACK)
+def stack_size(device_kind: str, cpu_stack: int = 8, model_bytes: int = 0) -> int:
+    """Models per stack on a kind of device: a fixed number, halved until their training fits into 2 GiB.
+
+    >>> stack_size("cpu"), stack_size("cpu", model_bytes=300 * 2**20), stack_size("cpu", model_bytes=2**40)
+    (8, 4, 1)
+    """
+    size = cpu_stack if device_kind == "cpu" else _GPU_STACK
+    while size > 1 and size * model_bytes > _STACK_MEMORY:
+        size //= 2
+    return size
 
 
 def chunks(variants: Sequence[Hashable], size: int) -> list[Chunk]:

@@ -24,6 +24,7 @@ from bench.references import References
 from bench.schemas import run_problem
 from bench.specs import Spec
 from bench.store import DamagedFileError, Record, locked, read_checked, read_record, restored, write_record
+from bench.tasks.doctor import examine
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,7 @@ def _new_record(session: Session, references: References, request: Request, desc
             "key": session.task.key,
             "groups": list(session.task.groups),
             "forget_set": session.task.forget_set,
+            "remarks": [*session.task.remarks, *examine(session.faces, session.task.groups)],
         },
         "reference_id": references.identifier(request.models),
         "models": request.models,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from bench.weights import state
 
 REFERENCE_ROOT = 0  # references belong to the task, not to a run: their root seed is fixed
 ORIGINAL_INDEX = 2**31  # far from any retrained model's index
+SHARES_INDEX = 2**30  # likewise, of models that measure memorisation
 LARGEST_SHARE = 0.95  # of the device's memory: the rest is for the evaluating process
 LONGEST_REASON, LONGEST_TRACEBACK = 10_000, 2**16  # characters
 
@@ -69,7 +70,7 @@ class _Server:
         raise NotImplementedError
 
     def _resident(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(images).to(self.device).float() / 255, torch.from_numpy(labels).to(self.device)
+        return torch.from_numpy(images).to(self.device), torch.from_numpy(labels).to(self.device)
 
     def _bind(self, name: str, seeds: Sequence[int], *, stacked: bool) -> Split:
         return bind(self.columns[name], seeds, name, stacked=stacked)
@@ -95,6 +96,7 @@ class TrustedServer(_Server):
         return {
             "train_original": self.train_original,
             "train_retrained": self.train_retrained,
+            "train_on_shares": self.train_on_shares,
             "prepare_epochs": self.prepare_epochs,
             "run_epochs": self.run_epochs,
             "evaluate": self.evaluate,
@@ -109,6 +111,16 @@ class TrustedServer(_Server):
     def train_retrained(self, indices: Sequence[int]) -> Answer:
         """A stack of retrained models: its outputs."""
         return {}, self._outputs(self._train("retain", indices))
+
+    def train_on_shares(self, indices: Sequence[int], share: float) -> Answer:
+        """A stack of models, each trained on a random share of all training photos: which they saw, and which they recognise."""
+        seeds = [seed_of(REFERENCE_ROOT, "reference", SHARES_INDEX + index) for index in indices]
+        train = self._bind("train", seeds, stacked=True)
+        seen = train.sample(round(share * len(train)))
+        model = self._fit(seen, seeds)
+        included = torch.zeros(len(indices), len(train), dtype=torch.bool, device=self.device)
+        included.scatter_(1, cast(Tensor, seen.drawn), value=True)
+        return {}, {"included": included, "right": predict(model, train).argmax(-1) == train.labels}
 
     def prepare_epochs(self) -> Answer:
         """Train a throw-away plain network for one epoch, so that the next ones are warm."""
@@ -146,8 +158,10 @@ class TrustedServer(_Server):
 
     def _train(self, split: str, indices: Sequence[int]) -> nn.Module:
         seeds = [seed_of(REFERENCE_ROOT, "reference", index) for index in indices]
+        return self._fit(self._bind(split, seeds, stacked=True), seeds)
+
+    def _fit(self, data: Split, seeds: Sequence[int]) -> nn.Module:
         nets = [initialised(self.setting.network, self.setting.classes, purpose_seed(seed, "init")) for seed in seeds]
-        data = self._bind(split, seeds, stacked=True)
         epochs = self.setting.recipe.epochs
         return fit(
             stack(nets).to(self.device),

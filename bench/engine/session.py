@@ -19,6 +19,7 @@ from bench.engine.process import Reply, Worker, context
 from bench.engine.progress import Progress
 from bench.errors import BenchError
 from bench.executors.local import LocalExecutor, default_workers
+from bench.networks import NETWORKS
 from bench.registry import Plugin
 from bench.specs import Spec
 from bench.store import Store
@@ -79,7 +80,9 @@ class Session:
         self.store, self.task, self.device = store, task, device
         self.workers = workers or default_workers(device.kind)
         self.progress = progress or Progress()
-        self.stack_size = plan.stack_size(device.kind)
+        network = NETWORKS[task.network]
+        model_bytes = network.training_bytes(task.size, task.recipe.batch_size)
+        self.stack_size = plan.stack_size(device.kind, network.cpu_stack, model_bytes)
         self.memory_limit = memory_limit or default_memory_limit(self.workers)
         self.device_lock = DeviceLock(device.kind, self.progress.note)
         self._context = context(device.kind)

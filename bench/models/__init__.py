@@ -8,11 +8,16 @@ import torch
 from torch import nn
 
 from bench.models.resnet8 import ResNet8
+from bench.models.resnet18 import ResNet18, challenge_resnet18
 from bench.models.stacked import size, stack, unstack
 
 __all__ = ["build", "initialised", "size", "stack", "unstack"]
 
-_NETWORKS: dict[str, Callable[[int], nn.Module]] = {"resnet8-v1": ResNet8}
+_NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+    "resnet8-v1": ResNet8,
+    "resnet18-v1": ResNet18,
+    "resnet18-challenge-v1": challenge_resnet18,
+}
 
 
 def build(network: str, classes: int) -> nn.Module:

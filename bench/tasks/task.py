@@ -7,25 +7,29 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 METHOD_SPLITS = ("retain", "forget", "validation")  # handed to a method; everything else is held out from it
 SPLITS = (*METHOD_SPLITS, "test", "forget_people", "unseen")
+UNKNOWN = -1  # the identity of somebody whom nobody knows
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the task's models are trained: AdamW, linear warm-up over a share of the steps, then a cosine to zero."""
+    """How the task's models are trained: linear warm-up over a share of the steps, then a cosine to zero."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float
     warmup: float
-    weighted_classes: bool = False
+    weighted_classes: bool = False  # by inverse frequencies, unless there are `class_weights`
+    class_weights: tuple[float, ...] = ()  # [K]
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    cosine: Literal["steps", "epochs"] = "steps"  # how often the rate is set
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,10 @@ class Faces:
 
     images: NDArray[np.uint8]  # [n, 3, size, size]
     labels: NDArray[np.int64]  # [n], the age group
-    identities: NDArray[np.int64]  # [n]
+    identities: NDArray[np.int64]  # [n]; UNKNOWN (-1) for somebody whom the task does not know
     splits: Mapping[str, NDArray[np.int64]]  # split name -> rows
+    images_digest: str = ""  # SHA-256 of the file that holds the images, if somebody has checked it
+    twins: NDArray[np.int64] | None = None  # [n]: a number that near-duplicates share, -1 for the others; None: nobody looked
 
     def split(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Images and labels of one split. The conformance kit listens, to see that no method asks."""
@@ -44,9 +50,10 @@ class Faces:
         return self.images[rows], self.labels[rows]
 
     def digest(self) -> str:
-        """SHA-256 of images, labels, identities and splits, in that order."""
-        digest = hashlib.sha256()
-        arrays: tuple[NDArray[Any], ...] = (self.images, self.labels, self.identities, *(self.splits[name] for name in SPLITS))
+        """SHA-256 of images (or of their digest), labels, identities and splits, in that order."""
+        digest = hashlib.sha256(self.images_digest.encode())
+        images = [] if self.images_digest else [self.images]
+        arrays: list[NDArray[Any]] = [*images, self.labels, self.identities, *(self.splits[name] for name in SPLITS)]
         for array in arrays:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -57,7 +64,7 @@ class Faces:
 class Task:
     """One benchmark task. Two tasks with equal `key` are the same task, whatever they are called."""
 
-    name: str
+    name: str  # of a variant, with its options: `age-synthetic[forget="random:100"]`
     groups: tuple[str, ...]  # what the classes mean, in words
     network: str
     recipe: Recipe
@@ -65,6 +72,9 @@ class Task:
     digest: str  # Faces.digest() of what `load` returns
     load: Callable[[], Faces]
     shows_faces: bool = False  # whether its licence allows a public board to show images
+    remarks: tuple[str, ...] = ()  # what readers of its results should know of the data
+    original: Mapping[str, NDArray[np.float32]] | None = None  # weights {parameter: array}; None: trained by the recipe
+    size: int = 32  # pixels of a side
 
     @property
     def key(self) -> str:
@@ -76,4 +86,13 @@ class Task:
             "recipe": asdict(self.recipe),
             "precision": "float32",
         }
+        if self.original is not None:
+            content["original"] = _digest_of(self.original)
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _digest_of(weights: Mapping[str, NDArray[np.float32]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(f"{name}{weights[name].shape}".encode() + np.ascontiguousarray(weights[name]).tobytes())
+    return digest.hexdigest()

@@ -16,6 +16,7 @@ import pytest
 import bench
 from bench import Control, Method, losses, weights
 from bench.budget import Allowance
+from bench.datasets.dataset import Catalogue, Dataset
 from bench.metrics import metric
 from bench.splits import MethodData, Split
 from bench.tasks.task import Faces, Recipe, Task
@@ -79,7 +80,21 @@ def _public(thing: object) -> set[str]:
     return {name for name in own | declared if not name.startswith("_")}
 
 
-API: list[object] = [Method, Control, Split, MethodData, Trial, Allowance, losses, weights, Task, Faces, Recipe]
+API: list[object] = [
+    Method,
+    Control,
+    Split,
+    MethodData,
+    Trial,
+    Allowance,
+    losses,
+    weights,
+    Task,
+    Faces,
+    Recipe,
+    Dataset,
+    Catalogue,
+]
 API += [metric.Metric, metric.PerModel, metric.TwoSample, metric.Quantity]
 API += [metric.Evidence, metric.Models, metric.Timing, metric.Findings, metric.Baseline, metric.Estimate]
 

@@ -41,7 +41,7 @@ def test_plugins_lists_name_package_version_and_summary(bench) -> None:
 def test_tasks(bench, tmp_path: Path) -> None:
     assert "age-synthetic" in bench("tasks").stdout
     shown = bench("tasks", "show", "age-synthetic").stdout
-    assert "fe1fe5f6ceaa9d05" in shown
+    assert "9e4f085b95dc6f7c" in shown
     assert "retain 2280, forget 120" in shown
     assert json.loads(bench("tasks", "show", "age-synthetic", "--json").stdout)["recipe"]["epochs"] == 12
     bench("tasks", "preview", "age-synthetic", "--out", tmp_path / "faces.png")

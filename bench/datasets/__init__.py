@@ -1,0 +1,1 @@
+"""Datasets on the user's disk: one file per layout, and what reads them once."""

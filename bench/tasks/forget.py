@@ -1,0 +1,170 @@
+"""Who is to be forgotten: `identities:40`, `random:500`, `group:3`, `memorised:120`, `least-memorised:120`, `file:PATH`.
+
+A number may be a share, `random:2%`; `identities` and `random` take a seed, `random:500:7`. A choice is made among a task's
+training photos, and is part of the task's key through the splits that follow from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.archives import read_npy
+from bench.errors import BenchError
+from bench.seeds import numpy_generator
+from bench.tasks.task import UNKNOWN, Faces
+
+Rows = NDArray[np.int64]
+Scores = Callable[[], NDArray[np.float64]]
+LARGEST_SHARE = 0.5  # of the training photos
+_NPY = b"\x93NUMPY"
+_HINT = "give identities:N, random:N, group:N, memorised:N, least-memorised:N (N may be a share, 2%) or file:PATH"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A forget set, as typed."""
+
+    kind: str
+    amount: float  # a count, or a share if `is_share`
+    is_share: bool = False
+    seed: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Choice:
+        """Read a choice.
+
+        Raises:
+            BenchError: it is none.
+
+        >>> Choice.parse("random:2%")
+        Choice(kind='random', amount=0.02, is_share=True, seed=0, path='')
+        """
+        kind, _, rest = text.partition(":")
+        if kind == "file" and rest:
+            return cls(kind, 0, path=rest)
+        number, colon, seed = rest.partition(":")
+        share = number.endswith("%")
+        seeded = kind in ("identities", "random")
+        if kind not in _CHOOSERS or (colon and not (seeded and seed.isdecimal())) or not number.removesuffix("%").isdecimal():
+            raise BenchError(f"forget set {text!r} is not understood: {_HINT}")
+        amount = int(number.removesuffix("%"))
+        if kind == "group" and share:
+            raise BenchError(f"forget set {text!r} is not understood: group takes the number of an age group, from 0")
+        if not amount and kind != "group":
+            raise BenchError(f"forget set {text!r} is empty")
+        return cls(kind, amount / 100 if share else amount, share, int(seed or 0))
+
+    def count(self, of: int) -> int:
+        """How many of so many."""
+        return max(1, round(self.amount * of)) if self.is_share else int(self.amount)
+
+
+def with_forget(faces: Faces, choice: Choice, scores: Scores) -> Faces:
+    """The same photos with another forget set.
+
+    Whoever was forgotten before is trained on and tested like everybody else. `forget_people` becomes the held-out photos
+    of people all of whose training photos are forgotten.
+
+    Args:
+        faces: a task's data.
+        choice: whom to forget.
+        scores: memorisation of every training photo, in the order of `training_rows`; called if the choice needs it.
+
+    Raises:
+        BenchError: the data do not have what the choice asks for.
+    """
+    train = training_rows(faces)
+    forget = np.sort(_CHOOSERS[choice.kind](faces, train, choice, scores))
+    if not 0 < len(forget) <= LARGEST_SHARE * len(train):
+        raise BenchError(
+            f"{len(forget)} of {len(train)} training photos cannot be the forget set: choose between 1 and half of them"
+        )
+    retain = np.setdiff1d(train, forget)
+    return replace(faces, splits={**faces.splits, "retain": retain, "forget": forget, **_held_out(faces, retain, forget)})
+
+
+def training_rows(faces: Faces) -> Rows:
+    """Rows of all training photos, in order."""
+    return np.sort(np.concatenate([faces.splits["retain"], faces.splits["forget"]]))
+
+
+def _held_out(faces: Faces, retain: Rows, forget: Rows) -> Mapping[str, Rows]:
+    """Validation, test and forget_people once other people are forgotten; photos that return go to the two by turns."""
+    people, splits = faces.identities, faces.splits
+    gone = np.setdiff1d(people[forget], [*people[retain], UNKNOWN])
+    back = splits["forget_people"][~np.isin(people[splits["forget_people"]], gone)]
+    sides = {"validation": np.union1d(splits["validation"], back[::2]), "test": np.union1d(splits["test"], back[1::2])}
+    away = {name: np.isin(people[rows], gone) for name, rows in sides.items()}
+    returned = np.concatenate([splits["forget_people"], *(rows[away[name]] for name, rows in sides.items())])
+    kept = {name: rows[~away[name]] for name, rows in sides.items()}
+    return {**kept, "forget_people": np.setdiff1d(returned, back)}
+
+
+def _identities(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+    people = np.setdiff1d(faces.identities[train], [UNKNOWN])
+    if not len(people):
+        raise BenchError("this task knows no identities: forget random:N, group:N or memorised:N")
+    wanted = choice.count(len(people))
+    if wanted > len(people):
+        raise BenchError(f"there are {len(people)} people in training, fewer than {wanted}")
+    chosen = numpy_generator(choice.seed, "data", 3).choice(people, wanted, replace=False)
+    return train[np.isin(faces.identities[train], chosen)]
+
+
+def _random(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+    wanted = choice.count(len(train))
+    if wanted > len(train):
+        raise BenchError(f"there are {len(train)} training photos, fewer than {wanted}")
+    return numpy_generator(choice.seed, "data", 4).choice(train, wanted, replace=False)
+
+
+def _group(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+    chosen: Rows = train[faces.labels[train] == int(choice.amount)]
+    return chosen
+
+
+def _most(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+    return train[np.argsort(-scores(), kind="stable")[: choice.count(len(train))]]
+
+
+def _least(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+    return train[np.argsort(scores(), kind="stable")[: choice.count(len(train))]]
+
+
+def _file(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+    positions = _read_positions(Path(choice.path))
+    if not len(positions) or positions.min() < 0 or positions.max() >= len(train):
+        raise BenchError(f"{choice.path} must hold positions of training photos, from 0 to {len(train) - 1}")
+    return train[np.unique(positions)]
+
+
+def _read_positions(path: Path) -> Rows:
+    """Whole numbers from an .npy file, or from a text with one in each line."""
+    try:
+        content = path.expanduser().read_bytes()
+        lines = [] if content.startswith(_NPY) else [int(line) for line in content.split()]
+        found = np.asarray(lines, np.int64) if lines else read_npy(content)
+    except (OSError, ValueError) as problem:
+        raise BenchError(
+            f"{path} cannot be read as positions of training photos: an .npy file, or a number in each line"
+        ) from problem
+    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
+        raise BenchError(f"{path} must hold a list of whole numbers")
+    positions: Rows = found.astype(np.int64)
+    return positions
+
+
+_CHOOSERS: Mapping[str, Callable[[Faces, Rows, Choice, Scores], Rows]] = {
+    "identities": _identities,
+    "random": _random,
+    "group": _group,
+    "memorised": _most,
+    "least-memorised": _least,
+    "file": _file,
+}

@@ -1,0 +1,74 @@
+"""One task in several forms: `age-utkface[forget="identities:40",model="resnet18",size=64]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from bench.datasets.dataset import Dataset
+from bench.datasets.prepared import task_of
+from bench.errors import BenchError
+from bench.networks import find_network, recipe_for
+from bench.specs import Spec
+from bench.tasks import memorisation
+from bench.tasks.forget import Choice, with_forget
+from bench.tasks.task import Task
+
+FORGET, MODEL, SIZE = "forget", "model", "size"
+
+
+def make(registered: Task | Dataset, options: Mapping[str, Any]) -> Task:
+    """A registered task with another forget set, network or size of pictures; what equals its own is left out of its name.
+
+    Raises:
+        BenchError: an option is none, or does not fit; or the data are not prepared.
+    """
+    _check(registered.name, options)
+    task = _sized(registered, options.get(SIZE))
+    own_size = registered.size
+    kept: dict[str, Any] = {SIZE: task.size} if task.size != own_size else {}
+    if options.get(MODEL) and find_network(options[MODEL]) != task.network:
+        task = _with_network(task, find_network(options[MODEL]))
+        kept[MODEL] = task.network.rpartition("-v")[0]
+    if options.get(FORGET) and options[FORGET] != task.forget_set:
+        task = _with_forget(task, options[FORGET])
+        kept[FORGET] = options[FORGET]
+    _demand_splits(task)
+    return replace(task, name=str(Spec(task.name, kept)))
+
+
+def _demand_splits(task: Task) -> None:
+    splits = task.load().splits
+    empty = [name for name in ("retain", "forget", "validation", "test") if not len(splits[name])]
+    if empty:
+        raise BenchError(f"task {task.name} has no {empty[0]} photos: choose another forget set with --forget, or add photos")
+
+
+def _check(name: str, options: Mapping[str, Any]) -> None:
+    kinds = {FORGET: str, MODEL: str, SIZE: int}
+    for option, value in options.items():
+        if option not in kinds:
+            raise BenchError(f"task {name} has no option {option!r}; it has: {', '.join(kinds)}")
+        if value is not None and type(value) is not kinds[option]:
+            raise BenchError(f"task {name}: {option} takes {kinds[option].__name__}, not {value!r}")
+
+
+def _sized(registered: Task | Dataset, size: int | None) -> Task:
+    if isinstance(registered, Dataset):
+        return task_of(registered, size)
+    if size and size != registered.size:
+        raise BenchError(f"the pictures of task {registered.name} have {registered.size} pixels a side")
+    return registered
+
+
+def _with_network(task: Task, network: str) -> Task:
+    recipe = replace(recipe_for(network), weighted_classes=task.recipe.weighted_classes, class_weights=task.recipe.class_weights)
+    return replace(task, network=network, recipe=recipe, original=None)
+
+
+def _with_forget(task: Task, text: str) -> Task:
+    choice = Choice.parse(text)
+    faces = with_forget(task.load(), choice, partial(memorisation.read, task))
+    return replace(task, forget_set=text, digest=faces.digest(), load=lambda: faces)

@@ -1,0 +1,90 @@
+"""A dataset on disk becomes rows on the board: every layout through the command line, from the folder to the scorecard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FORMS = {
+    "age-agedb": [],
+    "age-casia-surf": ["--model", "resnet8"],  # its own network takes minutes
+    "age-challenge": [],
+    "age-fairface": ["--forget", "random:12"],
+    "age-folder": ["--forget", "group:4"],
+    "age-mufac": ["--forget", "identities:4"],  # the published forget set is larger than a miniature copy
+    "age-utkface": [],
+    "cifar10": ["--model", "resnet8", "--forget", "file:{rows}"],
+}
+
+
+@pytest.mark.parametrize(("task", "form"), FORMS.items(), ids=FORMS)
+def test_prepare_and_run(task: str, form: list[str], miniature, data: Path, bench, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.arange(10))
+    options = [word.format(rows=tmp_path / "rows.npy") for word in form]
+    report = json.loads(bench("tasks", "prepare", task, "--data", miniature(task), "--json").stdout)
+    assert report["licence"]
+    assert sum(report["images by group"].values()) == int(report["images"].split()[0])
+    asked = ("--plugin", "finetune", "--models", 8, "--task", task, *options, "--store", tmp_path / "store")
+    row = next(row for row in json.loads(bench("run", *asked, "--json").stdout) if row["method"]["name"] == "finetune")
+    assert row["task"]["name"].partition("[")[0] == task
+    assert set(row["task"]["remarks"]) >= set(report["remarks"][:1])
+    measures = row["scorecard"]["measures"]
+    assert 0 <= measures["forget_accuracy"]["value"] <= 1
+    assert ("unseen_accuracy" in measures) == (report["splits"]["unseen"] > 0)
+
+
+def test_the_original_model_is_the_one_that_came_with_the_data(miniature, data: Path, bench, tmp_path: Path) -> None:
+    """The miniature's model has random weights: whatever was trained would know more."""
+    bench("tasks", "prepare", "age-challenge", "--data", miniature("age-challenge"))
+    bench("reference", "build", "--task", "age-challenge", "--models", 1, "--store", tmp_path / "store")
+    (shown,) = json.loads(bench("reference", "show", "--task", "age-challenge", "--store", tmp_path / "store", "--json").stdout)
+    retain = shown["accuracy"]["retain accuracy"]
+    assert retain["original"] < 0.3 < retain["retrained"]
+
+
+def test_what_is_not_prepared_is_said_in_one_line(data: Path, bench) -> None:
+    said = bench("run", "--plugin", "finetune", "--task", "age-agedb", code=2).stderr
+    assert said == "bench: age-agedb is not prepared: `bench tasks prepare age-agedb --data FOLDER` does it\n"
+    said = bench("tasks", "prepare", "age-synthetic", "--data", data, code=2).stderr
+    assert said.startswith("bench: task age-synthetic needs no data")
+    said = bench("tasks", "prepare", "age-agedb", "--data", data, "--download", code=2).stderr
+    assert said.startswith("bench: AgeDB cannot be downloaded")
+
+
+def test_prepared_sizes_are_listed_and_checked(miniature, data: Path, bench) -> None:
+    bench("tasks", "prepare", "age-utkface", "--data", miniature("age-utkface"), "--size", 64)
+    assert "[prepared at 64 pixels]" in next(
+        line for line in bench("tasks").stdout.splitlines() if line.startswith("age-utkface")
+    )
+    found = json.loads(bench("tasks", "check", "age-utkface", "--json").stdout)
+    assert found["task"] == "age-utkface[size=64]"
+    assert found["twins"]  # odd files that show somebody again
+    assert any("near-duplicates" in remark for remark in found["remarks"])
+
+
+def test_memorised(miniature, data: Path, bench, tmp_path: Path) -> None:
+    bench("tasks", "prepare", "age-folder", "--data", miniature("age-folder"))
+    bench("tasks", "memorise", "age-folder", "--models", 16)
+    shown = {
+        kind: json.loads(bench("tasks", "show", "age-folder", "--forget", f"{kind}:10", "--json").stdout)
+        for kind in ("memorised", "least-memorised")
+    }
+    assert shown["memorised"]["splits"]["forget"] == 10
+    assert shown["memorised"]["key"] != shown["least-memorised"]["key"]
+
+
+@pytest.mark.slow
+def test_memorised_photos_are_those_that_retrained_models_do_not_recognise(data: Path, bench, tmp_path: Path) -> None:
+    bench("tasks", "memorise", "age-synthetic", "--models", 32)
+    retrained = {}
+    for kind in ("memorised", "least-memorised"):
+        options = ("--forget", f"{kind}:120", "--store", tmp_path / "store")
+        bench("reference", "build", "--models", 8, *options)
+        (shown,) = json.loads(bench("reference", "show", *options, "--json").stdout)
+        assert shown["accuracy"]["forget accuracy"]["original"] > 0.9
+        retrained[kind] = shown["accuracy"]["forget accuracy"]["retrained"]
+    assert retrained["memorised"] < 0.2
+    assert retrained["least-memorised"] > 0.9
