@@ -1,6 +1,7 @@
 """What a user can mend, and how strangers' words are made fit to be shown."""
 
 LONGEST = 300  # characters of a line that a plugin or a stranger wrote
+_DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 class BenchError(Exception):
@@ -26,3 +27,12 @@ def one_line(text: str) -> str:
     """
     shown = "".join(character for character in " ".join(text.split()) if character.isprintable())
     return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
+
+
+def in_reading_order(text: str) -> str:
+    r"""Text without the characters that reverse what stands after them, up to the end of the sentence that it is put into.
+
+    >>> in_reading_order("a\u202eb\u2066c")
+    'abc'
+    """
+    return text.translate(_DIRECTIONS)

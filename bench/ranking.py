@@ -45,8 +45,9 @@ def differences(one: Record, other: Record) -> list[str]:
 class Ceiling:
     """What retraining itself scores in a division."""
 
-    value: float
+    value: float  # forgetting score
     provisional: bool
+    final: float  # final score
 
 
 def ceiling(division: Sequence[Row]) -> Ceiling | None:
@@ -54,11 +55,11 @@ def ceiling(division: Sequence[Row]) -> Ceiling | None:
     for candidate in division:
         models, score = candidate.record["models"], candidate.value("forgetting_score")
         if score and candidate.record["method"]["reference_models"] == list(range(models, 2 * models)):
-            return Ceiling(score, provisional=False)
+            return Ceiling(score, provisional=False, final=candidate.value(RANKED_BY) or score)
     for candidate in division:
         measure = candidate.measure("forgetting_score")
         if measure and measure.retrained:
-            return Ceiling(measure.retrained, provisional=True)
+            return Ceiling(measure.retrained, provisional=True, final=measure.retrained)
     return None
 
 

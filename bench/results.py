@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.engine.runs import Run
-from bench.errors import BenchError
+from bench.errors import BenchError, in_reading_order
 from bench.scorecard import VERSION, Measure, Scorecard
 from bench.store import DamagedFileError, Record, Store, read_record
 
@@ -35,7 +35,7 @@ class Row:
     def label(self) -> str:
         """The method with the hyper-parameters that differ from its defaults; of a file its name, not where it lay."""
         method = self.record["method"]
-        return f"{method['name']}{''.join(method['spec'].partition('[')[1:])}"
+        return in_reading_order(f"{method['name']}{''.join(method['spec'].partition('[')[1:])}")
 
     def measure(self, name: str) -> Measure | None:
         """A measure, if the run has it."""

@@ -23,7 +23,7 @@ from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.outputs import Outputs, concatenate, from_npz
 from bench.references import References
 from bench.results import read_scorecard
-from bench.scorecard import Measure
+from bench.scorecard import Measure, Section
 from bench.scoring import Scorer, installed_metrics
 from bench.store import Store, read_bytes
 
@@ -32,9 +32,13 @@ FEWEST_RERUN = 8  # fewer models cannot be told from anything
 LEVEL = 0.05
 
 
-def verify(store: Store, run: Run) -> Iterator[Check]:
-    """Everything that can be checked without training; the record itself was checked when it was read."""
+def verify(store: Store, run: Run, found: dict[str, Section] | None = None) -> Iterator[Check]:
+    """Everything that can be checked without training; the record itself was checked when it was read.
+
+    What the metrics say of the outputs is put into `found`, so that nobody needs to believe the scorecard that came with them.
+    """
     yield Check("record", f"fits its schema and its checksum, {len(run.record['chunks'])} chunks")
+    yield _budget(run)
     try:
         run.check_outputs()
         yield Check("outputs", f"{run.finished_trials()} trials, checksums and shapes fit")
@@ -47,25 +51,38 @@ def verify(store: Store, run: Run) -> Iterator[Check]:
     try:
         scorer = Scorer.of(store, run)
         yield Check("reference", f"{run.record['reference_id']}, {run.record['models']} retrained models")
-        yield from _scores(scorer, run)
+        yield from _scores(scorer, run, {} if found is None else found)
     except BenchError as problem:
         yield Check("reference", "", str(problem))
 
 
-def _scores(scorer: Scorer, run: Run) -> Iterator[Check]:
+def _budget(run: Run) -> Check:
+    record = run.record
+    allowed, written = Budget.parse(record["budget"]).allowance(record["retraining_seconds"]), record["allowance_seconds"]
+    wrong = (
+        "" if math.isclose(allowed, written, rel_tol=TOLERANCE) else f"{written} s are allowed where it says {record['budget']}"
+    )
+    return Check("budget", f"{record['budget']} of the retraining time that the record has", wrong)
+
+
+def _scores(scorer: Scorer, run: Run, found: dict[str, Section]) -> Iterator[Check]:
     card = read_scorecard(run)
     if card is None or not card.sections:
         yield Check("scorecard", "", "there is none", "`bench score` makes one")
         return
     installed = {item.name: item for item in installed_metrics()[0]}
+    for name, item in installed.items():
+        found[name] = scorer.recomputed(run, item)
+        if name not in card.sections and type(item.metric).__module__.startswith("bench."):  # the sender had it, too
+            yield Check(f"metric {name}", "", "the scorecard lacks it", "`bench score` computes what is missing")
     for name, kept in card.sections.items():
-        item = installed.get(name)
-        if item is None or item.metric.version != kept.version:
+        known = installed.get(name)
+        if known is None or known.metric.version != kept.version:
             yield Check(
                 f"metric {name}", "", "not recomputed: this version of it is not installed", "install the metric's package"
             )
             continue
-        fresh = scorer.recomputed(run, item)
+        fresh = found[name]
         wrong = sorted(_differences(kept.measures, fresh.measures)) or ([name] if set(kept.flags) != set(fresh.flags) else [])
         told = f"{', '.join(wrong[:3])} do not follow from the outputs" if wrong else ""
         yield Check(f"metric {name}", f"{len(fresh.measures)} measures follow from the outputs", told, "`bench score --again`")

@@ -50,7 +50,7 @@ def of_division(lines: Sequence[Line], budget_share: float | None, top: Ceiling 
     scored = [line for line in lines if line.entry.row.scorecard]
     if not scored:
         return []
-    kept = Axis("utility kept, relative to retrained models", [_utility(line) for line in scored])
+    kept = Axis("utility kept, relative to retrained models", [line.values["utility_kept"] for line in scored])
     margins = [_half_width(line.entry.row, "forgetting_score") for line in scored]
     forgotten = Axis("forgetting score", [line.values["forgetting_score"] for line in scored], margins)
     taken = Axis("runtime, share of one retraining", [line.values["runtime_share"] for line in scored], format=".0%")
@@ -63,13 +63,15 @@ def of_division(lines: Sequence[Line], budget_share: float | None, top: Ceiling 
         Chart(
             "Forgetting against utility",
             "Up and right is better. The line joins the rows that no other ranked row beats in both; bars are 95 % intervals.",
-            f"{len(scored)} rows. On the front, from most utility to most forgetting: {_names(best, kept, forgotten, scored)}.",
+            f"{len(scored)} rows. On the front, from most utility to most forgetting: {_names(best, kept, forgotten, scored)}."
+            " The table above has the numbers: utility, forgetting.",
             _figure(scored, kept, forgotten, shapes, best),
         ),
         Chart(
             "Quality against time",
             "Up and left is better. What is right of the budget's line is not ranked.",
-            f"{len(scored)} rows; {leader} has the best final score within the budget.",
+            f"{len(scored)} rows; {leader} has the best final score within the budget."
+            " The table above has the numbers: of retraining, final.",
             _figure(scored, taken, final, limit, []),
         ),
     ]
@@ -173,13 +175,6 @@ def _front(points: Sequence[tuple[float | None, float | None]]) -> list[tuple[fl
 def _names(front: Sequence[tuple[float, float]], across: Axis, up: Axis, scored: Sequence[Line]) -> str:
     at = {(x, y): line.name for x, y, line in zip(across.values, up.values, scored, strict=True)}
     return ", ".join(at[point] for point in front) or "nobody"
-
-
-def _utility(line: Line) -> float | None:
-    ratios = [
-        measure.relative if measure else None for measure in map(line.entry.row.measure, ("retain_accuracy", "test_accuracy"))
-    ]
-    return ratios[0] * ratios[1] if ratios[0] is not None and ratios[1] is not None else None
 
 
 def _half_width(item: Row, name: str) -> float | None:

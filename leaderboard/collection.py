@@ -41,6 +41,7 @@ class Entry:
     fragment: str  # of board.json: an object in JSON
     name: str  # the run's
     stamp: Stamp  # changes whenever a file of the run does
+    outputs: str  # the same for runs with the same outputs
     remembered: str  # what a later build needs of it, a line
     fresh: bool  # read now, so that its own page is made again
 
@@ -95,9 +96,14 @@ def submissions(files: Sequence[Path], store: Store, memory: Memory) -> Iterator
     Raises:
         BenchError: a file is not what it says, or was not compared with the store's own reference.
     """
+    seen: dict[str, Path] = {}
     for file in files:
         place = Path(IMPORTED) / hashlib.sha256(_content(file)).hexdigest()[:16]
-        yield memory.entries.get(str(place)) or _verified(file, place, store)
+        entry = memory.entries.get(str(place)) or _verified(file, place, store)
+        if entry.outputs in seen:
+            raise BenchError(f"{file} has the same outputs as {seen[entry.outputs]}: leave one of them out")
+        seen[entry.outputs] = file
+        yield entry
 
 
 def _content(file: Path) -> bytes:
@@ -109,11 +115,14 @@ def _content(file: Path) -> bytes:
 
 def _verified(file: Path, place: Path, store: Store) -> Entry:
     with imported_run(file) as run:
-        for check in verify(store, run):
+        if run.record["method"]["control"]:
+            raise BenchError(f"{file} is a control row, which only the board's keeper runs")
+        found: dict[str, Section] = {}
+        for check in verify(store, run, found):
             if not check.well:
                 raise BenchError(f"{file}, {check.point}: {check.problem}; `bench verify {file}` says more")
-        item = row(run)
-        return _entry(replace(item, folder=place), run.folder.name, [], SELF_REPORTED)
+        item = replace(row(run), folder=place, scorecard=Scorecard(found))  # what was computed here, not what came with it
+        return _entry(item, run.folder.name, [], SELF_REPORTED)
 
 
 def _read(folder: Path, stamp: Stamp) -> Entry:
@@ -123,6 +132,8 @@ def _read(folder: Path, stamp: Stamp) -> Entry:
 
 
 def _entry(item: Row, name: str, stamp: Stamp, provenance: str) -> Entry:
+    checksums = sorted(chunk.get("sha256", "") for chunk in item.record["chunks"])
+    outputs = hashlib.sha256("".join(checksums).encode()).hexdigest()
     kept = {
         "folder": str(item.folder),
         "stamp": stamp,
@@ -131,12 +142,13 @@ def _entry(item: Row, name: str, stamp: Stamp, provenance: str) -> Entry:
         "failure": item.failure,
         "provenance": provenance,
         "name": name,
+        "outputs": outputs,
     }
     shown = {key: value for key, value in as_json(Place(item), None).items() if key not in ("ceiling", "rank")}
     shown |= {"run": name, "created": item.record.get("created"), "provenance": provenance}
     fragment = json.dumps(shown, allow_nan=False, separators=(",", ":"))
     line = f"{json.dumps(kept, separators=(',', ':'))}\t{fragment}"
-    return Entry(item, _slug(item), provenance, fragment, name, stamp, line, fresh=True)
+    return Entry(item, _slug(item), provenance, fragment, name, stamp, outputs, line, fresh=True)
 
 
 def _remembered(line: str) -> Entry:
@@ -144,7 +156,8 @@ def _remembered(line: str) -> Entry:
     kept = json.loads(text)
     card = _restored(kept["scorecard"]) if kept["scorecard"] else None
     item = Row(Path(kept["folder"]), kept["record"], card, kept["failure"])
-    return Entry(item, _slug(item), kept["provenance"], fragment, kept["name"], kept["stamp"], line, fresh=False)
+    identity = kept["name"], kept["stamp"], kept["outputs"]
+    return Entry(item, _slug(item), kept["provenance"], fragment, *identity, line, fresh=False)
 
 
 def _restored(record: Record) -> Scorecard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import registry
-from bench.errors import BenchError
+from bench.errors import BenchError, in_reading_order
 from bench.ranking import METRIC
 from bench.scorecard import Measure
 from bench.store import Record
 
 from . import text, words
-from .collection import Entry
+from .collection import VERIFIED, Entry
 from .tables import Line
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class MethodPage:
     name: str
     page: str
     example: Record  # the record of its newest run with default hyper-parameters, if there is one
+    self_reported: bool  # nobody but its author ran it
     lines: Sequence[tuple[Any, Line]] = field(default_factory=list)  # division, line
 
     @property
@@ -107,9 +109,12 @@ def _identity(record: Record) -> tuple[str, str]:
 
 
 def _method(key: tuple[str, str], members: list[tuple[Division, Line]]) -> MethodPage:
-    newest = sorted((line.entry.row.record for _, line in members), key=lambda record: record.get("created", ""), reverse=True)
+    verified = [line for _, line in members if line.entry.provenance == VERIFIED]  # a stranger's date and words count for less
+    told = [line.entry.row.record for line in verified or (line for _, line in members)]
+    newest = sorted(told, key=lambda record: record.get("created", ""), reverse=True)
     plain = [record for record in newest if "[" not in record["method"]["spec"]] or newest
-    return MethodPage(key[0], method_page(plain[0]), plain[0]["method"], members)
+    name = in_reading_order(key[0])
+    return MethodPage(name, method_page(plain[0]), plain[0]["method"], self_reported=not verified, lines=members)
 
 
 def data(entry: Entry) -> Record:
@@ -175,6 +180,12 @@ def _meanings() -> dict[tuple[str, str], str]:
     from bench.scoring import installed_metrics
 
     return {(item.name, each.name): each.meaning for item in installed_metrics()[0] for each in item.metric.quantities}
+
+
+def epsilons(entry: Entry) -> list[tuple[float, int]]:
+    """How many forget examples have an epsilon from each multiple of one half on; bins that hold none are left out."""
+    bins = Counter(int(2 * value) / 2 for value in entry.row.detail(METRIC, "epsilons") if value is not None)
+    return sorted(bins.items())
 
 
 def remembered(entry: Entry, identities: Sequence[int], pictures: Mapping[int, str]) -> list[Person]:

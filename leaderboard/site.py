@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,13 @@ class Division:
         """Its page, beside the others."""
         return f"division-{self.slug}.html"
 
+    def order(self) -> tuple[Any, ...]:
+        """Where it is listed: by task, number of models, budget and device."""
+        record = self.rows[0].record
+        budget = re.match(r"[0-9.]+", record["budget"])
+        numbers = record["models"], float(budget[0]) if budget else 0.0
+        return record["task"]["name"], *numbers, record["budget"], record["device"]["kind"], self.slug
+
     @property
     def sweep(self) -> str:
         """What divisions have in common that differ in their budget only."""
@@ -84,16 +92,18 @@ class Division:
     @cached_property
     def headline(self) -> words.Headline:
         """Who leads."""
-        return words.headline(self.title, self.places, self.ceiling, self.rows[0].record["models"])
+        unverified = {entry.row.folder for entry in self.entries.values() if entry.provenance != VERIFIED}
+        return words.headline(self.title, self.places, self.ceiling, self.rows[0].record["models"], unverified)
 
     @cached_property
     def retrained(self) -> dict[str, float | None]:
         """What the yardstick's models get, by column."""
-        scored = next((item for item in self.rows if item.scorecard), self.rows[0])
-        measures = {name: scored.measure(name) for name in ("retain_accuracy", "test_accuracy", "forget_accuracy", "ulira_auc")}
+        names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "ulira_auc")
+        known = {name: [measure.retrained for item in self.rows if (measure := item.measure(name))] for name in names}
         return {
-            **{name: measure.retrained if measure else None for name, measure in measures.items()},
-            "runtime": scored.record["retraining_seconds"],
+            **{name: next((value for value in values if value is not None), None) for name, values in known.items()},
+            "utility_kept": 1.0,
+            "runtime": self.rows[0].record["retraining_seconds"],
             "runtime_share": 1.0,
         }
 
@@ -108,13 +118,14 @@ def build_site(store: Path, out: Path, imports: Sequence[Path] = ()) -> int:
     """
     memory = Memory.read(out / MEMORY, _version())
     own = list(entries(Store(store), memory))
-    names = {entry.name for entry in own}
-    members = [*own, *(entry for entry in submissions(imports, Store(store), memory) if entry.name not in names)]
+    known = {entry.name for entry in own} | {entry.outputs for entry in own if not entry.row.control}
+    sent = submissions(imports, Store(store), memory)
+    members = [*own, *(entry for entry in sent if known.isdisjoint({entry.name, entry.outputs}))]
     if not members:
         raise BenchError(f"store {store} has no runs; make one with `bench run --plugin scrub --store {store}`")
     by_folder = {str(entry.row.folder): entry for entry in members}
     found = [Division(rows, by_folder) for rows in divisions([entry.row for entry in members])]
-    found.sort(key=lambda division: (division.title, division.slug))
+    found.sort(key=Division.order)
     with _writable(out):
         site = Site(out, memory)
         site.static()
@@ -186,6 +197,7 @@ def _write_divisions(site: Site, found: Sequence[Division]) -> None:
         curves = {label: [[share, item.folder.name] for share, item in line] for label, line in several.items()}
         made_of = [listed, division.made_of, curves]
         content = {"title": division.title, "division": division, "divisions": found, "columns": tables.COLUMNS}
+        content["remarks"] = next((task["remarks"] for row in division.rows if (task := row.record["task"]).get("remarks")), [])
         content["charts"] = partial(_charts, division, several)
         content["mixed"] = any(line.entry.provenance != VERIFIED for line in division.lines)
         site.page(division.page, "division.html", of=made_of, **content)
@@ -225,6 +237,7 @@ def _write_runs(site: Site, store: Store, members: Sequence[Entry], found: Seque
             division=division_of[str(entry.row.folder)],
             parts=runs.parts(entry),
             people=runs.remembered(entry, gallery.identities(entry), pictures),
+            epsilons=runs.epsilons(entry),
             phases=runs.phases(entry.row.record),
             reproduce=runs.reproduce(entry.row.record),
             method_page=runs.method_page(entry.row.record),
@@ -284,7 +297,8 @@ def _write_data(site: Site, members: Sequence[Entry], found: Sequence[Division])
         for each in found
     ]
     site.file("runs.js", f"benchRuns({text.script_json(choices)});\n".encode())
-    site.page("data.html", "data.html", title="Data", divisions=found, columns=tables.COLUMNS)
+    listed = [[division.slug, division.title] for division in found]
+    site.page("data.html", "data.html", of=listed, title="Data", divisions=found, columns=tables.COLUMNS)
 
 
 def _calibration() -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from bench.ranking import Ceiling, Place
+from bench.ranking import METRIC, Ceiling, Place
+from bench.results import Row
 
 from .collection import SHOWN, VERIFIED, Entry
 
@@ -34,13 +35,14 @@ COLUMNS = (
     Column("final_score", "final", "forgetting score times the two utility ratios; higher is better", digits=4),
     Column("forgetting_score", "forgetting", "the challenge's forgetting score; retraining itself is far below 1", digits=4),
     Column("ceiling_share", "of ceiling", "forgetting score as a share of what retraining itself scores", SHARE),
+    Column("utility_kept", "utility", "retain accuracy times test accuracy, each relative to retrained models"),
     Column("retain_accuracy", "retain acc.", "accuracy on the examples to keep"),
     Column("test_accuracy", "test acc.", "accuracy on new photos"),
     Column("forget_accuracy", "forget acc.", "accuracy on the forgotten photos; the target is retrained models'", shown=False),
     Column("p_value", "p-value", "permutation test: can these models be told from retrained ones? below .05: yes"),
     Column("ulira_auc", "U-LiRA AUC", "attack that knows both kinds of model; the target is what retrained models get"),
     Column("runtime", "runtime", "median of three solo trials", SECONDS, 2),
-    Column("runtime_share", "of retraining", "runtime as a share of one retraining", SHARE, shown=False),
+    Column("runtime_share", "of retraining", "runtime as a share of one retraining", SHARE),
     Column("budget_share", "of budget", "runtime as a share of what is allowed", SHARE),
     Column("seed", "seed", "root of all randomness of the trials", TEXT, shown=False),
     Column("package", "package", "where the method comes from", TEXT, shown=False),
@@ -57,22 +59,59 @@ class Line:
     margin: float | None  # of the final score, 95 %
     group: int  # 0: ranked, 1: control, 2: shown at the bottom with its reason
     badges: Mapping[str, str]  # badge -> what was seen
-    name: str  # the method's, with the seed where the division has it several times
+    name: str  # the method's, with what tells it apart where the division has it several times
+
+    @property
+    def reason(self) -> str:
+        """Why it is at the bottom; "" if its badges say so, or it is not."""
+        if self.entry.row.failure or self.group != 2 or self.entry.row.over_budget:
+            return self.entry.row.failure
+        card = self.entry.row.scorecard
+        return f"no final score: {(card.problems.get(METRIC) if card else '') or 'its metric was not computed'}"
 
 
 def lines(places: Sequence[Place], entries: Mapping[str, Entry], top: Ceiling | None) -> list[Line]:
     """Best first; `entries` by run folder."""
-    count = Counter(place.row.label for place in places)
-    return [_line(place, entries[str(place.row.folder)], top, several=count[place.row.label] > 1) for place in places]
+    names = _names([place.row for place in places])
+    return [_line(place, entries[str(place.row.folder)], top, name) for place, name in zip(places, names, strict=True)]
 
 
-def _line(place: Place, entry: Entry, top: Ceiling | None, *, several: bool) -> Line:
+def _names(rows: Sequence[Row]) -> list[str]:
+    """Methods, with as much of seed, version and run as tells them apart within the division."""
+    names = [item.label for item in rows]
+    for told in (_seed, _version, _run):
+        count = Counter(names)
+        names = [f"{name}, {told(item)}" if count[name] > 1 else name for name, item in zip(names, rows, strict=True)]
+    return names
+
+
+def _seed(item: Row) -> str:
+    return f"seed {item.record['seed']}"
+
+
+def _version(item: Row) -> str:
+    return f"version {item.record['method'].get('version') or item.record['method']['source_hash'][:6]}"
+
+
+def _run(item: Row) -> str:
+    return f"run {item.folder.name[-12:]}"
+
+
+def utility_kept(item: Row) -> float | None:
+    """Retain accuracy times test accuracy, each relative to retrained models."""
+    measures = [item.measure(name) for name in ("retain_accuracy", "test_accuracy")]
+    ratios = [measure.relative for measure in measures if measure and measure.relative is not None]
+    return ratios[0] * ratios[1] if len(ratios) == 2 else None
+
+
+def _line(place: Place, entry: Entry, top: Ceiling | None, name: str) -> Line:
     item = place.row
     final, forgetting = item.measure("final_score"), item.value("forgetting_score")
     method = item.record["method"]
     values = {
         **{name: item.value(name) for name in SHOWN},
         "ceiling_share": forgetting / top.value if top and top.value and forgetting is not None else None,
+        "utility_kept": utility_kept(item),
         "seed": str(item.record["seed"]),
         "package": f"{method.get('distribution', '')} {method.get('version', '')}".strip(),
     }
@@ -81,7 +120,6 @@ def _line(place: Place, entry: Entry, top: Ceiling | None, *, several: bool) -> 
     if entry.provenance != VERIFIED:
         badges[entry.provenance] = ""
     margin = final.interval[1] - final.value if final and final.interval else None
-    name = f"{item.label}, seed {item.record['seed']}" if several else item.label
     return Line(entry, place, values, margin, 1 if item.control else 0 if place.rank else 2, badges, name)
 
 

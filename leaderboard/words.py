@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.budget import in_words
+from bench.errors import in_reading_order
 from bench.ranking import Ceiling, Place
 from bench.results import Row
 from bench.store import Record
@@ -77,23 +79,25 @@ class Headline:
     caveat: str
 
 
-def headline(title: str, placed: Sequence[Place], top: Ceiling | None, models: int) -> Headline:
-    """The division in a sentence, and what to doubt about it."""
+def headline(title: str, placed: Sequence[Place], top: Ceiling | None, models: int, unverified: Container[Path] = ()) -> Headline:
+    """The division in a sentence, and what to doubt about it; `unverified`: folders of runs that only their authors ran."""
     ranked = [place for place in placed if place.rank]
     if not ranked:
         return Headline(f"On {title}, no run is ranked yet.", "")
     leader, score = ranked[0].row, ranked[0].row.value("final_score")
     sentence = f"On {title}, {_name(leader)} leads with a final score of {score:.3f}"
-    ties = [_name(place.row) for place in ranked[1:] if place.best == 1]
-    if ties:
-        sentence += f"; it cannot be told apart from {_listed(ties)}"
+    tied = [place.row for place in ranked[1:] if place.best == 1]
+    if tied:
+        sentence += f"; it cannot be told apart from {_listed([_name(item) for item in tied])}"
     if top:
-        sentence += f"; retraining itself would score {'about ' if top.provisional else ''}{top.value:.3f}"
-    return Headline(f"{sentence}.", _caveat(top, models))
+        sentence += f"; retraining itself would score {'about ' if top.provisional else ''}{top.final:.3f}"
+    return Headline(f"{sentence}.", _caveat(top, models, [_name(item) for item in [leader, *tied] if item.folder in unverified]))
 
 
-def _caveat(top: Ceiling | None, models: int) -> str:
+def _caveat(top: Ceiling | None, models: int, unverified: Sequence[str]) -> str:
     parts = []
+    if unverified:
+        parts.append(f"{_listed(unverified)} {'is' if len(unverified) == 1 else 'are'} self-reported: nobody else ran it.")
     if models < 32:
         parts.append(f"N = {models} is a screening: good enough to develop with, too few models to publish.")
     if top and top.provisional:
@@ -121,4 +125,5 @@ def _listed(names: Sequence[str], most: int = 2) -> str:
 
 def title_of(record: Record) -> str:
     """A division in words."""
-    return f"{record['task']['name']} with N = {record['models']}, {in_words(record['budget'])}, on {record['device']['kind']}"
+    task = in_reading_order(record["task"]["name"])
+    return f"{task} with N = {record['models']}, {in_words(record['budget'])}, on {record['device']['kind']}"

@@ -17,6 +17,7 @@ from bench.store import LARGEST_FILE, DamagedFileError, Store, read_record, writ
 
 RUN_FILES = re.compile(r"run\.json|scorecard\.json|outputs-[0-9]{4,}\.npz")
 REFERENCE_FILES = re.compile(r"reference\.json|labels\.npz|original\.(npz|safetensors)|retrained-[0-9]{4,}-[0-9]{4,}\.npz")
+RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 MOST_FILES = 10_000
 
 
@@ -68,8 +69,8 @@ def imported_run(file: Path) -> Iterator[Run]:
     """
     with unpacked(file, RUN_FILES) as folder:
         record = read_record(folder / "run.json", mend=f"ask for {file} again")
-        name = str(record.get("run", ""))
-        if not name or name != Path(name).name or name.startswith("."):
+        name = record.get("run")
+        if not isinstance(name, str) or not RUN_NAME.fullmatch(name):
             raise BenchError(f"{file} does not say which run it is")
         yield Run.read(folder.rename(folder.with_name(name)))
 

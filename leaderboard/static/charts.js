@@ -23,6 +23,7 @@ const plotly = new Promise((resolve) => {
 async function draw(id, data, layout) {
   const place = document.querySelector(`#${id} .chart`);
   if (!place) return null;
+  place.closest("figure").hidden = false;
   drawn.set(place, [data, layout]);
   await plotly;
   const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true };
@@ -39,14 +40,24 @@ async function draw(id, data, layout) {
   return place;
 }
 
+// A figure without data does not stay from the runs before.
+function erase(...ids) {
+  for (const id of ids) {
+    const figure = document.getElementById(id);
+    if (figure) figure.hidden = true;
+  }
+}
+
 const redraw = () => drawn.forEach(([data, layout], place) => draw(place.closest("figure").id, data, layout));
 document.addEventListener("theme", redraw);
+addEventListener("beforeprint", redraw);
+addEventListener("afterprint", redraw);
 
 const frame = (across, up) => ({
   xaxis: { title: { text: across } },
   yaxis: { title: { text: up }, rangemode: "tozero" },
   margin: { l: 56, r: 16, t: 16, b: 48 },
-  legend: { orientation: "h", y: 1.14 },
+  legend: innerWidth < 600 ? { orientation: "h", y: -0.25, yanchor: "top" } : { orientation: "h", y: 1.14 },
 });
 
 // sides: [[key of COLOURS, name, values], ...]
@@ -64,7 +75,7 @@ function drawLosses(id, edges, sides) {
     fill: side === "retrained" ? "tozeroy" : "none", fillcolor: "rgba(0,158,115,.15)",
   }));
   const layout = frame("cross-entropy, nats", "share of answers");
-  layout.xaxis.type = "log";
+  Object.assign(layout.xaxis, { type: "log", exponentformat: "power" });
   draw(id, data, layout);
 }
 
@@ -91,7 +102,10 @@ document.addEventListener("DOMContentLoaded", async () => {
     const { data, layout } = JSON.parse(block.textContent);
     const place = await draw(block.closest("figure").id, data, layout);
     place.on("plotly_click", ({ points }) => {
-      if (typeof points[0].customdata === "string") location.hash = `row-${points[0].customdata}`;
+      if (typeof points[0].customdata !== "string") return;
+      const target = `#row-${points[0].customdata}`;
+      if (location.hash === target) dispatchEvent(new Event("hashchange"));
+      else location.hash = target;
     });
   }
 });

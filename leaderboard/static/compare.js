@@ -33,9 +33,11 @@ function option(value, text) {
 
 function fill(a, b) {
   const [, , members] = divisions[at("division").selectedIndex];
-  for (const [id, wanted, otherwise] of [["a", a, 0], ["b", b, 1]]) {
+  for (const [id, wanted] of [["a", a], ["b", b]]) {
     at(id).replaceChildren(...members.map(([slug, label]) => option(slug, label)));
-    at(id).value = members.some(([slug]) => slug === wanted) ? wanted : members[Math.min(otherwise, members.length - 1)][0];
+    const other = id === "b" ? at("a").value : "";
+    const otherwise = members.find(([slug]) => slug !== other) || members[0];
+    at(id).value = members.some(([slug]) => slug === wanted) ? wanted : otherwise[0];
   }
 }
 
@@ -66,15 +68,26 @@ function zOf(name, a, b) {
   return spread ? { z: gap / spread, paired: false } : null;
 }
 
-const number = (value) => (value === null || value === undefined ? "–" : Number(value).toFixed(4));
+const number = (value) => {
+  if (value === null || value === undefined) return "–";
+  return Math.abs(value) < 1e5 ? Number(value).toFixed(4) : Number(value).toExponential(3);
+};
+
+// A measure with its age group in words, and its unit.
+function named(name, run, measure) {
+  const [stem, group] = name.split(".");
+  const groups = run.record.task.groups || [];
+  const words = `${stem.replaceAll("_", " ")}${group === undefined ? "" : ` ${groups[Number(group)] || group}`}`;
+  return measure.unit ? `${words} (${measure.unit})` : words;
+}
 
 function row(name, a, b) {
   const [one, other] = [a.scorecard.measures[name], b.scorecard.measures[name]];
   const found = one && other ? zOf(name, a, b) : null;
   const line = document.createElement("tr");
   const cells = [
-    name.replaceAll("_", " "), number(one && one.value), number(other && other.value), one && other ? number(one.value - other.value) : "–",
-    found ? `${Number.isFinite(found.z) ? found.z.toFixed(2) : "∞"}${found.paired ? " *" : ""}` : "–", found ? (Math.abs(found.z) > Z ? "yes" : "no") : "unknown",
+    named(name, a, one || other), number(one && one.value), number(other && other.value), one && other ? number(one.value - other.value) : "–",
+    found ? `${Number.isFinite(found.z) ? found.z.toFixed(2) : found.z > 0 ? "∞" : "−∞"}${found.paired ? " *" : ""}` : "–", found ? (Math.abs(found.z) > Z ? "yes" : "no") : "unknown",
   ];
   cells.forEach((text, index) => {
     const cell = document.createElement(index ? "td" : "th");
@@ -86,9 +99,11 @@ function row(name, a, b) {
 }
 
 function verdict(a, b) {
+  if (a.slug === b.slug) return "Choose two different runs.";
+  const lacking = [a, b].find((run) => !run.scorecard.measures.final_score);
+  if (lacking) return `${lacking.label} has no final score.`;
   const found = zOf("final_score", a, b);
   const [one, other] = [a, b].map((run) => run.scorecard.measures.final_score.value);
-  if (a.slug === b.slug) return "Choose two different runs.";
   if (!found || Math.abs(found.z) <= Z) return `${a.label} (${number(one)}) and ${b.label} (${number(other)}) cannot be told apart by their final scores.`;
   const [better, worse] = one > other ? [a, b] : [b, a];
   return `${better.label} has the better final score: ${number(Math.max(one, other))} against ${number(Math.min(one, other))} for ${worse.label}.`;
@@ -106,6 +121,7 @@ function show() {
   at("verdict").textContent = verdict(a, b);
   const names = [...new Set([...Object.keys(a.scorecard.measures), ...Object.keys(b.scorecard.measures)])];
   at("differences").tBodies[0].replaceChildren(...names.map((name) => row(name, a, b)));
+  erase("epsilons", "forget_loss", "roc");
   const sides = [["a", `A: ${a.label}`, a], ["b", `B: ${b.label}`, b]];
   if (a.details.epsilons && b.details.epsilons) drawEpsilons(sides.map(([key, name, run]) => [key, name, run.details.epsilons]));
   if (!a.details.loss_edges || !b.details.loss_edges) return;
@@ -115,14 +131,19 @@ function show() {
   drawRoc(a.details.false_positive_rates, curves.flatMap(([key, attack, dash]) => sides.map(([side, name, run]) => [side, `${attack}, ${name}`, run.details[`${key}.unlearned`], dash])));
 }
 
-document.addEventListener("DOMContentLoaded", () => {
+function restore() {
   const wanted = new URLSearchParams(location.hash.slice(1));
-  at("division").replaceChildren(...divisions.map(([slug, title]) => option(slug, title)));
   const holds = ([, , members]) => members.some(([slug]) => slug === wanted.get("a"));
   at("division").selectedIndex = Math.max(0, divisions.findIndex(holds));
+  fill(wanted.get("a"), wanted.get("b"));
+  choose();
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  at("division").replaceChildren(...divisions.map(([slug, title]) => option(slug, title)));
   at("division").addEventListener("change", () => { fill(); choose(); });
   at("a").addEventListener("change", choose);
   at("b").addEventListener("change", choose);
-  fill(wanted.get("a"), wanted.get("b"));
-  choose();
+  addEventListener("hashchange", restore);
+  restore();
 });

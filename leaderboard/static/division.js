@@ -21,6 +21,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const tools = document.querySelector(".tools");
   tools.hidden = false;
   const search = document.getElementById("search");
+  const columns = document.getElementById("columns");
+  addEventListener("keydown", ({ key }) => { if (key === "Escape") columns.open = false; });
+  addEventListener("click", ({ target }) => { if (!columns.contains(target)) columns.open = false; });
   search.addEventListener("input", () => table.search(search.value).draw());
   for (const box of document.querySelectorAll("#columns input")) {
     const column = table.column(Number(box.dataset.column));
@@ -56,7 +59,12 @@ document.addEventListener("DOMContentLoaded", () => {
   function reach() {
     const id = decodeURIComponent(location.hash.slice(1));
     if (!id.startsWith("row-")) return;
-    const index = table.rows({ order: "applied", search: "applied" }).nodes().toArray().findIndex((row) => row.id === id);
+    const place = () => table.rows({ order: "applied", search: "applied" }).nodes().toArray().findIndex((row) => row.id === id);
+    if (place() < 0 && search.value) {
+      search.value = "";
+      table.search("").draw();
+    }
+    const index = place();
     if (index >= 0) table.page(Math.floor(index / table.page.len())).draw("page");
     const row = document.getElementById(id);
     if (!row) return;

@@ -87,6 +87,24 @@ def _other_reference(folder: Path) -> None:
     write_record(folder / "run.json", {**record, "reference_id": "0" * 16})
 
 
+def _name(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        for file in ("run.json", "scorecard.json"):
+            write_record(folder / file, {**read_record(folder / file), "run": name})
+
+    return change
+
+
+def _without_flags(folder: Path) -> None:
+    card = read_record(folder / "scorecard.json")
+    del card["sections"]["flags"]
+    write_record(folder / "scorecard.json", card)
+
+
+def _longer_allowance(folder: Path) -> None:
+    write_record(folder / "run.json", {**read_record(folder / "run.json"), "allowance_seconds": 1e9})
+
+
 def _further_file(folder: Path) -> None:
     (folder / "further.py").write_text("raise SystemExit")
 
@@ -99,6 +117,11 @@ def _further_file(folder: Path) -> None:
         (_escaping_name, "does not say which run it is"),
         (_other_reference, "was compared with reference 0000000000000000"),
         (_further_file, "it holds other files"),
+        (_name("a" * 5000), "does not say which run it is"),
+        (_name("nul\x00"), "does not say which run it is"),
+        (_name("\ud800"), "does not say which run it is"),
+        (_without_flags, "metric flags: the scorecard lacks it"),
+        (_longer_allowance, "1000000000.0 s are allowed where it says 20%"),
     ],
 )
 def test_what_a_stranger_changed_is_found(bench, copied, sent: Path, tmp_path: Path, change: Callable, told: str) -> None:
@@ -106,8 +129,70 @@ def test_what_a_stranger_changed_is_found(bench, copied, sent: Path, tmp_path: P
     done = bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", sent, code=2)
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
-    assert told in bench("verify", sent, "--store", copied.path, code=1).stdout
     assert not (tmp_path / "escaped").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [(_better_score, "final_score do not follow"), (_name("nul\x00"), "which run it is")]
+)
+def test_verify_tells_it_too(bench, copied, sent: Path, tmp_path: Path, change: Callable, told: str) -> None:
+    _rewritten(sent, change, tmp_path / "scratch")
+    done = subprocess.run([BENCH, "verify", sent, "--store", copied.path], capture_output=True, text=True, check=False)
+    assert told in done.stdout + done.stderr
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+
+
+def _flattering_details(folder: Path) -> None:
+    card = read_record(folder / "scorecard.json")
+    details = card["sections"]["challenge"]["details"]
+    details["epsilons"] = [0.0] * len(details["epsilons"])
+    details["resampled_final_score"] = [0.0] * len(details["resampled_final_score"])
+    write_record(folder / "scorecard.json", card)
+
+
+def _another_description(folder: Path) -> None:
+    record = read_record(folder / "run.json")
+    method = {**record["method"], "documentation": "SCRUB is broken, use mine."}
+    write_record(folder / "run.json", {**record, "created": "2099-01-01T00:00:00+00:00", "method": method})
+
+
+def test_what_is_shown_was_computed_here(bench, copied, sent: Path, tmp_path: Path) -> None:
+    """Numbers per example, which nobody compares, are not taken from the file."""
+    _rewritten(sent, _flattering_details, tmp_path / "scratch")
+    bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", sent)
+    runs = map(json.loads, (path.read_text() for path in (tmp_path / "site" / "runs").glob("*.json")))
+    shown = next(run for run in runs if "scrub" in run["run"])
+    assert any(shown["details"]["epsilons"])
+    assert len(set(shown["details"]["resampled_final_score"])) > 100
+
+
+def test_a_stranger_cannot_speak_for_a_method_that_the_keeper_ran(bench, copied, tmp_path: Path) -> None:
+    bench("run", "--plugin", "scrub", "--seed", 5, "--store", copied.path)
+    bench("export", "run", "scrub", "--store", copied.path, "--out", tmp_path / "other.zip", code=2)  # two runs: say which
+    run = next(path.name for path in (copied.path / "runs").glob("scrub-*") if path.name != copied.rows["scrub"]["run"])
+    bench("export", "run", run, "--store", copied.path, "--out", tmp_path / "other.zip")
+    shutil.rmtree(copied.path / "runs" / run)
+    _rewritten(tmp_path / "other.zip", _another_description, tmp_path / "scratch")
+    bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", tmp_path / "other.zip")
+    pages = [path.read_text() for path in (tmp_path / "site").glob("method-scrub-*.html")]
+    assert not any("SCRUB is broken" in page for page in pages)
+    assert any("SCRUB" in page and "teacher" in page for page in pages)
+
+
+def test_one_submission_counts_once(bench, copied, sent: Path, tmp_path: Path) -> None:
+    shutil.copy(sent, tmp_path / "again.zip")
+    _rewritten(tmp_path / "again.zip", _name("another-name"), tmp_path / "scratch")
+    build = ("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", sent, "--import")
+    for other in (sent, tmp_path / "again.zip"):
+        assert "has the same outputs as" in bench(*build, other, code=2).stderr
+
+
+def test_control_rows_are_the_keepers(bench, copied, tmp_path: Path) -> None:
+    bench("export", "run", "retrain", "--store", copied.path, "--out", tmp_path / "retrain.zip")
+    shutil.rmtree(copied.path / "runs" / copied.rows["retrain"]["run"])
+    done = bench("leaderboard", "build", "--store", copied.path, "--import", tmp_path / "retrain.zip", code=2)
+    assert "is a control row" in done.stderr
 
 
 def test_other_files_are_refused(bench, copied, tmp_path: Path) -> None:

@@ -204,6 +204,37 @@ def test_two_runs_are_compared(visit: Open, site: Path) -> None:
     playwright.expect(tab.locator("#verdict")).to_contain_text("other")
 
 
+def test_a_run_is_compared_with_another_one_without_being_asked(visit: Open, site: Path) -> None:
+    for name in ("m59", "plain"):  # whatever its place
+        slug = _page(site, f"run-{name}-*").removeprefix("run-").removesuffix(".html")
+        tab = visit(f"compare.html#a={slug}")
+        assert tab.get_by_label("Run A").input_value() != tab.get_by_label("Run B").input_value()
+
+
+def test_pictures_do_not_stay_from_runs_before(visit: Open, site: Path) -> None:
+    slugs = [_page(site, f"run-{name}-*").removeprefix("run-").removesuffix(".html") for name in ("m01", "m02")]
+    tab = visit(f"compare.html#a={slugs[0]}&b={slugs[1]}")
+    playwright.expect(tab.locator("#epsilons")).to_be_visible()
+    tab.evaluate("runs.get(at('b').value).details = {}; show()")
+    for figure in ("epsilons", "forget_loss", "roc"):
+        playwright.expect(tab.locator(f"#{figure}")).to_be_hidden()
+
+
+def test_a_link_to_a_row_ends_a_search_that_hides_it(visit: Open, site: Path) -> None:
+    slug = _page(site, "run-m00*").removeprefix("run-").removesuffix(".html")
+    tab = visit("index.html")
+    tab.get_by_label("Search").fill("plain")
+    tab.evaluate(f"location.hash = 'row-{slug}'")
+    playwright.expect(tab.locator("tr.reached")).to_contain_text("m00")
+
+
+def test_print_is_light_whatever_the_screen(visit: Open) -> None:
+    tab = visit("index.html", color_scheme="dark")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 22, 22)"
+    tab.emulate_media(media="print", color_scheme="dark")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
 def test_names_of_strangers_are_harmless(visit: Open, site: Path) -> None:
     for pattern in ("index.html", "run-script*", "run-long*", "method-script*", "run-abc*"):
         tab = visit(_page(site, pattern), 390)

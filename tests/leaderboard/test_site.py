@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench_leaderboard import collection
+from bench_leaderboard import collection, tables, words
 from bench_leaderboard.site import build_site
 from bench_leaderboard.text import documentation
 from markupsafe import escape
 
 from bench.errors import BenchError
+from bench.ranking import Place
+from bench.results import Row
+from bench.scorecard import Measure, Scorecard, Section
 
 HOSTILE = "</script><script>alert(1)</script><b>&\"'"
 PutRun = Callable[..., None]
@@ -196,3 +199,61 @@ def test_vendored_files_are_what_they_claim() -> None:
     for name, sha256 in VENDORED.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
         assert list(folder.glob(f"{name.partition('.')[0].partition('-')[0]}*LICENSE*"))
+
+
+def _relative(site: Path) -> dict[str, bytes]:
+    files = (path for path in site.rglob("*") if path.is_file() and ".board" not in path.parts)
+    return {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_second_build_is_what_a_first_one_would_be(store: Path, put_run: PutRun, tmp_path: Path) -> None:
+    build_site(store, tmp_path / "grown")
+    put_run(store, "other", 0.03, models=32)
+    put_run(store, "good", 0.05, spec="good[x=1]")
+    build_site(store, tmp_path / "grown")
+    build_site(store, tmp_path / "fresh")
+    assert _relative(tmp_path / "grown") == _relative(tmp_path / "fresh")
+    larger = next(path.parent for path in (store / "runs").glob("*/run.json") if json.loads(path.read_bytes())["models"] == 32)
+    shutil.rmtree(larger)
+    build_site(store, tmp_path / "grown")
+    build_site(store, tmp_path / "smaller")
+    assert _relative(tmp_path / "grown") == _relative(tmp_path / "smaller")
+
+
+def _place(name: str, final: float, folder: str, version: str = "1", seed: int = 0) -> Place:
+    method = {"name": name, "spec": name, "version": version, "source_hash": "0" * 64, "control": False}
+    card = Scorecard({"challenge": Section(1, {"final_score": Measure(final, "score", "higher")})})
+    return Place(Row(Path(folder), {"method": method, "seed": seed, "models": 64}, card, ""), 1, 1, 1)
+
+
+def test_names_in_a_table_are_told_apart() -> None:
+    places = [
+        _place("a", 0.1, "a-111111111111"),
+        _place("b", 0.1, "b-222222222222"),
+        _place("b", 0.1, "b-333333333333", seed=1),
+        _place("c", 0.1, "c-444444444444"),
+        _place("c", 0.1, "c-555555555555", version="2"),
+        _place("d", 0.1, "d-666666666666"),
+        _place("d", 0.1, "d-777777777777"),
+    ]
+    assert tables._names([place.row for place in places]) == [
+        "a",
+        "b, seed 0",
+        "b, seed 1",
+        "c, seed 0, version 1",
+        "c, seed 0, version 2",
+        "d, seed 0, version 1, run 666666666666",
+        "d, seed 0, version 1, run 777777777777",
+    ]
+
+
+def test_a_name_cannot_turn_the_sentence_around() -> None:
+    place = _place("a\u202e\u2066b", 0.1, "x")
+    told = words.headline("T", [place], None, 64)
+    assert told.sentence == "On T, ab leads with a final score of 0.100."
+    assert told.caveat == ""
+
+
+def test_the_sentence_says_that_nobody_else_ran_the_leader() -> None:
+    place = _place("mine", 0.1, "imported/x")
+    assert words.headline("T", [place], None, 64, {Path("imported/x")}).caveat == "mine is self-reported: nobody else ran it."
