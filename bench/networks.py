@@ -36,7 +36,6 @@ CHALLENGE = Recipe(
     learning_rate=1e-4,
     weight_decay=5e-3,
     warmup=0.0,
-    weighted_classes=True,
     optimizer="adam",
     cosine="epochs",
 )

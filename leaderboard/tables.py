@@ -36,7 +36,7 @@ COLUMNS = (
     Column("forgetting_score", "forgetting", "the challenge's forgetting score; retraining itself is far below 1", digits=4),
     Column("ceiling_share", "of ceiling", "forgetting score as a share of what retraining itself scores", SHARE),
     Column("utility_kept", "utility", "retain accuracy times test accuracy, each relative to retrained models"),
-    Column("retain_accuracy", "retain acc.", "accuracy on the examples to keep"),
+    Column("retain_accuracy", "retain acc.", "accuracy on the examples to keep", shown=False),
     Column("test_accuracy", "test acc.", "accuracy on new photos"),
     Column("forget_accuracy", "forget acc.", "accuracy on the forgotten photos; the target is retrained models'", shown=False),
     Column("p_value", "p-value", "permutation test: can these models be told from retrained ones? below .05: yes"),

@@ -40,7 +40,8 @@ class CasiaSurf(Dataset):
                 label = int(np.digitize(ages[person], edges)) - 1 if person in ages else f"{LABELS} does not have the person"
                 rows.add(name, label, person)
         groups = tuple(f"{first:.1f}-{last:.1f}" for first, last in pairwise(edges))
-        return Catalogue(_split(rows.photos), groups, rows.rejected)
+        photos = _split(rows.photos)
+        return Catalogue(photos, groups, rows.rejected, class_weights=_class_weights(photos))
 
 
 def _read_ages(path: Path) -> dict[str, int]:
@@ -67,6 +68,15 @@ def _split(photos: list[Photo]) -> list[Photo]:
         photo._replace(part=FORGET if part == TRAIN and photo.person in forgotten else part)
         for photo, part in zip(shuffled, parts, strict=True)
     ]
+
+
+def _class_weights(photos: list[Photo]) -> tuple[float, ...]:
+    """Inverse counts over the whole training set, as published, but each at its own group: 0 for a group without photos.
+
+    The published code lists the groups that occur by their youngest age, so that one without photos shifts all that follow.
+    """
+    counts = np.bincount([photo.label for photo in photos if photo.part in (TRAIN, FORGET)], minlength=GROUPS)
+    return tuple(1 / count if count else 0.0 for count in counts.tolist())
 
 
 CASIA_SURF = CasiaSurf(

@@ -1,12 +1,15 @@
 """Training by recipe, against torch's own schedulers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from bench.losses import cross_entropy
 from bench.models import initialised
+from bench.networks import CHALLENGE
 from bench.splits import bind
 from bench.tasks.task import Recipe
 from bench.training import class_weights, fit, learning_rate
@@ -47,3 +50,28 @@ def test_class_weights_are_inverse_counts_and_zero_without_images() -> None:
     assert weights is not None
     assert weights.tolist() == [0.5, 0.0, 1.0, 0.0]
     assert class_weights(RECIPE, torch.tensor([0]), 4) is None
+    assert class_weights(replace(weighted, class_weights=(1.0, 0.0, 2.0)), torch.tensor([0, 0]), 3).tolist() == [1.0, 0.0, 2.0]
+
+
+def test_the_challenges_recipe_is_that_of_its_published_code() -> None:
+    """Adam with an L2 penalty, a weighted loss, and a cosine that torch's own scheduler steps once an epoch; in float64."""
+    draws = torch.Generator().manual_seed(0)
+    images = torch.rand(20, 3, 32, 32, generator=draws, dtype=torch.float64)
+    labels = torch.randint(3, (20,), generator=draws)
+    weights = torch.tensor([0.5, 0.0, 2.0], dtype=torch.float64)
+    recipe = replace(CHALLENGE, epochs=4, batch_size=8)
+    ours = fit(initialised("resnet8-v1", 3, 0).double(), bind((images, labels), [1], "retain", stacked=False), recipe, weights)
+
+    theirs = initialised("resnet8-v1", 3, 0).double().train()
+    optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-4, weight_decay=5e-3)
+    scheduler = CosineAnnealingLR(optimizer, T_max=4)
+    criterion = torch.nn.CrossEntropyLoss(weight=weights)
+    shuffled = bind((images, labels), [1], "retain", stacked=False)  # the same batches
+    for _ in range(4):
+        for batch, truth in shuffled.batches(8):
+            optimizer.zero_grad()
+            criterion(theirs(batch), truth).backward()
+            optimizer.step()
+        scheduler.step()
+    for name, value in ours.state_dict().items():
+        torch.testing.assert_close(value, theirs.state_dict()[name], rtol=0, atol=1e-12)

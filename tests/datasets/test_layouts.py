@@ -103,6 +103,8 @@ def test_casia_surf_is_split_as_the_published_code_does(miniature) -> None:
     found = scan("age-casia-surf", folder)
     assert {photo.name: photo.part for photo in found.photos} == expected
     assert {photo.name: photo.label for photo in found.photos} == {name: group for name, _, group in examples}
+    counts = Counter(group for _, _, group in trained)
+    assert found.class_weights == tuple(1 / counts[group] if counts[group] else 0.0 for group in range(10))
 
 
 def test_challenge_brings_its_model_and_its_class_weights(miniature) -> None:

@@ -44,6 +44,11 @@ def test_stacked_training_equals_single_training() -> None:
     assert difference <= 1e-12
 
 
+def test_the_larger_network_too() -> None:
+    nets = [initialised("resnet18-v1", 10, seed).double() for seed in range(MODELS)]
+    assert _largest_difference(nets, lambda net: SGD(net.parameters(), lr=1e-2, momentum=0.9), steps=2) <= 1e-9
+
+
 def test_networks_from_elsewhere_can_be_stacked() -> None:
     """SGD: AdamW divides by the root of near-zero gradients, which blows rounding up in this far deeper network."""
     with torch.random.fork_rng():
