@@ -14,7 +14,8 @@ document.addEventListener("DOMContentLoaded", () => {
     autoWidth: false,
     order: [],
     orderFixed: { pre: [[bottom, "asc"]] },
-    columnDefs: [{ targets: bottom, visible: false, searchable: false }],
+    columnDefs: [{ targets: bottom, visible: false, searchable: false }, { targets: "numeric", orderSequence: ["desc", "asc", ""] }],
+    language: { info: "_START_ to _END_ of _TOTAL_ rows; control rows are always shown", infoFiltered: "(of _MAX_)" },
     layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
   });
 
