@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.datasets.dataset import Dataset
+from bench.engine.guards import die_with_parent
 
 
 def start_worker() -> None:
-    """The parent decides when its workers end."""
+    """The parent decides when its workers end, and they end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
 
 
 def decode_block(dataset: Dataset, folder: Path, names: Sequence[str], size: int, raw: Path, start: int) -> list[tuple[int, str]]:

@@ -32,7 +32,7 @@ class Guards:
         """Guard this process."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a child ends
         os.setsid()  # its own process group, which ends with it
-        self._die_with_parent()
+        die_with_parent()
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of its children fall to it, where the parent finds them
         self._redirect()
@@ -43,20 +43,6 @@ class Guards:
             most = int(_SECOND_LINE * self.memory_limit) + (status_bytes(os.getpid(), "VmData") or 0)
             resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
-    def _die_with_parent(self) -> None:
-        """The kernel kills this process when the other end of the pipe to its parent is closed, however that comes about.
-
-        The parent of a fork is the fork server, which lives as long as its children do, so PR_SET_PDEATHSIG would not help.
-        """
-        parent = parent_process()
-        if parent is not None and sys.platform == "linux":
-            pipe = parent.sentinel
-            fcntl.fcntl(pipe, _F_SETSIG, signal.SIGKILL)
-            fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
-            fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
-            if select.select([pipe], [], [], 0)[0]:
-                os._exit(1)  # the parent went before the kernel was told
-
     def _redirect(self) -> None:
         """Send what a plugin prints to the parent, also from C code."""
         target = self.printing.fileno() if self.printing else os.open(os.devnull, os.O_WRONLY)
@@ -65,3 +51,18 @@ class Guards:
                 stream.reconfigure(line_buffering=True)  # flushes, and loses no line when the process is killed
         for descriptor in (1, 2):
             os.dup2(target, descriptor)
+
+
+def die_with_parent() -> None:
+    """The kernel kills this process when the other end of the pipe to its parent is closed, however that comes about.
+
+    The parent of a fork is the fork server, which lives as long as its children do, so PR_SET_PDEATHSIG would not help.
+    """
+    parent = parent_process()
+    if parent is not None and sys.platform == "linux":
+        pipe = parent.sentinel
+        fcntl.fcntl(pipe, _F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+        if select.select([pipe], [], [], 0)[0]:
+            os._exit(1)  # the parent went before the kernel was told

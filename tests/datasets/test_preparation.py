@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -122,12 +124,28 @@ def test_a_killed_command_goes_on_too(miniature, data: Path) -> None:
     folder = miniature("age-fairface")
     command = [BENCH, "tasks", "prepare", "age-fairface", "--data", str(folder), "--json"]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(1.5)
+    until = time.monotonic() + 60
+    while not list(data.glob("*/.partial-*/*")) and time.monotonic() < until:
+        time.sleep(0.02)
     killed.kill()
     killed.wait()
+    until = time.monotonic() + 20
+    while _still_there(data) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not _still_there(data)  # workers end with the command, however it ends
     done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert done["images"] == "240 of 32x32 pixels"
     assert done["rejected"] == {"age 'unknown' is none of the ranges": 2, "the file is missing": 2}
+
+
+def _still_there(data: Path) -> list[int]:
+    """Processes that were started to prepare into this folder, this one aside."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get("BENCH_DATA") == str(data):
+                found.append(process.pid)
+    return found
 
 
 def test_two_commands_at_once(miniature, data: Path) -> None:
