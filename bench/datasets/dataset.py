@@ -89,22 +89,26 @@ class Dataset:
 
 
 class Rows:
-    """Collects photos, and what is wrong with those that cannot be used."""
+    """Collects photos whose files exist, each once, and what is wrong with those that cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         self.photos: list[Photo] = []
         self.rejected: list[tuple[str, str]] = []
         self._folder = folder
         self._listed: dict[str, frozenset[str]] = {}
+        self._named: set[str] = set()
 
     def add(self, name: str, label: int | str, person: str = "", part: str = TRAIN) -> None:
         """Note a photo whose file exists; a label that is text says why there is none."""
         if isinstance(label, str):
             self.rejected.append((one_line(name), one_line(label)))
+        elif name in self._named:
+            self.rejected.append((one_line(name), "it is named twice"))
         elif not self._exists(name):
             self.rejected.append((one_line(name), "the file is missing"))
         else:
             self.photos.append(Photo(name, label, person, part))
+            self._named.add(name)
 
     def reject(self, name: str, reason: str) -> None:
         """Note a photo that cannot be used."""

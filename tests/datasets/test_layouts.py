@@ -201,6 +201,17 @@ def test_own_photos(miniature) -> None:
     ]
 
 
+def test_a_photo_that_is_named_twice_counts_once(miniature) -> None:
+    folder = miniature("age-folder")
+    before = scan("age-folder", folder)
+    first = (folder / "photos.csv").read_text().splitlines()[1]
+    with (folder / "photos.csv").open("a") as file:
+        file.write(f"{first}\n")
+    found = scan("age-folder", folder)
+    assert found.photos == before.photos
+    assert found.rejected[-1] == (first.split(",")[0], "it is named twice")
+
+
 def test_own_photos_with_splits(miniature) -> None:
     folder = miniature("age-folder")
     names = [line.split(",")[0] for line in (folder / "photos.csv").read_text().splitlines()[1:8]]
