@@ -183,7 +183,7 @@ def test_held_out_data_and_retrained_models_are_not_there(ran: Ran) -> None:
     log = (ran.folder("searches") / "log.txt").read_text()
     found = {line.removeprefix("FOUND ") for line in log.splitlines() if line.startswith("FOUND ")}
     absent = {line.removeprefix("ABSENT ") for line in log.splitlines() if line.startswith("ABSENT ")}
-    assert {"retain floats", "forget floats", "validation floats"} <= found
+    assert {"retain bytes", "forget bytes", "validation bytes"} <= found
     assert {name for name in found if name.split()[0] not in ("retain", "forget", "validation")} == set()
     assert {
         "test bytes",
