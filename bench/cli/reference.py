@@ -92,7 +92,7 @@ def _summary(references: Any) -> dict[str, Any]:
     if count:
         sides["retrained"] = references.retrained(range(count))
     scores: dict[str, dict[str, float]] = {"retain": {name: float(side.retain_accuracy.mean()) for name, side in sides.items()}}
-    for split in ("forget", "validation", "test", "unseen"):
+    for split in (name for name in ("forget", "validation", "test", "unseen") if labels[name].size):
         scores[split] = {name: float(Models(side, labels).accuracy(split).mean()) for name, side in sides.items()}
     return {
         "device": record.get("device", references.folder.name),

@@ -21,7 +21,7 @@ class AgeDB(Dataset):
     def scan(self, folder: Path) -> Catalogue:
         """15 % of the people are unseen; of everybody else's photos, 80 % are for training."""
         look_for(folder, self.title, "**/*_*_*_*.*")
-        rows = Rows(folder)
+        rows = Rows(folder, unique_names=True)  # archives exist that hold everything twice
         for path in pictures(folder):
             name = path.relative_to(folder).as_posix()
             match = _NAME.fullmatch(path.name)

@@ -34,14 +34,20 @@ class CasiaSurf(Dataset):
         ages = _read_ages(folder / LABELS)
         edges = np.linspace(min(ages.values()), max(ages.values()) + 1, GROUPS + 1)
         rows = Rows(folder)
-        for place in sorted(folder.glob("WBackground/*/*")):
-            for path in sorted((place / _COLOUR).glob("*.jpg")):
+        for place in _listed(folder, "WBackground/*/*"):
+            for path in _listed(place, f"{_COLOUR}/*.jpg"):
                 name, person = path.relative_to(folder).as_posix(), place.name
                 label = int(np.digitize(ages[person], edges)) - 1 if person in ages else f"{LABELS} does not have the person"
                 rows.add(name, label, person)
         groups = tuple(f"{first:.1f}-{last:.1f}" for first, last in pairwise(edges))
         photos = _split(rows.photos)
         return Catalogue(photos, groups, rows.rejected, class_weights=_class_weights(photos))
+
+
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    """As sorted(glob.glob(...)) lists: by the text of the whole path, without names that begin with a dot."""
+    found = (path for path in folder.glob(pattern) if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(found, key=str)
 
 
 def _read_ages(path: Path) -> dict[str, int]:

@@ -91,7 +91,8 @@ class Dataset:
 class Rows:
     """Collects photos whose files exist, each once, and what is wrong with those that cannot be used."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unique_names: bool = False) -> None:
+        self._unique_names = unique_names  # a file of the same name in another folder is the same photo
         self.photos: list[Photo] = []
         self.rejected: list[tuple[str, str]] = []
         self._folder = folder
@@ -100,15 +101,18 @@ class Rows:
 
     def add(self, name: str, label: int | str, person: str = "", part: str = TRAIN) -> None:
         """Note a photo whose file exists; a label that is text says why there is none."""
+        identity = name.rpartition("/")[2] if self._unique_names else name
         if isinstance(label, str):
             self.rejected.append((one_line(name), one_line(label)))
-        elif name in self._named:
+        elif name.startswith("/") or ".." in name.split("/"):
+            self.rejected.append((one_line(name), "the path leads out of the folder"))
+        elif identity in self._named:
             self.rejected.append((one_line(name), "it is named twice"))
         elif not self._exists(name):
             self.rejected.append((one_line(name), "the file is missing"))
         else:
             self.photos.append(Photo(name, label, person, part))
-            self._named.add(name)
+            self._named.add(identity)
 
     def reject(self, name: str, reason: str) -> None:
         """Note a photo that cannot be used."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from io import BytesIO
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # what the file is called does not matter
 LARGEST = 100_000_000  # pixels, and bytes
+MOST_ELONGATED = 20  # times as long as wide: resizing such a picture by its shorter side takes memory without end
 
 Image.init()  # opening by a list of formats needs all of them registered
 
@@ -28,7 +30,10 @@ def open_picture(path: Path) -> Image.Image:
         UnusablePictureError: it is no picture, or far too large.
     """
     try:
-        if path.stat().st_size > LARGEST:
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            raise UnusablePictureError("not a file")
+        if status.st_size > LARGEST:
             raise UnusablePictureError("the file is too large")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sizes, which are checked below
@@ -41,6 +46,10 @@ def open_picture(path: Path) -> Image.Image:
         raise UnusablePictureError("unreadable") from problem
     if picture.width * picture.height > LARGEST:
         raise UnusablePictureError("too many pixels")
+    if max(picture.size) > MOST_ELONGATED * min(picture.size):
+        raise UnusablePictureError("too long and narrow")
+    if picture.mode.startswith(("I", "F")):
+        raise UnusablePictureError("more than 8 bits a channel")
     return picture
 
 

@@ -27,7 +27,7 @@ from bench.datasets.dataset import PARTS, Catalogue, Dataset, Photo
 from bench.datasets.prepared import HOME, IMAGES, ORIGINAL, RECORD, TABLE, Prepared, home, stamp
 from bench.engine.progress import Progress
 from bench.errors import BenchError, one_line
-from bench.store import locked, write_bytes, write_record
+from bench.store import DamagedFileError, locked, write_bytes, write_record
 from bench.tasks.doctor import find_twins
 from bench.tasks.task import UNKNOWN
 
@@ -65,6 +65,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     with _writable(place), locked(place, progress.note):
         known = _known(place, request.size, source)
         if known:
+            known = _renewed(known)
             progress.note(f"{request.dataset.name} was prepared from the same files before")
             return known
         scratch = place / f".partial-{request.size}-{source[:16]}"
@@ -85,17 +86,31 @@ def prepare(request: Request, progress: Progress) -> Prepared:
 
 
 def _known(place: Path, size: int, source: str) -> Prepared | None:
-    found = [Prepared.read(path.parent) for path in place.glob(f"{size}-*/{RECORD}")]
-    return next((each for each in found if each.record["source"] == source), None)
+    for path in place.glob(f"{size}-*/{RECORD}"):
+        try:
+            found = Prepared.read(path.parent)
+            if found.record["source"] == source:
+                found.check()
+                return found
+        except DamagedFileError:  # it is made again
+            shutil.rmtree(path.parent)
+    return None
+
+
+def _renewed(known: Prepared) -> Prepared:
+    """The same, as what was prepared last: that is what later commands take."""
+    write_record(known.folder / RECORD, {**known.record, "created": _now()})
+    return Prepared.read(known.folder)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _source(request: Request, catalogue: Catalogue) -> str:
     """What the user's files are, without reading them: names, labels, sizes and times of change."""
-    digest = hashlib.sha256(
-        json.dumps(
-            [request.size, request.dataset.stretched, catalogue.groups, catalogue.forget, catalogue.class_weights]
-        ).encode()
-    )
+    facts = [catalogue.groups, catalogue.forget, catalogue.class_weights, catalogue.rejected]
+    digest = hashlib.sha256(json.dumps([request.size, request.dataset.stretched, *facts]).encode())
     for photo in catalogue.photos:
         path = request.folder / photo.name
         status = next((file.stat() for file in (path, path.parent) if file.is_file()), None)  # one file may hold many photos
@@ -120,9 +135,12 @@ def _demand_enough(request: Request, refused: Sequence[tuple[str, str]], listed:
 
 def _decode(request: Request, photos: Sequence[Photo], scratch: Path, progress: Progress) -> Rejects:
     """Fill the file of pixels, a block at a time; returns the rows that stay empty, and why."""
-    raw = scratch / _PIXELS
+    raw, length = scratch / _PIXELS, len(photos) * 3 * request.size**2
+    if not raw.exists() or raw.stat().st_size != length:
+        for path in scratch.glob("block-*.json"):  # they tell of pixels that are not there
+            path.unlink()
     with raw.open("ab") as file:
-        file.truncate(len(photos) * 3 * request.size**2)
+        file.truncate(length)
     starts = range(0, len(photos), BLOCK)
     advance = progress.stage(f"reading {len(photos)} photos", len(photos))
     missing = []
@@ -214,7 +232,7 @@ def _record(request: Request, catalogue: Catalogue, files: dict[str, str], refus
     return {
         "dataset": request.dataset.name,
         "size": request.size,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": _now(),
         "groups": list(catalogue.groups),
         "forget": catalogue.forget or request.dataset.forget,
         "class_weights": list(catalogue.class_weights),
@@ -228,13 +246,16 @@ def _record(request: Request, catalogue: Catalogue, files: dict[str, str], refus
 
 def _publish(scratch: Path, place: Path, size: int, files: dict[str, str]) -> Path:
     """Give the folder its name, which follows from its content; what it was made from is not needed any more."""
-    for path in (scratch / _PIXELS, *scratch.glob("block-*.json")):
+    for path in (*scratch.glob("block-*.json"), scratch / _PIXELS):  # blocks first: without pixels they would be a lie
         path.unlink()
     content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
     target = place / f"{size}-{content}"
     if target.exists():  # other files, or times, but the same pictures
         shutil.rmtree(target)
-    return scratch.rename(target)
+    scratch.rename(target)
+    for other in place.glob(f".partial-{size}-*"):  # of files that have changed since
+        shutil.rmtree(other)
+    return target
 
 
 @contextmanager

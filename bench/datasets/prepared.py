@@ -70,7 +70,14 @@ class Prepared:
         if not size and len(sizes) > 1 and dataset.size not in sizes:
             raise BenchError(f"{dataset.name} is prepared at {' and '.join(map(str, sizes))} pixels: choose one with --size")
         wanted = size or (dataset.size if dataset.size in sizes else sizes[0])
-        found = [cls.read(folder) for folder in _folders(dataset.name) if folder.name.startswith(f"{wanted}-")]
+        found, damaged = [], None
+        for folder in (each for each in _folders(dataset.name) if each.name.startswith(f"{wanted}-")):
+            try:
+                found.append(cls.read(folder))
+            except DamagedFileError as problem:
+                damaged = problem
+        if damaged and not found:
+            raise damaged
         return max(found, key=lambda each: str(each.record["created"]))
 
     @property
@@ -166,7 +173,7 @@ def task_of(dataset: Dataset, size: int | None = None) -> Task:
         digest=faces.digest(),
         load=lambda: faces,
         remarks=_remarks(prepared.record),
-        original=prepared.original() or None,
+        original=(prepared.original() or None) if prepared.size == dataset.size else None,  # it saw pictures of that size
         size=prepared.size,
     )
 

@@ -21,7 +21,7 @@ class UTKFace(Dataset):
     def scan(self, folder: Path) -> Catalogue:
         """Names that are not of that form, of which the published data have a few, are counted and left out."""
         look_for(folder, self.title, "**/*_*_*_*.*")
-        rows = Rows(folder)
+        rows = Rows(folder, unique_names=True)  # archives exist that hold everything twice
         for path in pictures(folder):
             name = path.relative_to(folder).as_posix()
             match = _NAME.fullmatch(path.name)

@@ -172,7 +172,7 @@ class TrustedServer(_Server):
         )
 
     def _class_weights(self) -> Tensor | None:
-        return class_weights(self.setting.recipe, self.columns["retain"][1], self.setting.classes)
+        return class_weights(self.setting.recipe, self.columns["train"][1], self.setting.classes)
 
     def _outputs(self, model: nn.Module) -> dict[str, Tensor]:
         own = [0] * size(model)
@@ -285,13 +285,14 @@ class MethodServer(_Server):
         return replace(self._bind(name, seeds, stacked=stacked), identities=self.identities.get(name))
 
     def _trial(self, trials: Sequence[int], seeds: tuple[int, ...], *, stacked: bool) -> Trial:
+        trained = torch.cat([self.columns[name][1] for name in ("retain", "forget")])  # all, as the original was
         return Trial(
             indices=tuple(trials),
             seeds=seeds,
             stacked=stacked,
             device=self.device,
             budget=Allowance(self.allowance),
-            class_weights=class_weights(self.setting.recipe, self.columns["retain"][1], self.setting.classes),
+            class_weights=class_weights(self.setting.recipe, trained, self.setting.classes),
             network=self.setting.network,
             classes=self.setting.classes,
         )

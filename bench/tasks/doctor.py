@@ -53,6 +53,11 @@ def _people(faces: Faces) -> list[str]:
     trained = np.union1d(people["retain"], people["forget"])
     known = len(np.intersect1d(people["test"], trained))
     told.append(f"{known} of {len(people['test'])} people on test photos are on training photos, too")
+    gone = np.setdiff1d(people["forget"], people["retain"])
+    for name in ("validation", "test"):
+        shown = int(np.isin(faces.identities[faces.splits[name]], gone).sum())
+        if shown:
+            told.append(f"{shown} of {len(faces.splits[name])} {name} photos show people who are to be forgotten")
     leaked = len(np.intersect1d(people["unseen"], trained))
     if leaked:
         told.append(f"{leaked} of {len(people['unseen'])} people who should be unseen are on training photos")
@@ -84,9 +89,7 @@ def _shift(faces: Faces) -> list[str]:
     if chi2_contingency(table).pvalue >= SIGNIFICANT:
         return []
     distance = np.abs(np.diff(table / table.sum(1, keepdims=True), axis=0)).sum() / 2
-    return [
-        f"ages on forget and test photos differ (total variation {distance:.2f}): attacks that compare their losses see that, too"
-    ]
+    return [f"labels of forget and test photos differ (total variation {distance:.2f}): attacks on losses see that, too"]
 
 
 def find_twins(images: NDArray[np.uint8]) -> Integers:

@@ -6,6 +6,7 @@ training photos, and is part of the task's key through the splits that follow fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,9 +52,10 @@ class Choice:
         number, colon, seed = rest.partition(":")
         share = number.endswith("%")
         seeded = kind in ("identities", "random")
-        if kind not in _CHOOSERS or (colon and not (seeded and seed.isdecimal())) or not number.removesuffix("%").isdecimal():
+        fits = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?%|[0-9]{1,9}", number)
+        if kind not in _CHOOSERS or (colon and not (seeded and seed.isdecimal())) or not fits:
             raise BenchError(f"forget set {text!r} is not understood: {_HINT}")
-        amount = int(number.removesuffix("%"))
+        amount = float(number.removesuffix("%"))
         if kind == "group" and share:
             raise BenchError(f"forget set {text!r} is not understood: group takes the number of an age group, from 0")
         if not amount and kind != "group":
@@ -130,11 +132,18 @@ def _group(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
 
 
 def _most(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
-    return train[np.argsort(-scores(), kind="stable")[: choice.count(len(train))]]
+    return train[_ranked(-scores())[: choice.count(len(train))]]
 
 
 def _least(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
-    return train[np.argsort(scores(), kind="stable")[: choice.count(len(train))]]
+    return train[_ranked(scores())[: choice.count(len(train))]]
+
+
+def _ranked(values: NDArray[np.float64]) -> Rows:
+    """Positions of values from the lowest on; ties in an order that is drawn once and for all, unknown ones (NaN) last."""
+    ties = numpy_generator(0, "data", 8).permutation(len(values))
+    positions: Rows = np.lexsort((ties, values))
+    return positions
 
 
 def _file(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:

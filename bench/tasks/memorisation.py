@@ -11,6 +11,7 @@ import io
 import json
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,14 +38,14 @@ def memorisation(right: ArrayLike, included: ArrayLike) -> NDArray[np.float64]:
         included: whether model m was trained on photo i, [M, n].
 
     Returns:
-        float64 [n]; 0 for a photo that all models saw, or none.
+        float64 [n]; NaN for a photo that all models saw, or none.
 
     >>> memorisation([[1, 1], [0, 1]], [[1, 0], [0, 1]]).tolist()
     [1.0, 0.0]
     """
     answers, seen = np.asarray(right, dtype=np.float64), np.asarray(included, dtype=bool)
     with_it, without_it = ((answers * mask).sum(0) / np.maximum(mask.sum(0), 1) for mask in (seen, ~seen))
-    found: NDArray[np.float64] = np.where(seen.any(0) & ~seen.all(0), with_it - without_it, 0.0)
+    found: NDArray[np.float64] = np.where(seen.any(0) & ~seen.all(0), with_it - without_it, np.nan)
     return found
 
 
@@ -89,11 +90,11 @@ def read(task: Task) -> NDArray[np.float64]:
         scores = read_npz(path.read_bytes())["scores"].astype(np.float64)
     except FileNotFoundError:
         raise BenchError(
-            f"nobody has measured yet what models memorise of {task.name}: `bench tasks memorise {task.name}` does it"
+            f"nobody has measured yet what models memorise of {task.name}: `bench tasks memorise {quote(task.name)}` does it"
         ) from None
     except (OSError, ValueError, KeyError) as problem:
         raise DamagedFileError(path, str(problem), mend=f"`bench tasks memorise {task.name}` makes it again") from problem
-    if scores.shape != training_rows(task.load()).shape or not np.isfinite(scores).all():
+    if scores.shape != training_rows(task.load()).shape or np.isinf(scores).any():
         raise DamagedFileError(path, "it is of other data", mend=f"`bench tasks memorise {task.name}` makes it again")
     return scores
 

@@ -32,11 +32,12 @@ def make(registered: Task | Dataset, options: Mapping[str, Any]) -> Task:
     if options.get(MODEL) and find_network(options[MODEL]) != task.network:
         task = _with_network(task, find_network(options[MODEL]))
         kept[MODEL] = task.network.rpartition("-v")[0]
+    base, task = task.name, replace(task, name=str(Spec(task.name, kept)))
     if options.get(FORGET) and options[FORGET] != task.forget_set:
         task = _with_forget(task, options[FORGET])
         kept[FORGET] = options[FORGET]
     _demand_splits(task)
-    return replace(task, name=str(Spec(task.name, kept)))
+    return replace(task, name=str(Spec(base, kept)))
 
 
 def _demand_splits(task: Task) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from PIL import Image
 
 from bench import registry
 from bench.datasets import preparation
-from bench.datasets.pictures import fit, open_picture
+from bench.datasets.pictures import UnusablePictureError, fit, open_picture
 from bench.datasets.preparation import Request, prepare
 from bench.datasets.prepared import Prepared, task_of
 from bench.engine.progress import Progress
@@ -178,6 +179,60 @@ def test_a_place_that_cannot_be_written(miniature, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "file"))
     with pytest.raises(BenchError, match="choose another folder with"):
         prepare(request("age-agedb", miniature("age-agedb")), Progress())
+
+
+def test_what_was_prepared_last_counts_also_if_it_was_prepared_before(miniature, data: Path) -> None:
+    first, dataset = miniature("age-agedb"), registry.registered_task("age-agedb")
+    whole = prepare(request("age-agedb", first), Progress())
+    second = first.with_name("another")
+    second.mkdir()
+    for path in sorted(first.glob("*.jpg"))[:120]:
+        (second / path.name).write_bytes(path.read_bytes())
+    prepare(request("age-agedb", second), Progress())
+    assert len(task_of(dataset).load().images) < 130
+    assert prepare(request("age-agedb", first), Progress()).folder == whole.folder
+    assert len(task_of(dataset).load().images) == 240
+
+
+def test_preparing_again_mends_damage(miniature, data: Path) -> None:
+    folder = miniature("age-agedb")
+    files = prepare(request("age-agedb", folder), Progress()).record["files"]
+    for name in ("images.npy", "prepared.json"):
+        path = next(data.glob(f"age-agedb/*/{name}"))
+        path.write_bytes(path.read_bytes()[:-5] + b"12345")
+        assert prepare(request("age-agedb", folder), Progress()).record["files"] == files
+
+
+def test_blocks_without_pixels_are_read_again(miniature, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever the command is killed, no picture is black that was not."""
+    folder = miniature("age-agedb")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "_collect", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(request("age-agedb", folder), Progress())
+    next(data.glob("*/.partial-*/pixels.raw")).unlink()
+    assert prepare(request("age-agedb", folder), Progress()).images.any(axis=(1, 2, 3)).all()
+    assert not list(data.glob("*/.partial-*"))
+
+
+def test_pictures_that_would_take_memory_without_end(tmp_path: Path) -> None:
+    Image.new("L", (1, 90_000)).save(tmp_path / "thin.png")
+    Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, reason in (("thin", "too long and narrow"), ("deep", "more than 8 bits"), ("pipe", "not a file")):
+        with pytest.raises(UnusablePictureError, match=reason):
+            open_picture(tmp_path / f"{name}.png")
+
+
+def test_everything_twice_counts_once(miniature, data: Path) -> None:
+    folder = miniature("age-utkface")
+    shutil.copytree(folder / "part 1", folder / "again")
+    prepared = prepare(request("age-utkface", folder, partial=True), Progress())
+    assert len(prepared.images) == 244
 
 
 def test_damage_is_found_even_if_only_one_byte_changed(miniature, data: Path) -> None:

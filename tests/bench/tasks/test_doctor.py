@@ -85,6 +85,7 @@ def test_remarks() -> None:
         "1 of 2 test photos are duplicates or near-duplicates of forget photos",
         "1 of 2 people are both to be forgotten and retained",
         "1 of 2 people on test photos are on training photos, too",
+        "1 of 2 test photos show people who are to be forgotten",
         "1 of 1 people who should be unseen are on training photos",
         "few photos of 0-9 (5 training, 2 test), 10-19 (0 training, 0 test)",
     ]
@@ -103,4 +104,4 @@ def test_shift_of_ages(shifted: bool) -> None:
         faces({"retain": [0], "forget": forget.tolist(), "test": list(range(100, 200))}, labels.tolist(), [0] * 200),
         tuple("abcd"),
     )
-    assert any("ages on forget and test photos differ (total variation 0.50)" in remark for remark in remarks) is shifted
+    assert any("labels of forget and test photos differ (total variation 0.50)" in remark for remark in remarks) is shifted

@@ -71,6 +71,21 @@ def test_memorised_takes_the_highest_scores(embedded: Faces) -> None:
     assert set(chosen(embedded, "least-memorised:20", scores).splits["forget"]) == set(ordered[:20])
 
 
+def test_ties_are_not_broken_by_the_order_of_photos(embedded: Faces) -> None:
+    train = training_rows(embedded)
+    scores = np.zeros(len(train))
+    scores[:50] = np.nan  # nobody knows
+    found = chosen(embedded, "memorised:200", scores).splits["forget"]
+    positions = np.searchsorted(train, found)
+    assert positions.min() >= 50
+    assert abs(np.median(positions) - len(train) / 2) < 300
+    assert not np.array_equal(found, chosen(embedded, "least-memorised:200", scores).splits["forget"]) or len(found) == 200
+
+
+def test_shares_with_decimals(embedded: Faces) -> None:
+    assert len(chosen(embedded, "random:0.5%").splits["forget"]) == 12
+
+
 def test_file_as_text(embedded: Faces, tmp_path: Path) -> None:
     (tmp_path / "rows.txt").write_text("5\n3\n3\n")
     assert chosen(embedded, f"file:{tmp_path / 'rows.txt'}").splits["forget"].tolist() == training_rows(embedded)[[3, 5]].tolist()
