@@ -1,4 +1,7 @@
-"""What a user can mend, and how strangers' words are made fit to be shown."""
+"""What a user can mend, what checks find, and how strangers' words are made fit to be shown."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
 
 LONGEST = 300  # characters of a line that a plugin or a stranger wrote
 _DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
@@ -36,3 +39,27 @@ def in_reading_order(text: str) -> str:
     'abc'
     """
     return text.translate(_DIRECTIONS)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One point of `bench verify` or `bench doctor`: what was looked at, what was seen, and if that is wrong, what to do."""
+
+    point: str
+    seen: str
+    problem: str = ""  # "" if all is well
+    remedy: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problem
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        first = f"{'ok  ' if self.well else 'FAIL'}  {self.point}: {self.problem or self.seen}"
+        return [first, f"      {self.remedy}"] if self.remedy and not self.well else [first]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"ok": self.well, **asdict(self)}

@@ -13,9 +13,9 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from bench.datasets.dataset import Dataset
     from bench.method import Method
     from bench.metrics.metric import Metric
+    from bench.tasks.datasets.dataset import Dataset
     from bench.tasks.task import Task
 
 PROJECT = "bench"

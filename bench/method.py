@@ -51,7 +51,7 @@ class Control(Method):
     def reference_models(self, models: int) -> Sequence[int | None]:
         """Which reference models stand in for the trials 0..models-1: None for the original, or retrained models' indices.
 
-        Either the original for all trials, or retrained models for all; the first `models` of those are the yardstick of
-        every row and cannot be used.
+        Either the original for all trials, or retrained models for all; the first `models` of those are what
+        every row is compared with, and cannot be used.
         """
         raise NotImplementedError

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.archives import read_npz
 from bench.seeds import numpy_generator
 
 OUTPUT_SPLITS = ("forget", "test", "validation", "retain_sample", "forget_people", "unseen")
-_RETAIN_ACCURACY = "retain_accuracy"
+RETAIN_ACCURACY = "retain_accuracy"
 
 
 def retain_sample_rows(retain: int, test: int) -> NDArray[np.int64]:
@@ -47,13 +45,7 @@ class Outputs:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The outputs as named arrays, for storing and sending."""
-        return {**self.logits, _RETAIN_ACCURACY: self.retain_accuracy}
-
-    def to_npz(self) -> bytes:
-        """The content of an npz file."""
-        buffer = io.BytesIO()
-        np.savez(buffer, **self.arrays())  # type: ignore[arg-type]
-        return buffer.getvalue()
+        return {**self.logits, RETAIN_ACCURACY: self.retain_accuracy}
 
 
 def first_not_finite(outputs: Outputs) -> str:
@@ -69,23 +61,7 @@ def first_not_finite(outputs: Outputs) -> str:
 
 def from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> Outputs:
     """The inverse of `Outputs.arrays`."""
-    return Outputs({name: arrays[name].astype(np.float32) for name in OUTPUT_SPLITS}, arrays[_RETAIN_ACCURACY].astype(np.float64))
-
-
-def from_npz(content: bytes) -> Outputs:
-    """The inverse of `Outputs.to_npz`; never unpickles.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    arrays = read_npz(content)
-    absent = {_RETAIN_ACCURACY, *OUTPUT_SPLITS} - set(arrays)
-    if absent:
-        raise ValueError(f"it lacks {min(absent)}")
-    models = len(arrays[_RETAIN_ACCURACY]) if arrays[_RETAIN_ACCURACY].ndim == 1 else 0
-    if not models or any(arrays[name].ndim != 3 or len(arrays[name]) != models for name in OUTPUT_SPLITS):
-        raise ValueError("it does not hold logits [M, n, K] of M models")
-    return from_arrays(arrays)
+    return Outputs({name: arrays[name].astype(np.float32) for name in OUTPUT_SPLITS}, arrays[RETAIN_ACCURACY].astype(np.float64))
 
 
 def concatenate(parts: Sequence[Outputs]) -> Outputs:

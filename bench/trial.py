@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.budget import Allowance
-from bench.models import initialised, stack
+from bench.models.build import initialised
+from bench.models.stacked import stack
 from bench.seeds import generator, purpose_seed
 
 

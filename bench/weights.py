@@ -44,7 +44,7 @@ def flat(views: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([view.flatten(1) for view in views.values()], 1)
 
 
-def unflat(table: Tensor, views: Mapping[str, Tensor]) -> Views:
+def unflatten(table: Tensor, views: Mapping[str, Tensor]) -> Views:
     """The inverse of `flat`: columns of [M, P] in the shapes of `views`."""
     parts = table.split([view[0].numel() for view in views.values()], 1)
     return {name: part.reshape(view.shape) for (name, view), part in zip(views.items(), parts, strict=True)}

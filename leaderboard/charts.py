@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from bench.ranking import Ceiling
-from bench.results import Row
+from bench.scoring.ranking import Ceiling
+from bench.scoring.rows import Row
 
 from .tables import Line
 from .text import script_json
@@ -85,8 +85,8 @@ def sweep(rows: Sequence[Row]) -> Sweep:
     points: dict[str, dict[float, Row]] = {}
     for item in rows:
         record = item.record
-        if item.value("final_score") is not None and not item.control and record["retraining_seconds"]:
-            points.setdefault(item.label, {})[record["allowance_seconds"] / record["retraining_seconds"]] = item
+        if item.value("final_score") is not None and not item.control and record.retraining_seconds:
+            points.setdefault(item.label, {})[record.allowance_seconds / record.retraining_seconds] = item
     return {label: sorted(found.items(), key=lambda point: point[0]) for label, found in points.items() if len(found) > 1}
 
 
@@ -101,7 +101,7 @@ def budget_curves(several: Sweep) -> Chart:
             error_y={"type": "data", "array": [_half_width(item, "final_score") or 0.0 for _, item in line], "thickness": 1},
             name=_plain(label),
             mode="lines+markers",
-            marker={"symbol": ["circle-open" if item.over_budget else "circle" for _, item in line], "size": 9},
+            marker={"symbol": ["circle-open" if item.record.over_budget else "circle" for _, item in line], "size": 9},
             hovertemplate="%{x:.0%} of retraining: %{y:.4f}<extra></extra>",
         )
         for label, line in several.items()

@@ -1,4 +1,4 @@
-"""What the pages of single runs and of methods show."""
+"""What the pages of single runs show."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import registry
-from bench.errors import BenchError, in_reading_order
-from bench.ranking import METRIC
-from bench.scorecard import Measure
-from bench.store import Record
+from bench.errors import BenchError
+from bench.scoring.ranking import METRIC
+from bench.scoring.scorecard import Measure
+from bench.store.fields import plain
+from bench.store.records import RunRecord, TimedTrial
 
-from . import text, words
-from .collection import VERIFIED, Entry
-from .tables import Line
+from . import words
+from .entries import Entry
 
 if TYPE_CHECKING:
     from bench.tasks.task import Task
 
-    from .site import Division
-
-OWN = "unlearning-bench"
+PARTS = ("chunks", "timed")  # of a record, that other programs need in another form or not at all
 TIMED = ("seconds", "peak_memory", "failure")
 REMEMBERED = 12  # people that a run's page shows
 
@@ -59,65 +56,10 @@ class Person:
     identity: int
     photos: int
     epsilon: float  # mean over the photos that have one
-    picture: str  # "": the task's licence does not allow to show faces, or the task is not installed
+    picture: str  # "": the task's licence does not allow to show them, or the task is not installed
 
 
-@dataclass(frozen=True)
-class MethodPage:
-    """A method of one package, over all divisions and versions."""
-
-    name: str
-    page: str
-    example: Record  # the record of its newest run with default hyper-parameters, if there is one
-    self_reported: bool  # nobody but its author ran it
-    lines: Sequence[tuple[Any, Line]] = field(default_factory=list)  # division, line
-
-    @property
-    def made_of(self) -> list[Any]:
-        """What its page shows."""
-        return [[division.slug, line.entry.stamp, line.place.interval, line.entry.slug] for division, line in self.lines]
-
-    @property
-    def address(self) -> str:
-        """The first paper or page that its docstring names."""
-        return text.first_address(self.example.get("documentation", ""))
-
-    @property
-    def install(self) -> str:
-        """The command that installs it; "" for what comes with bench or from a file."""
-        package, version = self.example.get("distribution", ""), self.example.get("version", "")
-        return f"pip install {shlex.quote(f'{package}=={version}')}" if package not in ("", OWN) else ""
-
-
-def methods(found: Sequence[Division]) -> list[MethodPage]:
-    """Every method on the board."""
-    grouped: dict[tuple[str, str], list[tuple[Division, Line]]] = {}
-    for division in found:
-        for line in division.lines:
-            grouped.setdefault(_identity(line.entry.row.record), []).append((division, line))
-    return [_method(key, members) for key, members in grouped.items()]
-
-
-def method_page(record: Record) -> str:
-    """The page of a run's method."""
-    name, package = _identity(record)
-    return f"method-{text.slug(name, f'{name} {package}')}.html"
-
-
-def _identity(record: Record) -> tuple[str, str]:
-    return record["method"]["name"], record["method"].get("distribution", "")
-
-
-def _method(key: tuple[str, str], members: list[tuple[Division, Line]]) -> MethodPage:
-    verified = [line for _, line in members if line.entry.provenance == VERIFIED]  # a stranger's date and words count for less
-    told = [line.entry.row.record for line in verified or (line for _, line in members)]
-    newest = sorted(told, key=lambda record: record.get("created", ""), reverse=True)
-    plain = [record for record in newest if "[" not in record["method"]["spec"]] or newest
-    name = in_reading_order(key[0])
-    return MethodPage(name, method_page(plain[0]), plain[0]["method"], self_reported=not verified, lines=members)
-
-
-def data(entry: Entry) -> Record:
+def data(entry: Entry) -> dict[str, Any]:
     """A run as other programs, and the charts of its page, read it: record, environment, measures and details."""
     item, card = entry.row, entry.row.scorecard
     about = json.loads(entry.fragment)
@@ -126,31 +68,28 @@ def data(entry: Entry) -> Record:
         "slug": entry.slug,
         "label": item.label,
         **{key: about[key] for key in ("run", "provenance", "badges", "failure", "scorecard")},
-        "record": {key: value for key, value in item.record.items() if key not in ("chunks", "solo")},
-        "solo": [{key: each[key] for key in TIMED if key in each} for each in item.record["solo"]],
-        "phases": phases(item.record),
+        "record": {field: plain(getattr(item.record, field)) for field in RunRecord.__struct_fields__ if field not in PARTS},
+        "solo": [_known(each) for each in item.record.timed],
+        "phases": item.record.phases,
         "details": dict(card.details) if card else {},
     }
 
 
-def phases(record: Record) -> dict[str, float]:
-    """Seconds of all workers in each phase, over all trials."""
-    total: dict[str, float] = {}
-    for part in [*record["chunks"], *record["solo"]]:
-        for name, seconds in part.get("phases", {}).items():
-            total[name] = total.get(name, 0.0) + seconds
-    return total
+def _known(timed: TimedTrial) -> dict[str, Any]:
+    """What is known of a timed trial; 0 bytes are nobody's."""
+    found = {key: getattr(timed, key, None) for key in TIMED}
+    return {key: value for key, value in found.items() if value is not None and (value or key != "peak_memory")}
 
 
-def reproduce(record: Record) -> str:
+def reproduce(record: RunRecord) -> str:
     """The command that makes the row again."""
     options = {
-        "--plugin": record["method"]["spec"],
-        "--task": record["task"]["name"],
-        "--models": record["models"],
-        "--budget": record["budget"],
-        "--seed": record["seed"],
-        "--device": "cpu" if record["device"]["kind"] == "cpu" else "cuda",
+        "--plugin": record.method.spec,
+        "--task": record.task.name,
+        "--models": record.models,
+        "--budget": record.budget,
+        "--seed": record.seed,
+        "--device": "cpu" if record.device.kind == "cpu" else "cuda",
     }
     return " ".join(["bench run", *(f"{name} {shlex.quote(str(value))}" for name, value in options.items())])
 
@@ -160,7 +99,7 @@ def parts(entry: Entry) -> list[Part]:
     card = entry.row.scorecard
     if card is None:
         return []
-    meanings, groups = _meanings(), entry.row.record["task"].get("groups", [])
+    meanings, groups = _meanings(), entry.row.record.task.groups
     found: dict[str, tuple[list[Number], dict[str, str]]] = {name: ([], {}) for name in words.SECTIONS}
     for metric, section in card.sections.items():
         numbers, problems = found[words.section_of(metric)]
@@ -177,7 +116,7 @@ def parts(entry: Entry) -> list[Part]:
 @cache
 def _meanings() -> dict[tuple[str, str], str]:
     """What each quantity of each installed metric means."""
-    from bench.scoring import installed_metrics
+    from bench.metrics.installed import installed_metrics
 
     return {(item.name, each.name): each.meaning for item in installed_metrics()[0] for each in item.metric.quantities}
 
@@ -206,21 +145,23 @@ def portraits(task: Task, identities: Sequence[int]) -> dict[int, bytes]:
     """One forgotten photo of each identity as PNG."""
     from PIL import Image
 
-    faces = task.load()
-    rows = faces.splits["forget"]
+    data = task.load()
+    rows = data.splits["forget"]
     found = {}
     for identity in sorted(set(identities)):
-        row = rows[np.flatnonzero(faces.identities[rows] == identity)[0]]
+        row = rows[np.flatnonzero(data.identities[rows] == identity)[0]]
         buffer = io.BytesIO()
-        Image.fromarray(faces.images[row].transpose(1, 2, 0)).save(buffer, "PNG")
+        Image.fromarray(data.images[row].transpose(1, 2, 0)).save(buffer, "PNG")
         found[identity] = buffer.getvalue()
     return found
 
 
 def showable_task(name: str, key: str) -> Task | None:
-    """The installed task of that key, if its licence allows to show its faces."""
+    """The installed task of that key, if its licence allows to show its pictures."""
+    from bench.tasks.variants import load_task
+
     try:
-        task = registry.load_task(name)
+        task = load_task(name)
     except BenchError:
         return None
-    return task if task.key == key and task.shows_faces else None
+    return task if task.key == key and task.images_public else None

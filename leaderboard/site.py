@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -19,93 +17,20 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.errors import BenchError
-from bench.ranking import Ceiling, Place, ceiling, divisions, places
-from bench.references import References, folder_of
-from bench.results import Row
-from bench.store import Store, write_bytes
+from bench.scoring.ranking import divisions
+from bench.scoring.rows import Row
+from bench.store.files import write_bytes
+from bench.store.references import Reference
+from bench.store.store import Store
 
-from . import charts, runs, tables, text, words
-from .collection import VERIFIED, Entry, Memory, entries, submissions
+from . import charts, methods, runs, tables, text, words
+from .division import Division
+from .entries import VERIFIED, Entry, entries, submissions
+from .memory import Memory
 
 MEMORY = ".board"  # deleting it loses nothing
 CALIBRATED = ("forgetting_score", "p_value", "certified_epsilon", "starting_kit_accuracy", "ulira_auc", "rmia_auc", "klom_95")
 NAV = (("index.html", "Board"), ("compare.html", "Compare"), ("reading.html", "How to read this"), ("data.html", "Data"))
-
-
-@dataclass(frozen=True)
-class Division:
-    """Runs that are ranked together."""
-
-    rows: Sequence[Row]
-    entries: Mapping[str, Entry]  # by folder
-
-    @cached_property
-    def title(self) -> str:
-        """In words."""
-        return words.title_of(self.rows[0].record)
-
-    @cached_property
-    def slug(self) -> str:
-        """Part of its file names."""
-        record = self.rows[0].record
-        facts = [record["task"]["key"], record["reference_id"], record["models"], record["budget"], record["device"]["kind"]]
-        return text.slug(f"{record['task']['name']} {record['models']} {record['budget']}", json.dumps(facts))
-
-    @property
-    def page(self) -> str:
-        """Its page, beside the others."""
-        return f"division-{self.slug}.html"
-
-    def order(self) -> tuple[Any, ...]:
-        """Where it is listed: by task, number of models, budget and device."""
-        record = self.rows[0].record
-        budget = re.match(r"[0-9.]+", record["budget"])
-        numbers = record["models"], float(budget[0]) if budget else 0.0
-        return record["task"]["name"], *numbers, record["budget"], record["device"]["kind"], self.slug
-
-    @property
-    def sweep(self) -> str:
-        """What divisions have in common that differ in their budget only."""
-        record = self.rows[0].record
-        return json.dumps([record["task"]["key"], record["reference_id"], record["models"], record["device"]["kind"]])
-
-    @cached_property
-    def made_of(self) -> list[Any]:
-        """What its page shows of its runs."""
-        return [[line.entry.slug, line.entry.stamp, line.place.interval] for line in self.lines]
-
-    @cached_property
-    def ceiling(self) -> Ceiling | None:
-        """What retraining itself scores."""
-        return ceiling(self.rows)
-
-    @cached_property
-    def places(self) -> list[Place]:
-        """Best first."""
-        return places(self.rows)
-
-    @cached_property
-    def lines(self) -> list[tables.Line]:
-        """Best first."""
-        return tables.lines(self.places, self.entries, self.ceiling)
-
-    @cached_property
-    def headline(self) -> words.Headline:
-        """Who leads."""
-        unverified = {entry.row.folder for entry in self.entries.values() if entry.provenance != VERIFIED}
-        return words.headline(self.title, self.places, self.ceiling, self.rows[0].record["models"], unverified)
-
-    @cached_property
-    def retrained(self) -> dict[str, float | None]:
-        """What the yardstick's models get, by column."""
-        names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "ulira_auc")
-        known = {name: [measure.retrained for item in self.rows if (measure := item.measure(name))] for name in names}
-        return {
-            **{name: next((value for value in values if value is not None), None) for name, values in known.items()},
-            "utility_kept": 1.0,
-            "runtime": self.rows[0].record["retraining_seconds"],
-            "runtime_share": 1.0,
-        }
 
 
 def build_site(store: Path, out: Path, imports: Sequence[Path] = ()) -> int:
@@ -197,7 +122,7 @@ def _write_divisions(site: Site, found: Sequence[Division]) -> None:
         curves = {label: [[share, item.folder.name] for share, item in line] for label, line in several.items()}
         made_of = [listed, division.made_of, curves]
         content = {"title": division.title, "division": division, "divisions": found, "columns": tables.COLUMNS}
-        content["remarks"] = next((task["remarks"] for row in division.rows if (task := row.record["task"]).get("remarks")), [])
+        content["remarks"] = next((row.record.task.remarks for row in division.rows if row.record.task.remarks), ())
         content["charts"] = partial(_charts, division, several)
         content["mixed"] = any(line.entry.provenance != VERIFIED for line in division.lines)
         site.page(division.page, "division.html", of=made_of, **content)
@@ -207,13 +132,13 @@ def _write_divisions(site: Site, found: Sequence[Division]) -> None:
 
 def _charts(division: Division, several: charts.Sweep) -> list[charts.Chart]:
     record = division.rows[0].record
-    share = record["allowance_seconds"] / record["retraining_seconds"] if record["retraining_seconds"] else None
+    share = record.allowance_seconds / record.retraining_seconds if record.retraining_seconds else None
     curves = [charts.budget_curves(several)] if several else []
     return [*charts.of_division(division.lines, share, division.ceiling), *curves]
 
 
 def _write_methods(site: Site, found: Sequence[Division]) -> None:
-    for method in runs.methods(found):
+    for method in methods.method_pages(found):
         site.page(method.page, "method.html", of=method.made_of, title=method.name, method=method)
 
 
@@ -238,14 +163,14 @@ def _write_runs(site: Site, store: Store, members: Sequence[Entry], found: Seque
             parts=runs.parts(entry),
             people=runs.remembered(entry, gallery.identities(entry), pictures),
             epsilons=runs.epsilons(entry),
-            phases=runs.phases(entry.row.record),
+            phases=entry.row.record.phases,
             reproduce=runs.reproduce(entry.row.record),
-            method_page=runs.method_page(entry.row.record),
+            method_page=methods.method_page(entry.row.record),
         )
 
 
 class Gallery:
-    """Who is to be forgotten, and their faces where a task's licence allows to show them; read once per reference."""
+    """Who is to be forgotten, and their pictures where a task's licence allows to show them; read once per reference."""
 
     def __init__(self, site: Site, store: Store) -> None:
         self._site, self._store = site, store
@@ -255,10 +180,10 @@ class Gallery:
     def identities(self, entry: Entry) -> list[int]:
         """Who is on each forget example of a run; empty if nobody knows."""
         record = entry.row.record
-        folder = folder_of(self._store.references, record["task"]["key"], record["device"]["kind"])
+        folder = self._store.reference_folder(record.task.key, record.device.kind)
         if folder not in self._identities:
             try:
-                found = References(folder).forget_identities()
+                found = Reference(folder).forget_identities()
             except BenchError:  # no reference here: the board can do without
                 found = None
             self._identities[folder] = [] if found is None else found.tolist()
@@ -266,13 +191,13 @@ class Gallery:
 
     def paths(self, entry: Entry) -> dict[int, str]:
         """Where the picture of each forgotten person is; empty if they may not be shown."""
-        task = entry.row.record["task"]
-        if task["key"] not in self._paths:
-            self._paths[task["key"]] = self._written(task["name"], task["key"], self.identities(entry))
-        return self._paths[task["key"]]
+        task = entry.row.record.task
+        if task.key not in self._paths:
+            self._paths[task.key] = self._written(task.name, task.key, self.identities(entry))
+        return self._paths[task.key]
 
     def _written(self, name: str, key: str, identities: list[int]) -> dict[int, str]:
-        paths = {identity: f"faces/{key[:16]}/{identity}.png" for identity in identities}
+        paths = {identity: f"pictures/{key[:16]}/{identity}.png" for identity in identities}
         if paths and self._site.unchanged(*paths.values()):
             return paths
         task = runs.showable_task(name, key) if paths else None

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from bench.ranking import METRIC, Ceiling, Place
-from bench.results import Row
+from bench.scoring.ranking import METRIC, Ceiling, Place
+from bench.scoring.rows import Row
 
-from .collection import SHOWN, VERIFIED, Entry
+from .entries import SHOWN, VERIFIED, Entry
 
 MISSING = "\N{EN DASH}"
 NUMBER, SHARE, SECONDS, TEXT = "number", "share", "seconds", "text"
@@ -41,7 +41,7 @@ COLUMNS = (
     Column("forget_accuracy", "forget acc.", "accuracy on the forgotten photos; the target is retrained models'", shown=False),
     Column("p_value", "p-value", "permutation test: can these models be told from retrained ones? below .05: yes"),
     Column("ulira_auc", "U-LiRA AUC", "attack that knows both kinds of model; the target is what retrained models get"),
-    Column("runtime", "runtime", "median of three solo trials", SECONDS, 2),
+    Column("runtime", "runtime", "median of three timed trials", SECONDS, 2),
     Column("runtime_share", "of retraining", "runtime as a share of one retraining", SHARE),
     Column("budget_share", "of budget", "runtime as a share of what is allowed", SHARE),
     Column("seed", "seed", "root of all randomness of the trials", TEXT, shown=False),
@@ -64,7 +64,7 @@ class Line:
     @property
     def reason(self) -> str:
         """Why it is at the bottom; "" if its badges say so, or it is not."""
-        if self.entry.row.failure or self.group != 2 or self.entry.row.over_budget:
+        if self.entry.row.failure or self.group != 2 or self.entry.row.record.over_budget:
             return self.entry.row.failure
         card = self.entry.row.scorecard
         return f"no final score: {(card.problems.get(METRIC) if card else '') or 'its metric was not computed'}"
@@ -86,11 +86,11 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 
 def _seed(item: Row) -> str:
-    return f"seed {item.record['seed']}"
+    return f"seed {item.record.seed}"
 
 
 def _version(item: Row) -> str:
-    return f"version {item.record['method'].get('version') or item.record['method']['source_hash'][:6]}"
+    return f"version {item.record.method.version or item.record.method.source_hash[:6]}"
 
 
 def _run(item: Row) -> str:
@@ -107,13 +107,13 @@ def utility_kept(item: Row) -> float | None:
 def _line(place: Place, entry: Entry, top: Ceiling | None, name: str) -> Line:
     item = place.row
     final, forgetting = item.measure("final_score"), item.value("forgetting_score")
-    method = item.record["method"]
+    method = item.record.method
     values = {
         **{name: item.value(name) for name in SHOWN},
         "ceiling_share": forgetting / top.value if top and top.value and forgetting is not None else None,
         "utility_kept": utility_kept(item),
-        "seed": str(item.record["seed"]),
-        "package": f"{method.get('distribution', '')} {method.get('version', '')}".strip(),
+        "seed": str(item.record.seed),
+        "package": f"{method.distribution} {method.version}".strip(),
     }
     seen = item.scorecard.flags if item.scorecard else {}
     badges = {badge: seen.get(badge, "") for badge in item.badges if badge not in ("control", "screening")}

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from bench.budget import in_words
 from bench.errors import in_reading_order
-from bench.ranking import Ceiling, Place
-from bench.results import Row
-from bench.store import Record
+from bench.scoring.ranking import Ceiling, Place
+from bench.scoring.rows import Row
+from bench.store.records import RunRecord
 
 LONGEST = 60  # characters of a method's name within a sentence
 
 BADGES = {
     "screening": "Fewer than 32 models: good enough to develop with, too few to publish.",
     "control": "Shown so that the others can be read: original is no unlearning, retrain is perfect unlearning.",
-    "over budget": "The median of three solo trials took longer than the budget: shown, not ranked.",
+    "over budget": "The median of three timed trials took longer than the budget: shown, not ranked.",
     "uses clock": "The method looks at the clock, so its numbers depend on the machine's speed.",
     "smaller stacks": "Memory did not suffice for the usual number of models at once; the numbers are the same.",
     "self-reported": "Made and sent in by its author. Checksums fit and scores follow from the outputs; nobody else ran it.",
@@ -123,7 +123,7 @@ def _listed(names: Sequence[str], most: int = 2) -> str:
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
-def title_of(record: Record) -> str:
+def title_of(record: RunRecord) -> str:
     """A division in words."""
-    task = in_reading_order(record["task"]["name"])
-    return f"{task} with N = {record['models']}, {in_words(record['budget'])}, on {record['device']['kind']}"
+    task = in_reading_order(record.task.name)
+    return f"{task} with N = {record.models}, {in_words(record.budget)}, on {record.device.kind}"

@@ -16,7 +16,7 @@ class Retrain(Control):
     """
 
     def reference_models(self, models: int) -> Sequence[int | None]:
-        """A set of retrained models that shares none with the yardstick."""
+        """A set of retrained models that shares none with those that every row is compared with."""
         return range(models, 2 * models)
 
 

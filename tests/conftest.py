@@ -15,6 +15,9 @@ import pytest
 import torch
 from filelock import FileLock
 
+from bench.store.fields import VERSION
+from bench.store.files import _digest
+
 BENCH = str(Path(sys.executable).parent / "bench")
 PLUGINS = ("original", "retrain", "finetune", "scrub", "noise-injection")
 
@@ -70,6 +73,25 @@ def copied(pristine: Filled, tmp_path: Path) -> Filled:
     path = tmp_path / "store"
     shutil.copytree(pristine.path, path)
     return Filled(path, pristine.rows)
+
+
+class Forger:
+    """Records as plain JSON, with a checksum that fits whatever stands in them: what a stranger can make."""
+
+    def read(self, path: Path) -> dict:
+        """The fields of a record, without version and checksum."""
+        fields = json.loads(path.read_text())
+        return {name: value for name, value in fields.items() if name not in ("schema_version", "sha256")}
+
+    def write(self, path: Path, fields: dict, version: int = VERSION) -> None:
+        """Write a record that nobody checked."""
+        body = {"schema_version": version, **fields}
+        path.write_text(json.dumps({**body, "sha256": _digest(body)}))
+
+
+@pytest.fixture(scope="session")
+def forger() -> Forger:
+    return Forger()
 
 
 @pytest.fixture(autouse=True)

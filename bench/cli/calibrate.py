@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench import registry
 from bench.cli import options
 from bench.hookspecs import hookimpl
+from bench.registry import discovery
 
 if TYPE_CHECKING:
-    from bench.calibration import Answer
+    from bench.scoring.calibration import Answer
 
 
 OF_NO_CASE = ("utility", "runtime")  # cases differ in what is forgotten, nothing else
@@ -29,13 +29,14 @@ OF_NO_CASE = ("utility", "runtime")  # cases differ in what is forgotten, nothin
 @options.as_json
 def calibrate(models: int, examples: int, repeats: int, only: tuple[str, ...], seed: int, as_json: bool) -> None:
     """Run every metric on made-up cases: its mean, and in how many repeats it tells them from retrained models."""
-    from bench.calibration import CASES, calibrated
     from bench.cli.show import TerminalProgress
-    from bench.scoring import check_models, installed_metrics
+    from bench.metrics.installed import installed_metrics
+    from bench.scoring.calibration import CASES, calibrated
+    from bench.scoring.scorer import check_models
 
     check_models(models)
     for name in only:
-        registry.find(registry.METRICS, name, "metric")
+        discovery.find(discovery.METRICS, name, "metric")
     metrics = [item for item in installed_metrics()[0] if (item.name in only if only else item.name not in OF_NO_CASE)]
     with TerminalProgress() as progress:
         advance = progress.stage(f"{models} models, {examples} forget examples", repeats * len(metrics) * (1 + len(CASES)))

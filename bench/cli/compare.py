@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ from bench.errors import BenchError
 from bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from bench.engine.runs import Run
-    from bench.results import Row
-    from bench.store import Store
+    from bench.scoring.rows import Row
+    from bench.store.records import RunRecord
+    from bench.store.runs import Run
+    from bench.store.store import Store
 
 
 @click.command()
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 @options.as_json
 def compare(runs: tuple[str, ...], store: Path, task: str | None, models: int | None, budget: str | None, as_json: bool) -> None:
     """Two runs: can they be told apart? No run: rank every division, or those that the options choose."""
-    from bench.store import Store
+    from bench.store.store import Store
 
     opened = Store(store)
     if len(runs) not in (0, 2):
@@ -40,12 +42,12 @@ def compare(runs: tuple[str, ...], store: Path, task: str | None, models: int | 
     if runs:
         _compare_two(opened, find_runs(opened, runs), as_json=as_json)
     else:
-        wanted = {"models": models, "budget": str(Budget.parse(budget)) if budget else None}
-        _rank(opened, task, {key: value for key, value in wanted.items() if value is not None}, as_json=as_json)
+        _rank(opened, Wanted(task, models, str(Budget.parse(budget)) if budget else None), as_json=as_json)
 
 
 def _compare_two(store: Store, runs: Sequence[Run], *, as_json: bool) -> None:
-    from bench.ranking import LEVEL, differences
+    from bench.metrics.resampling import LEVEL
+    from bench.scoring.ranking import differences
 
     reasons = differences(runs[0].record, runs[1].record)
     if reasons:
@@ -75,7 +77,7 @@ def _compare_two(store: Store, runs: Sequence[Run], *, as_json: bool) -> None:
 
 def _scored(store: Store, runs: Sequence[Run]) -> list[Row]:
     from bench.cli.show import TerminalProgress
-    from bench.results import row
+    from bench.scoring.rows import row
 
     problems = score_runs(store, runs, only=("challenge",), progress=TerminalProgress)
     rows = [row(run) for run in runs]
@@ -89,7 +91,7 @@ def _exchange(store: Store, runs: Sequence[Run]) -> float:
     from bench.cli.show import TerminalProgress
     from bench.metrics.distinguishability import p_value
     from bench.metrics.exchange import EXCHANGES, exchanged_differences
-    from bench.scoring import Scorer
+    from bench.scoring.scorer import Scorer
 
     scorer = Scorer.of(store, runs[0])
     with TerminalProgress() as progress:
@@ -98,21 +100,30 @@ def _exchange(store: Store, runs: Sequence[Run]) -> float:
         return p_value(exchanged_differences(one, other, scorer.retrained, advance=lambda: advance(1)))
 
 
-def _rank(store: Store, task: str | None, wanted: dict[str, object], *, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """Which divisions to rank; None: any."""
+
+    task: str | None
+    models: int | None
+    budget: str | None
+
+    def fits(self, record: RunRecord) -> bool:
+        """Whether a run is of such a division."""
+        pairs = ((self.task, record.task.name), (self.models, record.models), (self.budget, record.budget))
+        return all(wanted in (None, found) for wanted, found in pairs)
+
+
+def _rank(store: Store, wanted: Wanted, *, as_json: bool) -> None:
     from bench.cli.show import division_table, heading
-    from bench.ranking import as_json as place_json
-    from bench.ranking import ceiling, divisions, places
-    from bench.results import rows
+    from bench.scoring.ranking import as_json as place_json
+    from bench.scoring.ranking import ceiling, divisions, places
+    from bench.scoring.rows import rows
 
     found, problems = rows(store)
     for problem in problems:
         report.problem(problem, debug=bool(click.get_current_context().obj))
-    chosen = [
-        division
-        for division in divisions(found)
-        if (task is None or division[0].record["task"]["name"] == task)
-        and all(division[0].record[key] == value for key, value in wanted.items())
-    ]
+    chosen = [division for division in divisions(found) if wanted.fits(division[0].record)]
     if not chosen:
         has = sorted({heading(division[0].record) for division in divisions(found)})
         raise BenchError(f"no division of {store.path} fits; it has {'; '.join(has) or 'no runs'}")

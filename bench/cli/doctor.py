@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import click
 
-from bench.checks import as_json as as_plain
 from bench.cli import options
 from bench.hookspecs import hookimpl
 
@@ -18,15 +18,16 @@ from bench.hookspecs import hookimpl
 @options.as_json
 def doctor(store: Path, task: str, as_json: bool) -> None:
     """Look for what would make a run fail; exit code 1 if there is something."""
-    from bench.diagnosis import diagnose
+    from bench.engine.diagnosis import diagnose
+    from bench.store.health import examine_store
 
     found = []
-    for check in diagnose(store, task):
+    for check in chain(diagnose(store, task), examine_store(store)):
         found.append(check)
         for line in [] if as_json else check.lines():
             click.echo(line)
     if as_json:
-        click.echo(json.dumps(as_plain(found), indent=1))
+        click.echo(json.dumps([check.plain() for check in found], indent=1))
     if not all(check.well for check in found):
         raise click.exceptions.Exit(1)
 

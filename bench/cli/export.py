@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from bench import registry, specs
 from bench.budget import Budget
 from bench.cli import options
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
+from bench.registry import discovery, specs
 
 
 @click.group()
@@ -20,7 +20,7 @@ def export() -> None:
 
 @export.command()
 @click.option(
-    "--plugin", "text", required=True, help="Method, as for `bench run`.", shell_complete=options.complete(registry.METHODS)
+    "--plugin", "text", required=True, help="Method, as for `bench run`.", shell_complete=options.complete(discovery.METHODS)
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write submission.py into.")
 @click.option("--checkpoints", type=click.IntRange(min=1), metavar="N", help="Also unlearn N times and zip the models.")
@@ -47,7 +47,7 @@ def challenge(
     from bench.export.script import challenge_script
 
     spec = specs.parse(text)
-    plugin = registry.find_method(spec.plugin)
+    plugin = discovery.find_method(spec.plugin)
     script = challenge_script(plugin, spec)
     out.mkdir(parents=True, exist_ok=True)
     (out / "submission.py").write_text(script, encoding="utf-8")
@@ -56,21 +56,24 @@ def challenge(
         return
 
     from bench.cli.show import TerminalProgress
-    from bench.engine.runs import Request, describe
-    from bench.engine.session import Session, find_device
+    from bench.engine.checkpoints import unlearned_weights
+    from bench.engine.machine import find_device
+    from bench.engine.requests import Request, describe
+    from bench.engine.session import Session
     from bench.export.checkpoints import write_checkpoints
-    from bench.store import Store
+    from bench.store.store import Store
+    from bench.tasks.variants import load_task
 
     opened = Store(store)
     opened.prepare()
-    request = Request(plugin, spec, checkpoints, Budget.parse(budget), seed)
+    request, chosen = Request(plugin, spec, checkpoints, Budget.parse(budget), seed), load_task(task)
+    found = find_device(device)
     with (
         TerminalProgress() as progress,
-        Session(
-            opened, registry.load_task(task), find_device(device), workers=workers, progress=progress, memory_limit=memory_limit
-        ) as session,
+        Session(opened, chosen, found, workers=workers, progress=progress, memory_limit=memory_limit) as session,
     ):
-        write_checkpoints(session, request, describe(session, request), out / "submission.zip")
+        unlearned = unlearned_weights(session, request, describe(session, request))
+        write_checkpoints(unlearned, chosen.network, len(chosen.groups), out / "submission.zip")
     click.echo(f"wrote {out / 'submission.zip'}")
 
 
@@ -81,9 +84,9 @@ def challenge(
 def run(run: str, out: Path | None, store: Path) -> None:
     """Write a run with outputs and scorecard into one file, to send to the keeper of a leaderboard."""
     from bench.cli.score import find_folders
-    from bench.engine.runs import Run
-    from bench.export.files import export_run
-    from bench.store import Store
+    from bench.store.exchange import export_run
+    from bench.store.runs import Run
+    from bench.store.store import Store
 
     (folder,) = find_folders(Store(store), [run])
     target = out or Path(f"{folder.name}.zip")
@@ -98,15 +101,17 @@ def run(run: str, out: Path | None, store: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("reference.zip"), show_default=True)
 def reference(task: str, store: Path, device: str, out: Path) -> None:
     """Write a reference into one file: who adds it to a store is ranked in the same division."""
-    from bench.engine.session import find_device
-    from bench.export.files import export_reference
-    from bench.references import References, folder_of
-    from bench.store import Store
+    from bench.engine.machine import find_device
+    from bench.store.exchange import export_reference
+    from bench.store.references import Reference
+    from bench.store.store import Store
+    from bench.tasks.variants import load_task
 
-    folder = folder_of(Store(store).references, registry.load_task(task).key, find_device(device).kind)
-    if not (folder / "reference.json").exists():
+    opened, key = Store(store), load_task(task).key
+    folder = opened.reference_folder(key, find_device(device).kind)
+    if folder not in opened.reference_folders(key):
         raise BenchError(f"no reference of {task} in {store}; `bench reference build` makes one")
-    export_reference(References(folder), out)
+    export_reference(Reference(folder), out)
     click.echo(f"wrote {out}")
 
 

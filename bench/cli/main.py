@@ -8,9 +8,9 @@ from importlib.metadata import version
 
 import click
 
-from bench import registry
 from bench.cli import report
 from bench.errors import BenchError, WorkerError
+from bench.registry import discovery, loading
 
 
 class Commands(click.Group):
@@ -18,16 +18,16 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands."""
-        return [plugin.name for plugin in registry.plugins(registry.COMMANDS)]
+        return [plugin.name for plugin in discovery.plugins(discovery.COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        return registry.load_command(registry.find(registry.COMMANDS, cmd_name, "command"))
+        return loading.load_command(discovery.find(discovery.COMMANDS, cmd_name, "command"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands with the first line of their module's docstring."""
         with formatter.section("Commands"):
-            formatter.write_dl([(plugin.name, summary) for plugin, summary in registry.summaries(registry.COMMANDS)])
+            formatter.write_dl([(plugin.name, summary) for plugin, summary in discovery.summaries(discovery.COMMANDS)])
 
 
 @click.command(cls=Commands)

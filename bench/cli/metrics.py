@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import registry
 from bench.cli import options
 from bench.hookspecs import hookimpl
+from bench.registry import discovery
 
 if TYPE_CHECKING:
     from bench.metrics.metric import Metric, Quantity
@@ -26,7 +26,7 @@ def metrics(context: click.Context, as_json: bool) -> None:
     """List the installed metrics."""
     if context.invoked_subcommand is not None:
         return
-    found = list(registry.summaries(registry.METRICS))
+    found = list(discovery.summaries(discovery.METRICS))
     if as_json:
         fields = ({"name": plugin.name, "distribution": plugin.distribution, "summary": summary} for plugin, summary in found)
         click.echo(json.dumps(list(fields), indent=1))
@@ -37,22 +37,24 @@ def metrics(context: click.Context, as_json: bool) -> None:
 
 
 @metrics.command()
-@click.argument("name", shell_complete=options.complete(registry.METRICS))
+@click.argument("name", shell_complete=options.complete(discovery.METRICS))
 @options.as_json
 def show(name: str, as_json: bool) -> None:
     """Explain a metric: what it is, its numbers, where it comes from, what it is blind to."""
-    metric = registry.load_metric(registry.find(registry.METRICS, name, "metric"))
-    record = _describe(name, metric)
+    from bench.metrics.installed import load_metric
+
+    metric = load_metric(discovery.find(discovery.METRICS, name, "metric"))
+    about = _describe(name, metric)
     if as_json:
-        click.echo(json.dumps(record, indent=1))
+        click.echo(json.dumps(about, indent=1))
         return
-    for paragraph in record["definition"].split("\n\n"):
+    for paragraph in about["definition"].split("\n\n"):
         click.echo(textwrap.fill(paragraph, WIDTH) + "\n")
-    for quantity in record["quantities"]:
+    for quantity in about["quantities"]:
         click.echo(f"{quantity['name']}: {quantity['meaning']}")
         click.echo(f"    {quantity['unit']}, {_range(quantity)}, {_direction(quantity)}")
     for title in ("source", "pitfalls"):
-        click.echo("\n" + textwrap.fill(f"{title}: {record[title]}", WIDTH, subsequent_indent="  "))
+        click.echo("\n" + textwrap.fill(f"{title}: {about[title]}", WIDTH, subsequent_indent="  "))
 
 
 def _describe(name: str, metric: Metric) -> dict[str, Any]:

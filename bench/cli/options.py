@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import registry, specs
+from bench.registry import discovery, specs
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -30,7 +30,7 @@ def complete(group: str) -> Callable[[click.Context, click.Parameter, str], list
     """Shell completion by the names of a group of plugins; reads metadata only."""
 
     def names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-        return [plugin.name for plugin in registry.plugins(group) if plugin.name.startswith(incomplete)]
+        return [plugin.name for plugin in discovery.plugins(group) if plugin.name.startswith(incomplete)]
 
     return names
 
@@ -48,9 +48,9 @@ _task_name = click.option(
     default="age-synthetic",
     show_default=True,
     help="Task, as listed by `bench tasks`.",
-    shell_complete=complete(registry.TASKS),
+    shell_complete=complete(discovery.TASKS),
 )
-_task_argument = click.argument("task", shell_complete=complete(registry.TASKS))
+_task_argument = click.argument("task", shell_complete=complete(discovery.TASKS))
 _task_form = (
     click.option(
         "--forget", help="Whom to forget: identities:40, random:500, group:3, memorised:120, file:PATH.  [default: the task's]"
@@ -61,7 +61,7 @@ _task_form = (
 
 
 def _in_some_form(name: Decorator) -> Decorator:
-    """Parameters that choose a task and a form of it; the command gets `task`, a text for `registry.load_task`."""
+    """Parameters that choose a task and a form of it; the command gets `task`, a text for `load_task`."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench import registry
 from bench.cli import options
 from bench.hookspecs import hookimpl
+from bench.registry import discovery
 
 if TYPE_CHECKING:
     from bench.testing.outcome import Outcome
@@ -41,7 +41,7 @@ def plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
     if ctx.invoked_subcommand:
         return
     problems = _problems() if check else {}
-    rows = [row for group in registry.KINDS for row in _rows(group, problems)]
+    rows = [row for group in discovery.KINDS for row in _rows(group, problems)]
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
     else:
@@ -51,13 +51,13 @@ def plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
 
 
 def _rows(group: str, problems: dict[tuple[str, str, str], str]) -> list[Listed]:
-    found = registry.installed(group)
+    found = discovery.installed(group)
     claims = Counter(plugin.name for plugin in found)
-    kind, rows = registry.KINDS[group], []
+    kind, rows = discovery.KINDS[group], []
     for plugin in found:
         summary, status = plugin.summary(), "ok" if problems else ""
-        if plugin.name in registry.disabled():
-            status = f"disabled by {registry.DISABLED}"
+        if plugin.name in discovery.disabled():
+            status = f"disabled by {discovery.DISABLED}"
         elif problems.get((group, plugin.name, plugin.distribution)):
             status = problems[group, plugin.name, plugin.distribution]
             summary = "" if summary.startswith("(broken: ") else summary
@@ -86,14 +86,14 @@ def _print_rows(rows: Sequence[Listed]) -> None:
 
 
 @plugins.command()
-@click.argument("name", shell_complete=options.complete(registry.METHODS))
+@click.argument("name", shell_complete=options.complete(discovery.METHODS))
 @options.as_json
 def show(name: str, as_json: bool) -> None:
     """Explain a method: its docstring, hyper-parameters with defaults and where they come from, and what it declares."""
-    from bench import documentation
+    from bench.registry import documentation, loading
 
-    plugin = registry.find_method(name)
-    method = registry.load_method(plugin)
+    plugin = discovery.find_method(name)
+    method = loading.load_method(plugin)
     fields, declared = documentation.hyper_parameters(method), documentation.flags(method)
     text = inspect.getdoc(method) or "(no docstring)"
     if as_json:
@@ -109,7 +109,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @plugins.command()
-@click.argument("name", shell_complete=options.complete(registry.METHODS))
+@click.argument("name", shell_complete=options.complete(discovery.METHODS))
 @options.as_json
 def test(name: str, as_json: bool) -> None:
     """Run the conformance kit on an installed method or a file, on a task of ten seconds; exit code 1 if a check fails."""
@@ -139,7 +139,7 @@ def _line(outcome: Outcome) -> str:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./NAME]")
 def new(name: str, template: str, out: Path | None) -> None:
     """Make an installable package for a method, which passes its own tests as it is."""
-    from bench.scaffold import make
+    from bench.registry.scaffold import make
 
     folder = make(name, template, out or Path(name))
     click.echo(f"made {folder}\nnext:  pip install --editable {folder} && bench plugins test {name} && bench run --plugin {name}")

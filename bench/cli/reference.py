@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import registry
 from bench.cli import options
 from bench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from bench.store.references import Reference
 
 
 @click.group()
@@ -27,17 +29,19 @@ def reference() -> None:
 def build(task: str, store: Path, device: str, workers: int | None, models: int) -> None:
     """Train what is missing; an interrupted build goes on where it stopped."""
     from bench.cli.show import TerminalProgress
-    from bench.engine.session import Session, find_device
-    from bench.references import References
-    from bench.store import Store
+    from bench.engine import references
+    from bench.engine.machine import find_device
+    from bench.engine.session import Session
+    from bench.store.store import Store
+    from bench.tasks.variants import load_task
 
-    opened, chosen = Store(store), registry.load_task(task)
+    opened, chosen = Store(store), load_task(task)
     opened.prepare()
     found = find_device(device)
     with TerminalProgress() as progress, Session(opened, chosen, found, workers=workers, progress=progress) as session:
-        references = References.of(session)
-        references.build(session, range(models))
-    click.echo(f"{references.available()} retrained models in {references.folder}")
+        reference = opened.reference(chosen.key, found.kind, progress.note)
+        references.build(session, reference, range(models))
+    click.echo(f"{reference.record.available} retrained models in {reference.folder}")
 
 
 @reference.command()
@@ -45,8 +49,8 @@ def build(task: str, store: Path, device: str, workers: int | None, models: int)
 @options.store
 def add(file: Path, store: Path) -> None:
     """Put a reference that `bench export reference` wrote into a store that has none of its task."""
-    from bench.export.files import add_reference
-    from bench.store import Store
+    from bench.store.exchange import add_reference
+    from bench.store.store import Store
 
     opened = Store(store)
     opened.prepare()
@@ -59,7 +63,9 @@ def add(file: Path, store: Path) -> None:
 @options.as_json
 def show(task: str, store: Path, as_json: bool) -> None:
     """Show which reference models the store has, per device."""
-    chosen = registry.load_task(task)
+    from bench.tasks.variants import load_task
+
+    chosen = load_task(task)
     found = _summaries(store, chosen.key)
     if as_json:
         click.echo(json.dumps(found, indent=1))
@@ -77,30 +83,29 @@ def show(task: str, store: Path, as_json: bool) -> None:
 
 
 def _summaries(store: Path, task_key: str) -> list[dict[str, Any]]:
-    from bench.references import References
-    from bench.store import Store
+    from bench.store.references import Reference
+    from bench.store.store import Store
 
-    folders = sorted((Store(store).references / task_key[:16]).glob("*/reference.json"))
-    return [_summary(References(record.parent)) for record in folders]
+    return [_summary(Reference(folder)) for folder in Store(store).reference_folders(task_key)]
 
 
-def _summary(references: Any) -> dict[str, Any]:
+def _summary(reference: Reference) -> dict[str, Any]:
     from bench.metrics.metric import Models
 
-    record, labels, count = references.record, references.labels(), references.available()
-    sides = {"original": references.original()}
+    record, labels, count = reference.record, reference.labels(), reference.record.available
+    sides = {"original": reference.original()}
     if count:
-        sides["retrained"] = references.retrained(range(count))
+        sides["retrained"] = reference.retrained(range(count))
     scores: dict[str, dict[str, float]] = {"retain": {name: float(side.retain_accuracy.mean()) for name, side in sides.items()}}
     for split in (name for name in ("forget", "validation", "test", "unseen") if labels[name].size):
         scores[split] = {name: float(Models(side, labels).accuracy(split).mean()) for name, side in sides.items()}
     return {
-        "device": record.get("device", references.folder.name),
-        "folder": str(references.folder),
+        "device": record.device or reference.folder.name,
+        "folder": str(reference.folder),
         "retrained_models": count,
-        "stack_size": record["stack_size"],
+        "stack_size": record.stack_size,
         "accuracy": {f"{split} accuracy": {"retrained": None, **means} for split, means in scores.items()},
-        "retraining_seconds": record["yardsticks"],
+        "retraining_seconds": record.retraining_times,
     }
 
 

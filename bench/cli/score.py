@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench import registry
 from bench.cli import options, report
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
+from bench.registry import discovery
 
 if TYPE_CHECKING:
-    from bench.engine.progress import Progress
-    from bench.engine.runs import Run
-    from bench.store import Store
+    from bench.progress import Progress
+    from bench.store.runs import Run
+    from bench.store.store import Store
 
 
 @click.command()
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 def score(runs: tuple[str, ...], store: Path, metrics: tuple[str, ...], again: bool, as_json: bool) -> None:
     """Compute what scorecards lack, of all complete runs or of those named (a folder's name or its beginning)."""
     from bench.cli.show import TerminalProgress
-    from bench.store import Store
+    from bench.store.store import Store
 
     opened = Store(store)
     for name in metrics:
-        registry.find(registry.METRICS, name, "metric")
+        discovery.find(discovery.METRICS, name, "metric")
     chosen = find_runs(opened, runs)
     problems = score_runs(opened, chosen, only=metrics, again=again, progress=TerminalProgress)
     _show(opened, chosen, named=bool(runs), as_json=as_json)
@@ -53,10 +53,10 @@ def find_runs(store: Store, names: Sequence[str]) -> list[Run]:
     Raises:
         BenchError: there is none of a name, or several, or a run named is not complete.
     """
-    from bench.engine.runs import Run
+    from bench.store.runs import Run
 
     if not names:
-        complete = [run for run in filter(None, map(_readable, store.run_folders())) if run.complete]
+        complete = [run for run in filter(None, map(_readable, store.run_folders())) if run.record.complete]
         if not complete:
             raise BenchError(
                 f"store {store.path} has no complete run; make one with `bench run --plugin scrub --store {store.path}`"
@@ -64,7 +64,7 @@ def find_runs(store: Store, names: Sequence[str]) -> list[Run]:
         return complete
     found = [Run.read(folder) for folder in find_folders(store, names)]
     for run in found:
-        if not run.complete:
+        if not run.record.complete:
             raise BenchError(f"run {run.folder.name} is not complete; the command that made it resumes it")
     return found
 
@@ -90,7 +90,7 @@ def find_folders(store: Store, names: Sequence[str]) -> list[Path]:
 
 def _readable(folder: Path) -> Run | None:
     """A run; None, and a line, if its record is damaged."""
-    from bench.engine.runs import Run
+    from bench.store.runs import Run
 
     try:
         return Run.read(folder)
@@ -111,23 +111,20 @@ def score_runs(
 
     A metric that cannot be loaded is told of, and costs its own numbers only.
     """
-    from bench.scoring import Scorer, installed_metrics
+    from bench.metrics.installed import installed_metrics
+    from bench.scoring.scorer import Scorer
 
     installed, broken = installed_metrics()
     wanted = [item for item in installed if not only or item.name in only]
-    problems = []
+    problems: list[BenchError] = []
     scorers: dict[tuple[object, ...], Scorer] = {}
     with progress() as bars:
         for problem in broken:
             bars.note(f"bench: {problem}")
         for run in runs:
             try:
-                compared = (
-                    run.record["task"]["key"],
-                    run.record["device"]["kind"],
-                    run.record["models"],
-                    run.record["reference_id"],
-                )
+                record = run.record
+                compared = record.task.key, record.device.kind, record.models, record.reference_id
                 scorer = scorers.get(compared) or Scorer.of(store, run)
                 if again and compared not in scorers:
                     scorer.forget_baselines(wanted)
@@ -136,17 +133,18 @@ def score_runs(
                 if missing:
                     advance = bars.stage(f"{run.folder.name}: scoring", len(missing))
                     scorer.score(run, missing, lambda name, advance=advance: advance(1))  # type: ignore[misc]
-            except BenchError as problem:
-                problems.append(problem)
+            except BenchError as problem:  # the same of all runs if it is the reference's
+                if str(problem) not in map(str, problems):
+                    problems.append(problem)
     return problems
 
 
 def _show(store: Store, chosen: Sequence[Run], *, named: bool, as_json: bool) -> None:
     """The scorecards of runs that were named, the tables of a store otherwise."""
     from bench.cli.show import division_table, evidence_table, heading, scorecard_table
-    from bench.ranking import as_json as place_json
-    from bench.ranking import ceiling, divisions, places
-    from bench.results import rows
+    from bench.scoring.ranking import as_json as place_json
+    from bench.scoring.ranking import ceiling, divisions, places
+    from bench.scoring.rows import rows
 
     names = {run.folder.name for run in chosen}
     tables = [(places(division), ceiling(division)) for division in divisions(rows(store)[0])]

@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bench import progress
 from bench.budget import in_words
-from bench.engine import progress
-from bench.ranking import Ceiling, Place
-from bench.scorecard import Measure, Scorecard
-from bench.store import Record
+from bench.scoring.ranking import Ceiling, Place
+from bench.scoring.scorecard import Measure, Scorecard
+from bench.store.records import RunRecord
 
 WIDE = 140  # columns that long tables need
 NARROWEST = 120  # columns that a division's table needs; narrower terminals, and pipes, get lines of this length
@@ -73,10 +73,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int =
     Console(highlight=False, width=max(width, out.width)).print(shown)
 
 
-def heading(record: Record) -> str:
+def heading(record: RunRecord) -> str:
     """A division in words."""
-    budget = f"{in_words(record['budget'])} ({record['allowance_seconds']:.2f} s a trial)"
-    return f"{record['task']['name']}, {record['models']} models, {budget}, {record['device']['kind']}"
+    budget = f"{in_words(record.budget)} ({record.allowance_seconds:.2f} s a trial)"
+    return f"{record.task.name}, {record.models} models, {budget}, {record.device.kind}"
 
 
 def division_table(places: Sequence[Place], top: Ceiling | None) -> None:
@@ -88,7 +88,7 @@ def division_table(places: Sequence[Place], top: Ceiling | None) -> None:
         cells = [
             _share(getattr(scored[0].measure(f"{name}_accuracy"), "retrained", None)) for name in ("retain", "test", "forget")
         ]
-        lines.append(["(retrained)", "", "", "", "", *cells, f"{scored[0].record['retraining_seconds']:.1f} s", "", ""])
+        lines.append(["(retrained)", "", "", "", "", *cells, f"{scored[0].record.retraining_seconds:.1f} s", "", ""])
     table(columns, lines)
     for place in places:
         if not place.row.scorecard:

@@ -1,4 +1,4 @@
-"""List tasks, show one, draw its faces."""
+"""List tasks, show one, draw its pictures."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import registry
 from bench.cli import options
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
+from bench.registry import discovery
 
 if TYPE_CHECKING:
-    from bench.datasets.dataset import Dataset
-    from bench.datasets.prepared import Prepared
-    from bench.tasks.task import Faces, Task
+    from bench.tasks.datasets.dataset import Dataset
+    from bench.tasks.datasets.prepared import Prepared
+    from bench.tasks.task import Task, TaskData
 
 SHEET_COLUMNS, SHEET_SCALE = 15, 2
 _LONG = ("for example", "remarks")  # a line each
@@ -29,16 +29,16 @@ _LONG = ("for example", "remarks")  # a line each
 def tasks(context: click.Context) -> None:
     """List the installed tasks, prepare datasets, look at what they hold."""
     if context.invoked_subcommand is None:
-        from bench.datasets.prepared import prepared_sizes
+        from bench.tasks.datasets.prepared import prepared_sizes
 
-        for plugin, summary in registry.summaries(registry.TASKS):
+        for plugin, summary in discovery.summaries(discovery.TASKS):
             sizes = prepared_sizes(plugin.name)
             prepared = f"  [prepared at {', '.join(map(str, sizes))} pixels]" if sizes else ""
             click.echo(f"{plugin.name}  {plugin.distribution}  {plugin.version}  {summary}{prepared}")
 
 
 @tasks.command()
-@click.argument("name", shell_complete=options.complete(registry.TASKS))
+@click.argument("name", shell_complete=options.complete(discovery.TASKS))
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Your copy; it is only read.")
 @click.option("--size", type=click.Choice(["32", "64", "128"]), help="Pixels of a side.  [default: the dataset's, mostly 32]")
 @click.option("--download", is_flag=True, help="Fetch the data into that folder first, where the publisher allows it.")
@@ -48,17 +48,18 @@ def tasks(context: click.Context) -> None:
 def prepare(name: str, data: Path, size: str | None, download: bool, partial: bool, workers: int | None, as_json: bool) -> None:
     """Read a dataset's folder once; later commands need only its name. Repeat it to go on after an interruption."""
     from bench.cli.show import TerminalProgress
-    from bench.datasets.dataset import Dataset
-    from bench.datasets.preparation import Request
-    from bench.datasets.preparation import prepare as read_folder
+    from bench.tasks.datasets.dataset import Dataset
+    from bench.tasks.datasets.preparation import Preparation
+    from bench.tasks.datasets.preparation import prepare as read_folder
+    from bench.tasks.variants import registered_task
 
-    dataset = registry.registered_task(name)
+    dataset = registered_task(name)
     if not isinstance(dataset, Dataset):
         raise BenchError(f"task {name} needs no data: `bench run --task {name}` works as it is")
     if download:
         dataset.download(data)
     with TerminalProgress() as progress:
-        prepared = read_folder(Request(dataset, data, int(size or dataset.size), partial, workers), progress)
+        prepared = read_folder(Preparation(dataset, data, int(size or dataset.size), partial, workers), progress)
     _print_report(dataset, prepared, as_json=as_json)
 
 
@@ -69,12 +70,13 @@ def check(task: str, as_json: bool) -> None:
     """Say what should be known of a task's data: twins across splits, people on both sides, thin age groups, shift."""
     import numpy as np
 
-    from bench.tasks.doctor import NO_TWIN, examine, find_twins
+    from bench.tasks.data_quality import NO_TWIN, examine, find_twins
+    from bench.tasks.variants import load_task
 
-    chosen = registry.load_task(task)
-    faces = chosen.load()
-    twin = find_twins(faces.images) if faces.twins is None else faces.twins
-    found = [*chosen.remarks, *examine(replace(faces, twins=twin), chosen.groups)]
+    chosen = load_task(task)
+    data = chosen.load()
+    twin = find_twins(data.images) if data.twins is None else data.twins
+    found = [*chosen.remarks, *examine(replace(data, twins=twin), chosen.groups)]
     twins = [np.flatnonzero(twin == number).tolist() for number in np.unique(twin[twin != NO_TWIN])]
     if as_json:
         click.echo(json.dumps({"task": chosen.name, "key": chosen.key, "remarks": found, "twins": twins}, indent=1))
@@ -91,14 +93,17 @@ def check(task: str, as_json: bool) -> None:
 def memorise(task: str, device: str, workers: int | None, models: int) -> None:
     """Measure which training photos models learn by heart, for --forget memorised:N; takes as long as so many references."""
     from bench.cli.show import TerminalProgress
-    from bench.datasets.prepared import home
-    from bench.engine.session import Session, find_device
-    from bench.store import Store
+    from bench.engine.machine import find_device
+    from bench.engine.memorisation import measured
+    from bench.engine.session import Session
+    from bench.store.store import Store
     from bench.tasks import memorisation
+    from bench.tasks.datasets.prepared import home
+    from bench.tasks.variants import load_task
 
-    chosen, found = registry.load_task(task), find_device(device)
+    chosen, found = load_task(task), find_device(device)
     with TerminalProgress() as progress, Session(Store(home()), chosen, found, workers=workers, progress=progress) as session:
-        path = memorisation.measure(session, models)
+        path = memorisation.write(chosen, measured(session, models))
     click.echo(f"wrote {path}; now --forget memorised:N and least-memorised:N are possible")
 
 
@@ -107,7 +112,9 @@ def memorise(task: str, device: str, workers: int | None, models: int) -> None:
 @options.as_json
 def show(task: str, as_json: bool) -> None:
     """Print a task's sizes, key and recipe."""
-    _print_record(_describe(registry.load_task(task)), as_json=as_json)
+    from bench.tasks.variants import load_task
+
+    _print_record(_describe(load_task(task)), as_json=as_json)
 
 
 @tasks.command()
@@ -115,32 +122,34 @@ def show(task: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="PNG file to write.")
 def preview(task: str, out: Path) -> None:
     """Draw a contact sheet: a row per age group, some photos each."""
-    faces = registry.load_task(task).load()
+    from bench.tasks.variants import load_task
+
+    data = load_task(task).load()
     try:
-        _write_sheet(faces, out)
+        _write_sheet(data, out)
     except (OSError, RuntimeError, ValueError) as problem:
         raise BenchError(f"cannot write {out}: {problem}") from problem
     click.echo(f"wrote {out}")
 
 
 def _print_report(dataset: Dataset, prepared: Prepared, *, as_json: bool) -> None:
-    """What was prepared: counts per split and age group, people, rejects with reasons, what the doctor says."""
+    """What was prepared: counts per split and age group, people, rejects with reasons, what should be known of them."""
     import numpy as np
 
-    from bench.datasets.prepared import task_of
-    from bench.tasks.doctor import examine
+    from bench.tasks.data_quality import examine
+    from bench.tasks.datasets.prepared import task_of
     from bench.tasks.task import UNKNOWN
 
     task, record = task_of(dataset, prepared.size), prepared.record
-    faces = task.load()
-    groups = np.bincount(faces.labels, minlength=len(task.groups)).tolist()
+    data = task.load()
+    groups = np.bincount(data.labels, minlength=len(task.groups)).tolist()
     report = {
         **_describe(task),
         "images by group": dict(zip(task.groups, groups, strict=True)),
-        "people": len(set(faces.identities.tolist()) - {UNKNOWN}),
-        "rejected": record["reasons"],
-        "for example": [f"{name}: {reason}" for name, reason in record["examples"]],
-        "remarks": [*task.remarks, *examine(faces, task.groups)],
+        "people": len(set(data.identities.tolist()) - {UNKNOWN}),
+        "rejected": record.reasons,
+        "for example": [f"{name}: {reason}" for name, reason in record.examples],
+        "remarks": [*task.remarks, *examine(data, task.groups)],
         "licence": dataset.licence,
         "folder": str(prepared.folder),
     }
@@ -161,12 +170,12 @@ def _print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _describe(task: Task) -> dict[str, Any]:
-    faces = task.load()
+    data = task.load()
     return {
         "name": task.name,
         "key": task.key,
-        "images": f"{len(faces.images)} of {faces.images.shape[2]}x{faces.images.shape[3]} pixels",
-        "splits": {split: len(rows) for split, rows in faces.splits.items()},
+        "images": f"{len(data.images)} of {data.images.shape[2]}x{data.images.shape[3]} pixels",
+        "splits": {split: len(rows) for split, rows in data.splits.items()},
         "groups": list(task.groups),
         "forget set": task.forget_set,
         "network": task.network,
@@ -174,13 +183,13 @@ def _describe(task: Task) -> dict[str, Any]:
     }
 
 
-def _write_sheet(faces: Faces, out: Path) -> None:
+def _write_sheet(data: TaskData, out: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    groups = np.unique(faces.labels)
-    rows = [np.flatnonzero(faces.labels == group)[:SHEET_COLUMNS] for group in groups]
-    sheet = np.concatenate([_strip(faces.images[row]) for row in rows], axis=0)
+    groups = np.unique(data.labels)
+    rows = [np.flatnonzero(data.labels == group)[:SHEET_COLUMNS] for group in groups]
+    sheet = np.concatenate([_strip(data.images[row]) for row in rows], axis=0)
     picture = Image.fromarray(sheet)
     picture.resize((picture.width * SHEET_SCALE, picture.height * SHEET_SCALE), Image.Resampling.NEAREST).save(out)
 

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench import registry
-from bench.checks import Check, as_json
 from bench.cli import options
-from bench.errors import BenchError
+from bench.errors import BenchError, CheckResult
 from bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from bench.engine.runs import Run
-    from bench.store import Store
+    from bench.store.runs import Run
+    from bench.store.store import Store
 
 
 @click.command()
@@ -32,17 +30,17 @@ def verify(
 ) -> None:
     """Check runs (a folder's name or its beginning, or a file of `bench export run`); exit code 1 if one is not what it says."""
     from bench.cli.score import find_folders
-    from bench.store import Store
-    from bench.verification import verify as verified
+    from bench.scoring.verification import verify as verified
+    from bench.store.store import Store
 
     opened = Store(store)
-    found: dict[str, list[Check]] = {}
+    found: dict[str, list[CheckResult]] = {}
     for path in [Path(name) if Path(name).is_file() else find_folders(opened, [name])[0] for name in runs]:
         with ExitStack() as stack:
             try:
                 run = stack.enter_context(_read(path))
             except BenchError as problem:
-                found[path.name] = [Check("record", "", str(problem))]
+                found[path.name] = [CheckResult("record", "", str(problem))]
                 continue
             checks = list(verified(opened, run))
             if rerun and all(check.well for check in checks):
@@ -54,35 +52,37 @@ def verify(
 
 
 def _read(path: Path) -> AbstractContextManager[Run]:
-    from bench.engine.runs import Run
-    from bench.export.files import imported_run
+    from bench.store.exchange import imported_run
+    from bench.store.runs import Run
 
     return imported_run(path) if path.is_file() else nullcontext(Run.read(path))
 
 
-def _rerun(store: Store, run: Run, trials: int, workers: int | None, memory_limit: int | None) -> list[Check]:
+def _rerun(store: Store, run: Run, trials: int, workers: int | None, memory_limit: int | None) -> list[CheckResult]:
     from bench.cli.show import TerminalProgress
-    from bench.engine.session import Session, find_device
-    from bench.verification import rerun
+    from bench.engine.machine import find_device
+    from bench.engine.rerun import rerun
+    from bench.engine.session import Session
+    from bench.tasks.variants import load_task
 
     record = run.record
-    if record["method"]["control"]:
-        return [Check("rerun", "a control row stands for reference models; it has no trials")]
-    device = find_device("cpu" if record["device"]["kind"] == "cpu" else "cuda")
-    task = registry.load_task(record["task"]["name"])
-    if device.kind != record["device"]["kind"] or task.key != record["task"]["key"]:
-        return [
-            Check("rerun", "", f"the run was made on {record['device']['kind']}, task {record['task']['key'][:16]}; not here")
-        ]
+    if record.method.control:
+        return [CheckResult("rerun", "a control row stands for reference models; it has no trials")]
+    device = find_device("cpu" if record.device.kind == "cpu" else "cuda")
+    task = load_task(record.task.name)
+    if device.kind != record.device.kind or task.key != record.task.key:
+        made = f"the run was made on {record.device.kind}, task {record.task.key[:16]}; not here"
+        return [CheckResult("rerun", "", made)]
     with TerminalProgress() as progress:
         session = Session(store, task, device, workers=workers, progress=progress, memory_limit=memory_limit)
         with session:
-            return list(rerun(session, run, trials))
+            stored = [run.chunk_outputs(chunk) for chunk in record.finished_chunks]
+            return list(rerun(session, record, stored, trials))
 
 
-def _show(found: dict[str, list[Check]], *, machine: bool) -> None:
+def _show(found: dict[str, list[CheckResult]], *, machine: bool) -> None:
     if machine:
-        click.echo(json.dumps({name: as_json(checks) for name, checks in found.items()}, indent=1))
+        click.echo(json.dumps({name: [check.plain() for check in checks] for name, checks in found.items()}, indent=1))
         return
     for name, checks in found.items():
         click.echo(name)

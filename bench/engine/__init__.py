@@ -1,1 +1,1 @@
-"""Runs methods: plan -> chunks -> executor -> worker -> trial."""
+"""Runs methods: requests -> plan -> workers -> trials; trains references; hands results to a keeper."""

@@ -15,7 +15,7 @@ _QUIET_TRIES, _PAUSE = 10, 0.05
 
 
 class DeviceLock:
-    """Chunks share the device, solo trials have it alone. Both queue at one door, so that none waits for ever.
+    """Chunks share the device, timed trials have it alone. Both queue at one door, so that none waits for ever.
 
     Locks belong to open files: they end with the process that holds them, however it ends.
     """

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from bench import registry
-from bench.engine.process import Worker, context
-from bench.engine.session import default_memory_limit
-from bench.engine.trials import SETUP_LIMIT
+from bench.engine.machine import default_memory_limit
+from bench.engine.requests import SETUP_LIMIT
+from bench.engine.worker.answers import Changed
+from bench.engine.worker.process import Reply, Worker, context
 from bench.errors import BenchError, WorkerError, one_line
 from bench.executors.local import default_workers
-from bench.registry import KINDS, Plugin
+from bench.registry import discovery
+from bench.registry.discovery import KINDS, Plugin
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Inspected:
 
 def inspect_all(groups: Iterable[str] = KINDS) -> Iterator[Inspected]:
     """Load every plugin that is not disabled, several at once; in the order of the list."""
-    found = [(group, plugin) for group in groups for plugin in registry.plugins(group)]
+    found = [(group, plugin) for group in groups for plugin in discovery.plugins(group)]
     with ThreadPoolExecutor(default_workers("cpu")) as pool:
         yield from pool.map(lambda item: Inspected(item[0], item[1], _problem(*item)), found)
 
@@ -43,19 +44,19 @@ def changed_by_loading(plugin: Plugin) -> list[str]:
     Raises:
         WorkerError: it does not load.
     """
-    return list(map(str, _asked("changed_by_loading", plugin=plugin)["changed"]))
+    return _asked("changed_by_loading", plugin=plugin).read(Changed).changed
 
 
-def _asked(operation: str, **arguments: Any) -> Mapping[str, Any]:
-    from bench.engine.serve_entries import probe
+def _asked(operation: str, **arguments: Any) -> Reply:
+    from bench.engine.worker.entries import probe
 
     with Worker(context("cpu"), probe, memory_limit=default_memory_limit(1)) as worker:
-        return worker.ask(operation, limit=SETUP_LIMIT, **arguments).values
+        return worker.ask(operation, limit=SETUP_LIMIT, **arguments)
 
 
 def _problem(group: str, plugin: Plugin) -> str:
     try:
-        registry.find(group, plugin.name, KINDS[group])  # two packages may claim its name
+        discovery.find(group, plugin.name, KINDS[group])  # two packages may claim its name
         _asked("load", group=group, plugin=plugin)
     except (BenchError, WorkerError) as problem:
         return one_line(str(problem))

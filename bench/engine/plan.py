@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from itertools import groupby
 
-SOLO_TRIALS = 3
 _GPU_STACK = 64
-_STACK_MEMORY = (
-    2 * 2**30
-)  # bytes that the models of a stack may take in training: a device of 4 GB has room for the pictures, too
+# Bytes that the models of a stack may take in training: a device of 4 GB has room for the pictures, too.
+_STACK_MEMORY = 2 * 2**30
 
 Chunk = tuple[int, ...]
 
@@ -38,13 +36,3 @@ def chunks(variants: Sequence[Hashable], size: int) -> list[Chunk]:
     order = sorted(range(len(variants)), key=lambda index: (variants.index(variants[index]), index))
     groups = (list(group) for _, group in groupby(order, key=lambda index: variants[index]))
     return [tuple(group[start : start + size]) for group in groups for start in range(0, len(group), size)]
-
-
-def reference_chunks(indices: Sequence[int], size: int) -> list[Chunk]:
-    """The whole chunks that hold the given retrained models: chunk k is k*size..(k+1)*size-1, whatever is asked for.
-
-    >>> reference_chunks([3, 4], 4)
-    [(0, 1, 2, 3), (4, 5, 6, 7)]
-    """
-    starts = sorted({index // size * size for index in indices})
-    return [tuple(range(start, start + size)) for start in starts]

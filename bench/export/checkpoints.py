@@ -4,69 +4,47 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
 
-from bench.engine import plan
-from bench.engine.process import Arrays, Worker
-from bench.engine.runs import Description, Request
-from bench.engine.session import Session
-from bench.engine.trials import Trials
-from bench.errors import BenchError, WorkerError
-from bench.models import build
-from bench.references import References
+from bench.models.build import build
 from bench.weights import state
 
+Weights = Mapping[str, NDArray[Any]]  # {name: [M, ...]}
 
-def write_checkpoints(session: Session, request: Request, description: Description, path: Path) -> None:
-    """Unlearn `request.models` times and zip the models as `unlearned_checkpoint_0.pth` ...; the file is whole or absent.
 
-    The trials are those of `bench run` with the same seed. A checkpoint is what `torch.save` makes of a state dict.
+def write_checkpoints(unlearned: Iterable[tuple[Sequence[int], Weights]], network: str, classes: int, path: Path) -> None:
+    """Zip models as `unlearned_checkpoint_0.pth` ...; the file is whole or absent.
 
-    Raises:
-        BenchError: a trial failed.
+    A checkpoint is what `torch.save` makes of a state dict.
+
+    Args:
+        unlearned: trials and the weights of their models, which may be computed as they are asked for.
+        network: the network's name.
+        classes: how many classes it has.
+        path: the zip to write.
     """
-    references = References.of(session)
-    references.build(session, [])
-    allowance = request.budget.allowance(references.yardstick(session))
-    record = {
-        "method": {"stackable": description.stackable, "uses_clock": description.uses_clock},
-        "allowance_seconds": allowance,
-    }
-    chunks = plan.chunks(description.variants, session.stack_size if description.stackable else 1)
-    advance = session.progress.stage(f"{request.plugin.name}: {request.models} checkpoints", len(chunks))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with (
-            tempfile.TemporaryDirectory() as log,
-            Trials(session, references.original_weights(), request, record, Path(log)) as trials,
-            zipfile.ZipFile(partial, "x") as archive,
-        ):
-
-            def unlearn(_: Worker, chunk: plan.Chunk) -> Arrays:
-                return trials.weights(chunk)
-
-            at_once = 1 if description.uses_clock else None
-            for chunk, weights in session.executor.map(chunks, unlearn, at_once=at_once):
-                if isinstance(weights, WorkerError):
-                    raise BenchError(f"{request.spec}: trials {chunk[0]}-{chunk[-1]}: {weights}") from weights
-                for position, index in enumerate(chunk):
-                    archive.writestr(f"unlearned_checkpoint_{index}.pth", _checkpoint(session, weights, position))
-                advance(1)
+        with zipfile.ZipFile(partial, "x") as archive:
+            for trials, weights in unlearned:
+                for position, index in enumerate(trials):
+                    archive.writestr(f"unlearned_checkpoint_{index}.pth", _checkpoint(network, classes, weights, position))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _checkpoint(session: Session, weights: Arrays, position: int) -> bytes:
+def _checkpoint(network: str, classes: int, weights: Weights, position: int) -> bytes:
     """One model of a stack, as torch.save writes a state dict."""
-    model: nn.Module = build(session.task.network, len(session.task.groups))
+    model = build(network, classes)
     for name, view in state(model).items():
         view.copy_(torch.from_numpy(np.ascontiguousarray(weights[name][position : position + 1])))
     buffer = io.BytesIO()

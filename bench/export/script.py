@@ -10,9 +10,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bench import registry, specs
 from bench.errors import BenchError
 from bench.method import Control, Method
+from bench.registry import discovery, loading, specs
 
 RUNTIME = "bench.export.submission"
 FACADE = '''"""What plugins import from bench."""
@@ -26,13 +26,13 @@ def hookimpl(function):
 '''
 
 
-def challenge_script(plugin: registry.Plugin, spec: specs.Spec) -> str:
+def challenge_script(plugin: discovery.Plugin, spec: specs.Spec) -> str:
     """A script with the challenge's `unlearning` function that runs the method, and needs torch and numpy only.
 
     Raises:
         BenchError: the method cannot be loaded, is a control row, is such a function already, or has no source.
     """
-    kind = registry.load_method(plugin)
+    kind = loading.load_method(plugin)
     method = specs.configure(kind, spec)
     if isinstance(method, Control):
         raise BenchError(f"{plugin.name} is a control row: there is nothing to submit")
@@ -52,11 +52,11 @@ def challenge_script(plugin: registry.Plugin, spec: specs.Spec) -> str:
     )
 
 
-def _module_of(plugin: registry.Plugin, kind: type[Method]) -> str:
+def _module_of(plugin: discovery.Plugin, kind: type[Method]) -> str:
     return kind.__module__ if plugin.distribution else Path(plugin.module).stem
 
 
-def _sources_of(plugin: registry.Plugin, kind: type[Method]) -> dict[str, str]:
+def _sources_of(plugin: discovery.Plugin, kind: type[Method]) -> dict[str, str]:
     """The method's module, what it and the runtime import from its package and from bench, and the packages that hold these."""
     found, module = {"bench": FACADE}, _module_of(plugin, kind)
     roots = {"bench", module.partition(".")[0]}

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bench.arrays import Integers
 from bench.hookspecs import hookimpl
 from bench.metrics import forgetting
 from bench.metrics.approximation import approximate_score
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
-from bench.metrics.resampling import Rows, halves, resamples
+from bench.metrics.resampling import halves, resamples
 from bench.metrics.utility import final_score
 
 CEILING_SPLITS = 2  # .7 s each at N = 16 on the embedded task
@@ -27,7 +28,7 @@ class Challenge(Metric):
     bootstraps of the models (200 of N <= 64, 100 of more), with a finer search for thresholds in place of the grid; they hold the
     true value in 90 to 97 of 100 cases (docs/trust.md).
 
-    >>> from bench.calibration import Population
+    >>> from bench.scoring.calibration import Population
     >>> population = Population.draw(20, seed=0)
     >>> retrained = population.retrained(8)
     >>> unlearned = population.retrained(1).select([0] * 8)
@@ -93,7 +94,7 @@ class _Utility:
     def __init__(self, unlearned: Models, retrained: Models) -> None:
         self._sides = [(side.outputs.retain_accuracy, side.accuracy("test")) for side in (unlearned, retrained)]
 
-    def kept(self, ours: Rows, theirs: Rows) -> float:
+    def kept(self, ours: Integers, theirs: Integers) -> float:
         """Product of the two ratios, unlearned models `ours` against retrained models `theirs`."""
         means = [[accuracy[rows].mean() for accuracy in side] for side, rows in zip(self._sides, (ours, theirs), strict=True)]
         return final_score(1.0, means[0][0] / means[1][0], means[0][1] / means[1][1])

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
-from bench.metrics.membership import ATTACKED_MODELS, Floats, loss_attack
+from bench.metrics.membership import ATTACKED_MODELS, loss_attack
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
 
 SPLITS = 5
@@ -20,7 +21,7 @@ class ClassMatched(PerModel):
     Losses are clipped to +-100; logistic regression on a balanced sample, mean accuracy over 5 stratified shuffle splits with a
     tenth held out. Of the first 64 models of each side, the mean.
 
-    >>> from bench.calibration import Population
+    >>> from bench.scoring.calibration import Population
     >>> retrained = Population.draw(20, seed=0).retrained(8)
     >>> {name: values.shape for name, values in ClassMatched().values(retrained, retrained).items()}
     {'class_matched_accuracy': (8,)}

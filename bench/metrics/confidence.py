@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from bench.arrays import Floats
 
 LARGEST_LOGIT = 745.0  # beyond it, exp is 0
-
-Floats = NDArray[np.float64]
 
 
 def logit_scaled_confidence(logits: ArrayLike, labels: ArrayLike) -> Floats:

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.forgetting import DELTA
 from bench.metrics.metric import Metric, Quantity, TwoSample
@@ -17,7 +18,6 @@ from bench.metrics.resampling import SPLITS, Sample, Values
 CUTS = 24
 CONFIDENCE = 0.95
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import roc_curve
 from bench.metrics.metric import Baseline, Evidence, Findings, Metric, Models
@@ -17,7 +18,6 @@ from bench.metrics.ulira import held_out_ratios
 LOSS_EDGES = np.logspace(-5, 2, 43)  # nats; six bins per decade, the same for every run
 FALSE_POSITIVE_RATES = np.logspace(-3, 0, 31)
 
-Floats = NDArray[np.float64]
 Numbers = list[float]
 
 

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
 from bench.metrics.resampling import ranked_models, seed_of_values
 from bench.seeds import numpy_generator
 
 PERMUTATIONS = 199
-
-Floats = NDArray[np.float64]
 
 
 def exchanged_distances(unlearned: ArrayLike, retrained: ArrayLike, permutations: int = PERMUTATIONS) -> Floats:

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.arrays import Floats
 from bench.metrics.approximation import approximate_score
 from bench.metrics.metric import Models
 from bench.metrics.utility import final_score
 from bench.seeds import numpy_generator
 
 EXCHANGES = 199
-
-Floats = NDArray[np.float64]
 
 
 def exchanged_differences(
@@ -35,21 +34,21 @@ def exchanged_differences(
     Returns:
         float64 [1 + exchanges]: the runs' own difference first; `distinguishability.p_value` makes a p-value of it.
 
-    >>> from bench.calibration import Population
+    >>> from bench.scoring.calibration import Population
     >>> models = Population.draw(20, seed=0).retrained(8)
     >>> exchanged_differences(models, models, models, exchanges=2).tolist()
     [0.0, 0.0, 0.0]
     """
     models = len(one)
     parts = [_parts(side) for side in (one, other)]
-    yardstick = _parts(retrained)
+    reference = _parts(retrained)
     generator = numpy_generator(0, "metric", 101)
     swaps = [np.zeros(models, dtype=bool), *(generator.integers(2, size=models).astype(bool) for _ in range(exchanges))]
     found = []
     for swap in swaps:
         ours = [np.where(_along(swap, a), b, a) for a, b in zip(*parts, strict=True)]
         theirs = [np.where(_along(swap, a), a, b) for a, b in zip(*parts, strict=True)]
-        found.append(abs(_score(ours, yardstick) - _score(theirs, yardstick)))
+        found.append(abs(_score(ours, reference) - _score(theirs, reference)))
         advance()
     return np.array(found)
 
@@ -63,7 +62,7 @@ def _along(swap: NDArray[np.bool_], part: Floats) -> NDArray[np.bool_]:
     return swap.reshape(-1, *[1] * (part.ndim - 1))
 
 
-def _score(ours: list[Floats], yardstick: list[Floats]) -> float:
-    forgetting = approximate_score(ours[0], yardstick[0], len(ours[0]))
-    retain, test = (part.mean() / target.mean() for part, target in zip(ours[1:], yardstick[1:], strict=True))
+def _score(ours: list[Floats], reference: list[Floats]) -> float:
+    forgetting = approximate_score(ours[0], reference[0], len(ours[0]))
+    retain, test = (part.mean() / target.mean() for part, target in zip(ours[1:], reference[1:], strict=True))
     return final_score(forgetting, float(retain), float(test))

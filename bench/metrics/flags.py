@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Evidence, Findings, Metric, Models
 
@@ -16,8 +17,6 @@ FEW = 4  # outliers are fewer than every fourth model
 EQUAL = 1e-3  # of the retrained models' median standard deviation
 KEPT = 0.75  # of the retrained models' accuracy
 PAIRED = 5.0  # standard errors by which models of one index are more alike than others
-
-Floats = NDArray[np.float64]
 
 
 def near_constant(unlearned: Floats, retrained: Floats) -> NDArray[np.bool_]:

@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.arrays import Floats
+
 DELTA = 1e-5
 CAP = 50.0
 THRESHOLDS_PER_UNIT = 100
@@ -24,7 +26,6 @@ PEAKY_RATIO = 0.01  # a side narrower than this share of the other is told apart
 WIDEST = 1e4  # no single thresholds are laid over a wider range: the published pipeline's confidences span 206 at most
 COARSEST = 1e9  # no double thresholds beside a wider side: float64 can no longer place them
 
-Floats = NDArray[np.float64]
 Rates = NDArray[np.float32]
 Counts = NDArray[np.int64]
 

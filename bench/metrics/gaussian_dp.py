@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Metric, Quantity, TwoSample
 from bench.metrics.resampling import Sample, Values
 
 LARGEST_LOG_RATIO = 7.0  # a side without any spread
-
-Floats = NDArray[np.float64]
 
 
 def areas_under_curve(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:

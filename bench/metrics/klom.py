@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Metric, Quantity, TwoSample
 from bench.metrics.resampling import Sample, Values
@@ -14,8 +15,6 @@ from bench.metrics.resampling import Sample, Values
 BINS = 20
 LARGEST_MARGIN = 100.0
 SMALLEST_SHARE = 1e-5
-
-Floats = NDArray[np.float64]
 
 
 def divergences(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:

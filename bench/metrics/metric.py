@@ -12,12 +12,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.arrays import Floats
 from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
 from bench.metrics.resampling import Sample, Values, example_deviations, jackknife
 from bench.outputs import Outputs
 
 Better = Literal["higher", "lower", "as retrained"]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ class Models:
 class Timing:
     """What runtime is computed from."""
 
-    solo: Sequence[float]  # seconds of each solo trial; empty for control rows
+    solo: Sequence[float]  # seconds of each timed trial; empty for control rows
     retraining: float  # seconds
     allowance: float  # seconds
-    peak_memory: Sequence[float] = ()  # bytes, of each solo trial
+    peak_memory: Sequence[float] = ()  # bytes, of each timed trial
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def check_metric(metric: Metric) -> None:
         raise TypeError("quantities must be a tuple of Quantity")
     if not all(isinstance(getattr(metric, name, None), str) for name in ("source", "pitfalls")):
         raise TypeError("source and pitfalls must be text")
-    if not isinstance(metric.version, int):
+    if type(metric.version) is not int:  # True is one, too
         raise TypeError("version must be a whole number")
 
 

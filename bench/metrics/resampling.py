@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.arrays import Floats, Integers
 from bench.seeds import numpy_generator
 
 BOOTSTRAPS = 200
@@ -20,13 +21,12 @@ GROUPS = 20
 SPLITS = 4  # random halvings that held-out metrics average over
 FEW_MODELS = 64  # up to here 200 bootstraps
 Z = 1.959964  # 95 % of a normal distribution, two-sided
+LEVEL = 0.05  # of tests
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 Values = Mapping[str, float]
 
 
-def resamples(models: int) -> list[tuple[Rows, Rows]]:
+def resamples(models: int) -> list[tuple[Integers, Integers]]:
     """Bootstraps, 200 of N <= 64 models and 100 of more; rows of both sides, drawn apart.
 
     >>> plan = resamples(16)
@@ -37,7 +37,7 @@ def resamples(models: int) -> list[tuple[Rows, Rows]]:
     return [(generator.integers(models, size=models), generator.integers(models, size=models)) for _ in range(count)]
 
 
-def without_groups(models: int, groups: int = GROUPS) -> list[Rows]:
+def without_groups(models: int, groups: int = GROUPS) -> list[Integers]:
     """The models that are left when each of 20 groups (of one model each, if there are fewer) is left out in turn."""
     everyone = np.arange(models)
     return [np.delete(everyone, group) for group in np.array_split(everyone, min(groups, models))]
@@ -78,7 +78,7 @@ def seed_of_values(values: Floats) -> int:
     return zlib.crc32(np.sort(values).round(6).tobytes())  # rounded: another processor may differ in the last bits
 
 
-def ranked_models(confidence: Floats) -> Rows:
+def ranked_models(confidence: Floats) -> Integers:
     """Models [N, E] in the order of their confidences, whatever the order of models and examples was."""
     return np.argsort(_totals(confidence), kind="stable")
 
@@ -89,7 +89,7 @@ def _totals(confidence: Floats) -> Floats:
     return totals
 
 
-def halves(confidence: Floats, split: int = 0) -> tuple[Rows, Rows]:
+def halves(confidence: Floats, split: int = 0) -> tuple[Integers, Integers]:
     """Two random halves of the models of confidences [N, E]; another `split` gives others.
 
     Models are ranked by their confidences and the draw is seeded with these, so that neither the order of models nor that of
@@ -118,10 +118,10 @@ class Sample:
     def __len__(self) -> int:
         return len(self.confidence)
 
-    def __getitem__(self, rows: Rows) -> Sample:
+    def __getitem__(self, rows: Integers) -> Sample:
         return Sample(self.confidence[rows], self.first[:, rows])
 
-    def of_examples(self, chosen: Rows) -> Sample:
+    def of_examples(self, chosen: Integers) -> Sample:
         """The same models and splits, other examples."""
         return Sample(self.confidence[:, chosen], self.first)
 

@@ -11,7 +11,7 @@ from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
 
 
 class Runtime(Metric):
-    """Time of the solo trials: one model, nothing else on the device; the median of three.
+    """Time of the timed trials: one model, nothing else on the device; the median of three.
 
     CPU seconds of the worker on a CPU, wall seconds between two synchronisations on a GPU. Retraining is timed the same way,
     over two epochs after a warm-up. A row whose median exceeds the budget is badged `over budget` and not ranked.
@@ -26,13 +26,13 @@ class Runtime(Metric):
     source = "design of the NeurIPS 2023 challenge: about a fifth of the retraining time, on the same device"
     pitfalls = "Neighbours cost no CPU time, but caches: on a shared machine the same method moves by up to a quarter."
     quantities = (
-        Quantity("runtime", "seconds", "lower", 0, np.inf, "median of the solo trials"),
-        Quantity("runtime_iqr", "seconds", "lower", 0, np.inf, "interquartile range of the solo trials"),
+        Quantity("runtime", "seconds", "lower", 0, np.inf, "median of the timed trials"),
+        Quantity("runtime_iqr", "seconds", "lower", 0, np.inf, "interquartile range of the timed trials"),
         Quantity("runtime_share", "of retraining", "lower", 0, np.inf, "runtime / one retraining"),
         Quantity("speed_up", "times", "higher", 0, np.inf, "one retraining / runtime"),
         Quantity("budget_share", "of budget", "lower", 0, np.inf, "runtime / budget"),
         Quantity(
-            "peak_memory", "bytes", "lower", 0, np.inf, "most device memory of a solo trial, median; on a CPU, of its process"
+            "peak_memory", "bytes", "lower", 0, np.inf, "most device memory of a timed trial, median; on a CPU, of its process"
         ),
     )
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bench.arrays import Floats, Integers
 from bench.hookspecs import hookimpl
 from bench.metrics.confidence import class_confidences
-from bench.metrics.membership import Floats, halves_of_test
+from bench.metrics.membership import halves_of_test
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
 
 FEWEST = 20  # of a class, on either side; smaller classes use the threshold of all classes
 
-Labels = NDArray[np.int64]
-Signal = Callable[[Floats, Labels], Floats]
+Signal = Callable[[Floats, Integers], Floats]
 
 
 def confidence(logits: ArrayLike, labels: ArrayLike) -> Floats:
@@ -53,11 +53,11 @@ def negative_modified_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
     return total
 
 
-def _of_label(values: Floats, labels: Labels) -> Floats:
+def _of_label(values: Floats, labels: Integers) -> Floats:
     return np.take_along_axis(values, _index(values, labels), axis=-1)[..., 0]
 
 
-def _index(values: Floats, labels: Labels) -> Labels:
+def _index(values: Floats, labels: Integers) -> Integers:
     return np.broadcast_to(labels[:, None], (*values.shape[:-1], 1))
 
 
@@ -85,7 +85,7 @@ def thresholds(members: ArrayLike, others: ArrayLike) -> Floats:
     return np.take_along_axis(values, best[:, None], axis=1)[:, 0]
 
 
-def thresholds_by_class(members: Floats, labels: Labels, others: Floats, other_labels: Labels, classes: int) -> Floats:
+def thresholds_by_class(members: Floats, labels: Integers, others: Floats, other_labels: Integers, classes: int) -> Floats:
     """Thresholds [M, K], fitted within each class; within all classes together where one has fewer than 20 of either side."""
     found = np.repeat(thresholds(members, others)[:, None], classes, axis=1)
     for group in range(classes):
@@ -149,7 +149,7 @@ class SongMittal(PerModel):
         }
 
 
-def _shares(models: Models, signal: Signal, fit: Labels, check: Labels) -> tuple[Floats, Floats]:
+def _shares(models: Models, signal: Signal, fit: Integers, check: Integers) -> tuple[Floats, Floats]:
     """Shares [M] of the forget set and of the second half of test that are called member."""
     labels = models.labels
     of = {
@@ -161,7 +161,7 @@ def _shares(models: Models, signal: Signal, fit: Labels, check: Labels) -> tuple
     return called(of["forget"], labels["forget"]), called(of["test"][:, check], labels["test"][check])
 
 
-def _called(found: Floats, signals: Floats, labels: Labels) -> Floats:
+def _called(found: Floats, signals: Floats, labels: Integers) -> Floats:
     share: Floats = (signals >= found[:, labels]).mean(axis=1)
     return share
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
-from bench.metrics.membership import ATTACKED_MODELS, Floats, loss_attack
+from bench.metrics.membership import ATTACKED_MODELS, loss_attack
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
 
 
@@ -15,7 +16,7 @@ class StartingKit(PerModel):
     A balanced sample of forget and test; one feature, the cross-entropy; logistic regression; mean accuracy over 10 stratified
     shuffle splits with a tenth held out. Of the first 64 models of each side, the mean.
 
-    >>> from bench.calibration import Population
+    >>> from bench.scoring.calibration import Population
     >>> population = Population.draw(20, seed=0)
     >>> retrained = population.retrained(8)
     >>> {name: values.shape for name, values in StartingKit().values(population.original(), retrained).items()}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import areas_under_curve, true_positive_rate
 from bench.metrics.metric import Metric, Quantity, TwoSample
@@ -14,8 +14,6 @@ from bench.metrics.resampling import SPLITS, Sample, Values
 
 NARROWEST = 0.1  # standard deviations are at least this share of the retrained models' typical one
 MANY = 1000  # negatives that a rate of 0.1 % needs
-
-Floats = NDArray[np.float64]
 
 
 def likelihood_ratios(values: Floats, unlearned: Floats, retrained: Floats) -> Floats:

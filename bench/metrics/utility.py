@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
-
-Floats = NDArray[np.float64]
 
 
 def within_one_group(predictions: ArrayLike, labels: ArrayLike) -> Floats:

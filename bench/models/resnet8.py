@@ -1,4 +1,4 @@
-"""A small residual network for 32x32 faces."""
+"""A small residual network for 32x32 pictures."""
 
 from __future__ import annotations
 

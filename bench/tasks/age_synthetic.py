@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.hookspecs import hookimpl
-from bench.tasks.task import Faces, Recipe, Task
+from bench.tasks.task import Recipe, Task, TaskData
 
 if TYPE_CHECKING:
     from bench.tasks.synthetic_faces import People
@@ -33,7 +33,7 @@ def people() -> People:
 
 
 @cache
-def faces(forget: range) -> Faces:
+def task_data(forget: range) -> TaskData:
     """Paint the photos and split them; the identities in `forget` are to be forgotten."""
     from bench.tasks.synthetic_faces import photograph
 
@@ -49,7 +49,7 @@ def faces(forget: range) -> Faces:
         "forget_people": known & ~trained & forgotten,
         "unseen": ~known,
     }
-    return Faces(
+    return TaskData(
         images=photograph(who),
         labels=np.minimum((who.age / YEARS).astype(np.int64), GROUPS - 1),
         identities=who.identity,
@@ -58,8 +58,8 @@ def faces(forget: range) -> Faces:
 
 
 def age_synthetic(forget: range = FORGET, digest: str = DIGEST) -> Task:
-    """The task with another forget set; `digest` must be that of `faces(forget)`."""
-    load: Callable[[], Faces] = partial(faces, forget)
+    """The task with another forget set; `digest` must be that of `task_data(forget)`."""
+    load: Callable[[], TaskData] = partial(task_data, forget)
     return Task(
         name="age-synthetic",
         groups=tuple(f"{YEARS * group}-{YEARS * (group + 1) - 1}" for group in range(GROUPS)),
@@ -69,7 +69,7 @@ def age_synthetic(forget: range = FORGET, digest: str = DIGEST) -> Task:
         forget_set=f"identities {forget.start}-{forget.stop - 1}, photos 1-{PHOTOS - 1}",
         digest=digest,
         load=load,
-        shows_faces=True,  # nobody's
+        images_public=True,  # nobody's
     )
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.archives import read_npy
+from bench.arrays import Integers
 from bench.errors import BenchError
 from bench.seeds import numpy_generator
-from bench.tasks.task import UNKNOWN, Faces
+from bench.store.archives import read_npy
+from bench.tasks.task import UNKNOWN, TaskData
 
-Rows = NDArray[np.int64]
 Scores = Callable[[], NDArray[np.float64]]
 LARGEST_SHARE = 0.5  # of the training photos
 _NPY = b"\x93NUMPY"
@@ -67,38 +67,38 @@ class Choice:
         return max(1, round(self.amount * of)) if self.is_share else int(self.amount)
 
 
-def with_forget(faces: Faces, choice: Choice, scores: Scores) -> Faces:
+def with_forget(data: TaskData, choice: Choice, scores: Scores) -> TaskData:
     """The same photos with another forget set.
 
     Whoever was forgotten before is trained on and tested like everybody else. `forget_people` becomes the held-out photos
     of people all of whose training photos are forgotten.
 
     Args:
-        faces: a task's data.
+        data: a task's data.
         choice: whom to forget.
         scores: memorisation of every training photo, in the order of `training_rows`; called if the choice needs it.
 
     Raises:
         BenchError: the data do not have what the choice asks for.
     """
-    train = training_rows(faces)
-    forget = np.sort(_CHOOSERS[choice.kind](faces, train, choice, scores))
+    train = training_rows(data)
+    forget = np.sort(_CHOOSERS[choice.kind](data, train, choice, scores))
     if not 0 < len(forget) <= LARGEST_SHARE * len(train):
         raise BenchError(
             f"{len(forget)} of {len(train)} training photos cannot be the forget set: choose between 1 and half of them"
         )
     retain = np.setdiff1d(train, forget)
-    return replace(faces, splits={**faces.splits, "retain": retain, "forget": forget, **_held_out(faces, retain, forget)})
+    return replace(data, splits={**data.splits, "retain": retain, "forget": forget, **_held_out(data, retain, forget)})
 
 
-def training_rows(faces: Faces) -> Rows:
-    """Rows of all training photos, in order."""
-    return np.sort(np.concatenate([faces.splits["retain"], faces.splits["forget"]]))
+def training_rows(data: TaskData) -> Integers:
+    """Integers of all training photos, in order."""
+    return np.sort(np.concatenate([data.splits["retain"], data.splits["forget"]]))
 
 
-def _held_out(faces: Faces, retain: Rows, forget: Rows) -> Mapping[str, Rows]:
+def _held_out(data: TaskData, retain: Integers, forget: Integers) -> Mapping[str, Integers]:
     """Validation, test and forget_people once other people are forgotten; photos that return go to the two by turns."""
-    people, splits = faces.identities, faces.splits
+    people, splits = data.identities, data.splits
     gone = np.setdiff1d(people[forget], [*people[retain], UNKNOWN])
     back = splits["forget_people"][~np.isin(people[splits["forget_people"]], gone)]
     sides = {"validation": np.union1d(splits["validation"], back[::2]), "test": np.union1d(splits["test"], back[1::2])}
@@ -108,52 +108,52 @@ def _held_out(faces: Faces, retain: Rows, forget: Rows) -> Mapping[str, Rows]:
     return {**kept, "forget_people": np.setdiff1d(returned, back)}
 
 
-def _identities(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
-    people = np.setdiff1d(faces.identities[train], [UNKNOWN])
+def _identities(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> Integers:
+    people = np.setdiff1d(data.identities[train], [UNKNOWN])
     if not len(people):
         raise BenchError("this task knows no identities: forget random:N, group:N or memorised:N")
     wanted = choice.count(len(people))
     if wanted > len(people):
         raise BenchError(f"there are {len(people)} people in training, fewer than {wanted}")
     chosen = numpy_generator(choice.seed, "data", 3).choice(people, wanted, replace=False)
-    return train[np.isin(faces.identities[train], chosen)]
+    return train[np.isin(data.identities[train], chosen)]
 
 
-def _random(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+def _random(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> Integers:
     wanted = choice.count(len(train))
     if wanted > len(train):
         raise BenchError(f"there are {len(train)} training photos, fewer than {wanted}")
     return numpy_generator(choice.seed, "data", 4).choice(train, wanted, replace=False)
 
 
-def _group(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
-    chosen: Rows = train[faces.labels[train] == int(choice.amount)]
+def _group(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> Integers:
+    chosen: Integers = train[data.labels[train] == int(choice.amount)]
     return chosen
 
 
-def _most(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+def _most(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> Integers:
     return train[_ranked(-scores())[: choice.count(len(train))]]
 
 
-def _least(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+def _least(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> Integers:
     return train[_ranked(scores())[: choice.count(len(train))]]
 
 
-def _ranked(values: NDArray[np.float64]) -> Rows:
+def _ranked(values: NDArray[np.float64]) -> Integers:
     """Positions of values from the lowest on; ties in an order that is drawn once and for all, unknown ones (NaN) last."""
     ties = numpy_generator(0, "data", 8).permutation(len(values))
-    positions: Rows = np.lexsort((ties, values))
+    positions: Integers = np.lexsort((ties, values))
     return positions
 
 
-def _file(faces: Faces, train: Rows, choice: Choice, scores: Scores) -> Rows:
+def _file(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> Integers:
     positions = _read_positions(Path(choice.path))
     if not len(positions) or positions.min() < 0 or positions.max() >= len(train):
         raise BenchError(f"{choice.path} must hold positions of training photos, from 0 to {len(train) - 1}")
     return train[np.unique(positions)]
 
 
-def _read_positions(path: Path) -> Rows:
+def _read_positions(path: Path) -> Integers:
     """Whole numbers from an .npy file, or from a text with one in each line."""
     try:
         content = path.expanduser().read_bytes()
@@ -165,11 +165,11 @@ def _read_positions(path: Path) -> Rows:
         ) from problem
     if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
         raise BenchError(f"{path} must hold a list of whole numbers")
-    positions: Rows = found.astype(np.int64)
+    positions: Integers = found.astype(np.int64)
     return positions
 
 
-_CHOOSERS: Mapping[str, Callable[[Faces, Rows, Choice, Scores], Rows]] = {
+_CHOOSERS: Mapping[str, Callable[[TaskData, Integers, Choice, Scores], Integers]] = {
     "identities": _identities,
     "random": _random,
     "group": _group,

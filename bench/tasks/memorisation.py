@@ -7,25 +7,19 @@ random shares of the training set; memorisation of a photo is the difference of 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.archives import read_npz
-from bench.errors import BenchError, WorkerError
-from bench.store import DamagedFileError, write_bytes
+from bench.errors import BenchError
+from bench.store.archives import read_npz, write_npz
+from bench.store.files import DamagedFileError, write_bytes
 from bench.tasks.forget import training_rows
 from bench.tasks.task import Task
-
-if TYPE_CHECKING:
-    from bench.engine.process import Worker
-    from bench.engine.session import Session
 
 SHARE = 0.7  # of the training set that each model sees (Feldman and Zhang, section 3)
 
@@ -49,33 +43,10 @@ def memorisation(right: ArrayLike, included: ArrayLike) -> NDArray[np.float64]:
     return found
 
 
-def measure(session: Session, models: int) -> Path:
-    """Train models on shares of the training set, and keep what that says of each photo; returns the file.
-
-    Raises:
-        BenchError: a worker cannot train them.
-    """
-    size = session.stack_size
-    jobs = [tuple(range(start, min(start + size, models))) for start in range(0, models, size)]
-    advance = session.progress.stage(f"memorisation: {models} models", models)
-    answers: dict[tuple[int, ...], tuple[NDArray[np.bool_], NDArray[np.bool_]]] = {}
-
-    def train(worker: Worker, job: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        reply = worker.ask("train_on_shares", indices=list(job), share=SHARE)
-        return reply.arrays["right"], reply.arrays["included"]
-
-    for job, answer in session.executor.map(jobs, train):
-        if isinstance(answer, WorkerError):
-            raise BenchError(f"training for memorisation failed: {answer}") from answer
-        answers[job] = answer
-        advance(len(job))
-    right, included = (np.concatenate([answers[job][side] for job in jobs]) for side in (0, 1))
-    faces = session.faces
-    rows = np.concatenate([faces.splits["retain"], faces.splits["forget"]])  # the order in which workers hold them
-    buffer = io.BytesIO()
-    np.savez(buffer, scores=memorisation(right, included)[np.argsort(rows)])
-    path = _path(session.task)
-    write_bytes(path, buffer.getvalue())
+def write(task: Task, scores: NDArray[np.float64]) -> Path:
+    """Keep memorisation of every training photo, in the order of `training_rows`; returns the file."""
+    path = _path(task)
+    write_bytes(path, write_npz({"scores": scores}))
     return path
 
 
@@ -101,11 +72,11 @@ def read(task: Task) -> NDArray[np.float64]:
 
 def _path(task: Task) -> Path:
     """The same for all forget sets of a task: whom to forget is what the scores are for."""
-    from bench.datasets.prepared import home
+    from bench.tasks.datasets.prepared import home
 
-    faces = task.load()
-    rows = training_rows(faces)
+    data = task.load()
+    rows = training_rows(data)
     digest = hashlib.sha256(json.dumps([task.network, asdict(task.recipe), SHARE], sort_keys=True).encode())
-    digest.update((faces.images_digest or hashlib.sha256(faces.images[rows].tobytes()).hexdigest()).encode())
-    digest.update(faces.labels[rows].tobytes() + rows.tobytes())
+    digest.update((data.images_digest or hashlib.sha256(data.images[rows].tobytes()).hexdigest()).encode())
+    digest.update(data.labels[rows].tobytes() + rows.tobytes())
     return home() / "memorisation" / f"{task.name.partition('[')[0]}-{digest.hexdigest()[:16]}.npz"

@@ -7,10 +7,14 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.models.recipe import Recipe
+
+__all__ = ["METHOD_SPLITS", "SPLITS", "UNKNOWN", "Recipe", "Task", "TaskData"]
 
 METHOD_SPLITS = ("retain", "forget", "validation")  # handed to a method; everything else is held out from it
 SPLITS = (*METHOD_SPLITS, "test", "forget_people", "unseen")
@@ -18,22 +22,7 @@ UNKNOWN = -1  # the identity of somebody whom nobody knows
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the task's models are trained: linear warm-up over a share of the steps, then a cosine to zero."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup: float
-    weighted_classes: bool = False  # by inverse frequencies, unless there are `class_weights`
-    class_weights: tuple[float, ...] = ()  # [K]
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    cosine: Literal["steps", "epochs"] = "steps"  # how often the rate is set
-
-
-@dataclass(frozen=True)
-class Faces:
+class TaskData:
     """Images with labels and identities, and which rows each split holds."""
 
     images: NDArray[np.uint8]  # [n, 3, size, size]
@@ -69,9 +58,9 @@ class Task:
     network: str
     recipe: Recipe
     forget_set: str  # who is to be forgotten, in words
-    digest: str  # Faces.digest() of what `load` returns
-    load: Callable[[], Faces]
-    shows_faces: bool = False  # whether its licence allows a public board to show images
+    digest: str  # TaskData.digest() of what `load` returns
+    load: Callable[[], TaskData]
+    images_public: bool = False  # whether its licence allows a public board to show images
     remarks: tuple[str, ...] = ()  # what readers of its results should know of the data
     original: Mapping[str, NDArray[np.float32]] | None = None  # weights {parameter: array}; None: trained by the recipe
     size: int = 32  # pixels of a side

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.datasets.dataset import Dataset
-from bench.datasets.prepared import task_of
 from bench.errors import BenchError
-from bench.networks import find_network, recipe_for
-from bench.specs import Spec
+from bench.models.networks import find_network, recipe_for
+from bench.registry import discovery, loading, specs
+from bench.registry.specs import Spec
 from bench.tasks import memorisation
+from bench.tasks.datasets.dataset import Dataset
+from bench.tasks.datasets.prepared import task_of
 from bench.tasks.forget import Choice, with_forget
 from bench.tasks.task import Task
 
 FORGET, MODEL, SIZE = "forget", "model", "size"
+
+
+def load_task(text: str) -> Task:
+    """The task that `name` or `name[forget="random:100",model="resnet18",size=64]` stands for.
+
+    Raises:
+        BenchError: there is none, or its data are not prepared.
+    """
+    spec = specs.parse(text, "task")
+    return make(registered_task(spec.plugin), spec.parameters)
+
+
+def registered_task(name: str) -> Task | Dataset:
+    """What a plugin registered under that name."""
+    return load_registered(discovery.find(discovery.TASKS, name, "task"))
+
+
+def load_registered(plugin: discovery.Plugin) -> Task | Dataset:
+    """Import a plugin and return the task or dataset that it registers."""
+    sys.audit("bench.task", plugin.name)
+    found = loading.registered(plugin, "register_tasks")
+    task: Task | Dataset = loading.only(plugin, found, lambda item: isinstance(item, Task | Dataset) and item.name == plugin.name)
+    return task
 
 
 def make(registered: Task | Dataset, options: Mapping[str, Any]) -> Task:
@@ -71,5 +96,5 @@ def _with_network(task: Task, network: str) -> Task:
 
 def _with_forget(task: Task, text: str) -> Task:
     choice = Choice.parse(text)
-    faces = with_forget(task.load(), choice, partial(memorisation.read, task))
-    return replace(task, forget_set=text, digest=faces.digest(), load=lambda: faces)
+    data = with_forget(task.load(), choice, partial(memorisation.read, task))
+    return replace(task, forget_set=text, digest=data.digest(), load=lambda: data)

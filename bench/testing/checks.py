@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bench import specs
 from bench.budget import Allowance
 from bench.errors import WorkerError
-from bench.functions import FunctionMethod
 from bench.method import Method
+from bench.registry import specs
+from bench.registry.functions import FunctionMethod
 from bench.splits import predict
-from bench.testing.lab import CLASSES, ORIGINALS, SIZES, distance, seed_globally
 from bench.testing.outcome import FailedCheckError, NotApplicableError, Outcome, Status
 from bench.testing.subject import SEED, Subject
+from bench.testing.toy_task import CLASSES, ORIGINALS, SIZES, distance, seed_globally
 
 TOLERANCE = 1e-9  # in float64; a whole-parameter standard deviation differs by 5e-4, so nothing much looser finds it
 TINY_BUDGET, LATE = 0.5, 0.25  # seconds of CPU time; how much later than its budget a method may return
@@ -106,7 +106,7 @@ def runs(subject: Subject) -> str:
     _demand(not subject.problem, subject.problem)
     if not torch.cuda.is_available():
         return "no CUDA device here: run on the CPU only"
-    on_cuda = subject.lab.on("cuda")
+    on_cuda = subject.task.on("cuda")
     model = on_cuda.unlearn(subject.method, SEED)
     _demand(next(model.parameters()).is_cuda, "the network left the CUDA device")
     return ""
@@ -122,7 +122,7 @@ def returns_what_it_declares(subject: Subject) -> str:
         _demand(run.returned is run.given, "it returns another network: declare in_place = False")
         return ""
     _demand(run.returned is not run.given, "it returns the network that it was given: declare in_place = True")
-    _demand(distance(run.given, subject.lab.original()) == 0, "it changes the network that it was given: work on a deep copy")
+    _demand(distance(run.given, subject.task.original()) == 0, "it changes the network that it was given: work on a deep copy")
     return ""
 
 
@@ -151,7 +151,7 @@ def _share_weights(one: nn.Module, other: nn.Module) -> bool:
 @_check()
 def changes_weights(subject: Subject) -> str:
     """The returned network is not the original."""
-    changed = distance(subject.run.returned, subject.lab.original())
+    changed = distance(subject.run.returned, subject.task.original())
     _demand(changed > 0, "the returned network is the original: is the optimiser built on the network that is returned?")
     return f"by {changed:.2g} at most"
 
@@ -162,7 +162,7 @@ def is_finite(subject: Subject) -> str:
     state = subject.run.returned.state_dict()
     odd = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     _demand(not odd, f"not finite: {', '.join(odd[:3])}; clip gradients, or lower the learning rate")
-    answers = predict(subject.run.returned, subject.lab.data([SEED]).retain)
+    answers = predict(subject.run.returned, subject.task.data([SEED]).retain)
     _demand(bool(answers.isfinite().all()), "its answers on retain are not finite")
     return ""
 
@@ -185,12 +185,12 @@ def seeds_decide(subject: Subject) -> str:
     """The same seed gives the same model bit for bit; another gives another."""
     if type(subject.method).uses_clock:
         raise NotApplicableError("it uses the clock, so its results depend on the machine")
-    again = subject.lab.unlearn(subject.method, SEED)
+    again = subject.task.unlearn(subject.method, SEED)
     _demand(
         distance(again, subject.run.returned) == 0,
         "the same seed gives another model: draw from trial.normal_like and its like",
     )
-    other = subject.lab.unlearn(subject.method, SEED + 1)
+    other = subject.task.unlearn(subject.method, SEED + 1)
     if distance(other, subject.run.returned) == 0:
         return "deterministic: every seed gives the same model, and its row will say so"
     return ""
@@ -201,13 +201,13 @@ def stacked_equals_alone(subject: Subject) -> str:
     """In float64 a stack gives the models that its trials give alone, whatever the grouping and the global seed."""
     if not type(subject.method).stackable:
         raise NotApplicableError("not stackable")
-    lab, trials = subject.lab.in_double(), _equal_variants(subject.method)
+    task, trials = subject.task.in_double(), _equal_variants(subject.method)
     seeds = [SEED + index for index in trials]
-    alone = [lab.unlearn(subject.method, seed, index=index) for seed, index in zip(seeds, trials, strict=True)]
+    alone = [task.unlearn(subject.method, seed, index=index) for seed, index in zip(seeds, trials, strict=True)]
     last = len(trials) - 1
     for number, group in enumerate((range(len(trials)), [last, 0], [last])):
         seed_globally(number)
-        together = lab.unlearn_stacked(subject.method, [seeds[m] for m in group], [trials[m] for m in group])
+        together = task.unlearn_stacked(subject.method, [seeds[m] for m in group], [trials[m] for m in group])
         worst = max(distance(model, alone[m]) for model, m in zip(together, group, strict=True))
         _demand(worst <= TOLERANCE, f"a stack of {len(group)} differs from single trials by {worst:.2g}: {_STACK_HINT}")
     return ""
@@ -236,7 +236,7 @@ def honours_a_tiny_budget(subject: Subject) -> str:
     if not type(subject.method).uses_clock:
         raise NotApplicableError("it does not read the clock; a run ends it at 2 x budget + 5 s")
     start = time.process_time()
-    subject.lab.unlearn(subject.method, SEED, budget=Allowance(TINY_BUDGET, time.process_time))
+    subject.task.unlearn(subject.method, SEED, budget=Allowance(TINY_BUDGET, time.process_time))
     taken = time.process_time() - start
     _demand(taken <= TINY_BUDGET + LATE, f"it took {taken:.2f} s of {TINY_BUDGET} s: stop when trial.budget.expired")
     return f"{taken:.2f} s of {TINY_BUDGET} s"
@@ -247,7 +247,7 @@ def uses_the_forget_set(subject: Subject) -> str:
     """With other images to forget the result differs, or `uses_forget = False` is declared."""
     if type(subject.method).uses_clock:
         raise NotApplicableError("it uses the clock, so its results depend on the machine")
-    other = subject.lab.with_other_forget_set().unlearn(subject.method, SEED)
+    other = subject.task.with_other_forget_set().unlearn(subject.method, SEED)
     same = distance(other, subject.run.returned) == 0
     if isinstance(subject.method, FunctionMethod):  # cannot declare anything
         return "the forget set changes nothing" if same else ""
@@ -263,6 +263,6 @@ def keeps_utility(subject: Subject) -> str:
     """The returned network still does the task: methods that end on steps away from the data do not."""
     if not all(tensor.isfinite().all() for tensor in subject.run.returned.state_dict().values()):
         raise NotApplicableError("it is not finite")
-    accuracy = subject.lab.accuracy(subject.run.returned, "retain")
+    accuracy = subject.task.accuracy(subject.run.returned, "retain")
     _demand(accuracy > CHANCE, f"retain accuracy {accuracy:.2f} on {SIZES['retain']} images, where chance is {1 / CLASSES:.2f}")
     return f"retain accuracy {accuracy:.2f}"

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bench import registry, specs
 from bench.errors import BenchError
 from bench.method import Control, Method
-from bench.testing.lab import Lab, lab
+from bench.registry import discovery, loading, specs
 from bench.testing.observation import Observation, observed
+from bench.testing.toy_task import ToyTask, toy_task
 
 SEED = 7
 
@@ -33,13 +33,13 @@ class Subject:
     """A method with its hyper-parameters."""
 
     spec: specs.Spec
-    plugin: registry.Plugin
+    plugin: discovery.Plugin
     method: Method
 
     @property
-    def lab(self) -> Lab:
+    def task(self) -> ToyTask:
         """Where it is tested."""
-        return lab()
+        return toy_task()
 
     @cached_property
     def problem(self) -> str:
@@ -48,12 +48,12 @@ class Subject:
             returned = self.run.returned
         except Exception as problem:
             return self.told(problem)
-        wanted = type(self.lab.original())
+        wanted = type(self.task.original())
         return "" if isinstance(returned, wanted) else f"unlearn must return a {wanted.__name__}, not {type(returned).__name__}"
 
     def told(self, problem: Exception) -> str:
         """What the method raised and in which line of its file; with BENCH_STRICT it is raised again."""
-        if registry.strict():
+        if loading.strict():
             raise problem
         frames = traceback.extract_tb(problem.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == self.plugin.file]
@@ -63,9 +63,9 @@ class Subject:
     @cached_property
     def run(self) -> Trained:
         """One trial on a plain network in float32."""
-        given = self.lab.original()
+        given = self.task.original()
         with observed(given) as observation:
-            returned = self.lab.unlearn(self.method, SEED, model=given)
+            returned = self.task.unlearn(self.method, SEED, model=given)
         return Trained(given, returned, observation)
 
 
@@ -78,8 +78,8 @@ def subject(spec: str) -> Subject:
     """
     torch.set_num_threads(1)
     parsed = specs.parse(spec)
-    plugin = registry.find_method(parsed.plugin)
-    method = specs.configure(registry.load_method(plugin), parsed)
+    plugin = discovery.find_method(parsed.plugin)
+    method = specs.configure(loading.load_method(plugin), parsed)
     if isinstance(method, Control):
         raise BenchError(f"{plugin.name} is a control row: it unlearns nothing that could be tested")
     return Subject(parsed, plugin, method)

@@ -20,16 +20,21 @@ import click
 import numpy as np
 import pandas as pd
 
-from bench import registry
 from bench.budget import Budget
 from bench.cli.show import TerminalProgress
-from bench.engine import runs
-from bench.engine.session import Session, find_device
-from bench.references import References
-from bench.results import finish
-from bench.specs import Spec, parse
-from bench.store import Store
-from bench.tasks.age_synthetic import age_synthetic, faces
+from bench.engine import references
+from bench.engine.machine import find_device
+from bench.engine.requests import Request, describe
+from bench.engine.runs import complete_run
+from bench.engine.session import Session
+from bench.metrics.installed import installed_metrics
+from bench.registry import discovery
+from bench.registry.specs import Spec, parse
+from bench.scoring.rows import Row, row
+from bench.scoring.scorer import Scorer
+from bench.store.runs import Run
+from bench.store.store import Store
+from bench.tasks.age_synthetic import age_synthetic, task_data
 
 FORGET = range(40, 80)  # the board's task forgets identities 0-39
 MODELS, FIRST, REFINED, CONFIRMED = 16, 8, 8, 2
@@ -128,24 +133,35 @@ def eligible(lines: list[Line]) -> list[Line]:
 class Search:
     """Runs configurations and keeps one line of result for each."""
 
-    def __init__(self, session: Session, out: Path) -> None:
-        self.session, self.out = session, out
-        self.references = References.of(session)
-        self.references.build(session, range(MODELS))
+    def __init__(self, session: Session, store: Store, out: Path) -> None:
+        self.session, self.store, self.out = session, store, out
+        self.reference = store.reference(session.task.key, session.device.kind, session.progress.note)
+        references.build(session, self.reference, range(MODELS))
+        self.scorer = Scorer(self.reference, MODELS, self.reference.identifier(MODELS))
+        self.metrics = [item for item in installed_metrics()[0] if item.metric.quick]
         self.lines: list[Line] = []
 
     def run(self, stage: str, method: str, parameters: Parameters, seed: int) -> Line:
         """Run one configuration; the result is written at once."""
-        request = runs.Request(registry.find_method(method), Spec(method, parameters), MODELS, Budget.parse("20%"), seed)
-        description = runs.describe(self.session, request)
-        row = finish(runs.run(self.session, self.references, request, description), self.references)
-        names = ("final_score", "forgetting_score", "retain_ratio", "test_ratio", "forget_accuracy", "budget_share")
-        values = {name: row.value(name) for name in names}
-        self.lines.append(
-            {"stage": stage, "method": method, "seed": seed, "spec": str(request.spec), "failure": row.failure, **values}
-        )
+        request = Request(discovery.find_method(method), Spec(method, parameters), MODELS, Budget.parse("20%"), seed)
+        item = self.scored(request)
+        values = {
+            **{name: item.value(name) for name in ("final_score", "forgetting_score")},
+            **{f"{name}_ratio": getattr(item.measure(f"{name}_accuracy"), "relative", None) for name in ("retain", "test")},
+            **{name: item.value(name) for name in ("forget_accuracy", "budget_share")},
+        }
+        about = {"stage": stage, "method": method, "seed": seed, "spec": str(request.spec), "failure": item.failure}
+        self.lines.append({**about, **values})
         pd.DataFrame(self.lines).to_csv(self.out, index=False, float_format="%.4f")
         return self.lines[-1]
+
+    def scored(self, request: Request) -> Row:
+        """The row of a request, which is run and scored if it was not."""
+        name = complete_run(self.session, self.reference, request, describe(self.session, request))
+        run = Run.read(self.store.runs / name)
+        if run.record.complete:
+            self.scorer.score(run, self.scorer.missing(run, self.metrics))
+        return row(run)
 
     def of(self, *methods: str) -> list[Line]:
         """Lines of the given methods under the first seed."""
@@ -159,9 +175,9 @@ def main(store: Path, out: Path) -> None:
     """Search every method; an interrupted search goes on where it stopped."""
     opened = Store(store)
     opened.prepare()
-    task = age_synthetic(FORGET, faces(FORGET).digest())
+    task = age_synthetic(FORGET, task_data(FORGET).digest())
     with TerminalProgress() as progress, Session(opened, task, find_device("cpu"), progress=progress) as session:
-        search = Search(session, out)
+        search = Search(session, opened, out)
         for method in SPACES:
             for parameters in first(method):
                 search.run("first", method, parameters, SEEDS[0])

@@ -1,20 +1,23 @@
-"""Packages that strangers installed, and a store with runs that nobody trained: outputs drawn from `bench.calibration`."""
+"""Packages of strangers, and a store with runs that nobody trained: outputs drawn from `bench.scoring.calibration`."""
 
 from __future__ import annotations
 
-import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from bench.calibration import Population, shifted
-from bench.engine.runs import Run
 from bench.metrics.metric import Models
-from bench.references import References, folder_of
-from bench.store import Store, write_bytes, write_record
+from bench.scoring.calibration import Population, shifted
+from bench.store.archives import pack
+from bench.store.files import write_bytes, write_record
+from bench.store.records import DeviceRecord, Finished, MethodRecord, ReferenceRecord, ReferenceTask, RunRecord, TaskRecord, Timed
+from bench.store.references import Reference
+from bench.store.runs import Run
+from bench.store.store import Store
 
 TASK = "f" * 64
 EXAMPLES = 30
@@ -26,31 +29,31 @@ class Drawn:
 
     store: Store
     population: Population
-    references: References
+    reference: Reference
     retrained: Models
 
     def add(self, name: str, models: Models, **changes: object) -> Run:
-        """Put a complete run into the store."""
+        """Put a complete run into the store; `changes` are fields of its record."""
         folder = self.store.runs / f"{name}-0123456789ab"
         count = len(models)
-        digest = write_bytes(folder / "outputs-0000.npz", models.outputs.to_npz())
-        method = {"name": name, "spec": name, "summary": "", "distribution": "d", "version": "1", "control": False}
-        method |= {"hyper_parameters": {}, "source_hash": "0" * 64}
-        record = {
-            "method": {**method, "reference_models": []},
-            "task": {"name": "drawn", "key": TASK},
-            "reference_id": self.references.identifier(min(count, self.references.available())),
-            "models": count,
-            "budget": "20%",
-            "seed": 0,
-            "device": {"kind": "cpu", "processor": "test"},
-            "chunks": [{"trials": list(range(count)), "file": "outputs-0000.npz", "sha256": digest}],
-            "solo": [{"trial": count + n, "seconds": 0.5} for n in range(3)],
-            "retraining_seconds": 5.0,
-            "allowance_seconds": 1.0,
-            **changes,
-        }
-        write_record(folder / "run.json", record)
+        digest = write_bytes(folder / "outputs-0000.npz", pack(models.outputs))
+        finished = Finished(trials=tuple(range(count)), file="outputs-0000.npz", sha256=digest)
+        record = RunRecord(
+            method=MethodRecord(
+                name=name, spec=name, hyper_parameters={}, source_hash="0" * 64, control=False, reference_models=()
+            ),
+            task=TaskRecord(name="drawn", key=TASK),
+            reference_id=self.reference.identifier(min(count, self.reference.record.available)),
+            models=count,
+            budget="20%",
+            seed=0,
+            device=DeviceRecord(kind="cpu", processor="test"),
+            chunks=(finished,),
+            timed=tuple(Timed(trial=count + n, seconds=0.5) for n in range(3)),
+            retraining_seconds=5.0,
+            allowance_seconds=1.0,
+        )
+        write_record(folder / "run.json", replace(record, **changes))
         return Run.read(folder)
 
     def shifted(self, amount: float) -> Models:
@@ -63,17 +66,13 @@ def draw(path: Path, models: int = 16) -> Drawn:
     store.prepare()
     population = Population.draw(EXAMPLES, seed=0)
     retrained = population.retrained(models)
-    folder = folder_of(store.references, TASK, "cpu")
-    buffer = io.BytesIO()
-    np.savez(buffer, **population.labels)
-    contents = {
-        "labels.npz": buffer.getvalue(),
-        "original.npz": population.original().outputs.to_npz(),
-        f"retrained-0000-{models - 1:04d}.npz": retrained.outputs.to_npz(),
-    }
-    files = {name: write_bytes(folder / name, content) for name, content in contents.items()}
-    write_record(folder / "reference.json", {"files": files, "yardsticks": {}, "baselines": {}, "stack_size": models})
-    return Drawn(store, population, References(folder), retrained)
+    reference = store.reference(TASK, "cpu")
+    about = ReferenceRecord(stack_size=models, task=ReferenceTask(name="drawn", key=TASK), device="cpu")
+    with reference.growing(about, lambda text: None):
+        reference.keep_labels(dict(population.labels), None)
+        reference.keep_original({"weight": np.zeros((1, 1), np.float32)}, population.original().outputs)
+        reference.keep_retrained(range(models), retrained.outputs)
+    return Drawn(store, population, reference, retrained)
 
 
 @pytest.fixture

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.engine.process import Worker, context
-from bench.engine.serve import serve
+from bench.engine.worker.answers import PeakMemory
+from bench.engine.worker.loop import serve
+from bench.engine.worker.process import Worker, context
 from bench.errors import WorkerError
-from bench.models import initialised, stack
+from bench.models.build import initialised
+from bench.models.stacked import stack
+from bench.models.training import fit
 from bench.splits import bind
+from bench.store.fields import Record
 from bench.tasks.task import Recipe
-from bench.training import fit
 from bench.weights import state
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -34,6 +37,12 @@ def test_training_on_cuda_equals_the_cpu_in_float64() -> None:
         torch.testing.assert_close(trained["cuda"][name].cpu(), view, rtol=0, atol=1e-8, msg=name)
 
 
+class Product(Record, frozen=True, kw_only=True):
+    """What `multiply` answers."""
+
+    sum: float
+
+
 @dataclass(frozen=True)
 class Busy:
     """Keeps the device busy, or takes its memory; children import it by name."""
@@ -46,7 +55,7 @@ class Busy:
         for _ in range(times):
             square = square @ square / 64
         torch.cuda.synchronize()
-        return {"sum": float(square.sum())}, {}
+        return Product(sum=float(square.sum())), {}
 
     def hang(self):
         torch.cuda._sleep(10**13)  # a kernel of hours
@@ -54,7 +63,7 @@ class Busy:
         return {}, {}
 
     def peak_memory(self):
-        return {"bytes": torch.cuda.max_memory_allocated()}, {}
+        return PeakMemory(bytes=torch.cuda.max_memory_allocated()), {}
 
 
 def busy(connection, guards) -> None:
@@ -93,7 +102,7 @@ def test_the_clock_waits_for_the_device(start) -> None:
 def test_peak_memory_is_the_devices(start) -> None:
     worker = start()
     worker.ask("multiply", times=1)
-    assert 2 * 4 * 4096**2 <= worker.ask("peak_memory").values["bytes"] < 10**9
+    assert 2 * 4 * 4096**2 <= worker.ask("peak_memory").read(PeakMemory).bytes < 10**9
 
 
 def test_a_hung_kernel_is_killed_and_the_next_process_is_unharmed(start) -> None:
@@ -103,4 +112,4 @@ def test_a_hung_kernel_is_killed_and_the_next_process_is_unharmed(start) -> None
         worker.ask("hang", limit=2.0)
     assert caught.value.kind == "time"
     assert not worker.alive
-    assert start().ask("multiply", times=1).values["sum"] != 0
+    assert start().ask("multiply", times=1).read(Product).sum != 0

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bench.models import initialised, stack
+from bench.models.build import initialised
+from bench.models.stacked import stack
 from bench.splits import bind, error, predict
 
 ROWS = 10

@@ -3,7 +3,8 @@
 import torch
 
 from bench.losses import cross_entropy, step
-from bench.models import initialised, stack
+from bench.models.build import initialised
+from bench.models.stacked import stack
 from bench.weights import (
     choose,
     clip,
@@ -15,7 +16,7 @@ from bench.weights import (
     snapshot,
     state,
     std,
-    unflat,
+    unflatten,
     weights,
 )  # fmt: skip
 
@@ -52,7 +53,7 @@ def test_state_has_running_statistics_but_no_counters() -> None:
 
 def test_unflat_inverts_flat() -> None:
     views = parameters(_stack())
-    for name, view in unflat(flat(views), views).items():
+    for name, view in unflatten(flat(views), views).items():
         assert torch.equal(view, views[name])
 
 

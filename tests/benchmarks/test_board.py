@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import read_record, write_record
+from bench.store.files import read_record, write_record
 
 BENCH = str(Path(sys.executable).parent / "bench")
 RUNS, DIVISIONS = 1000, 20

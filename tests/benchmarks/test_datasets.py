@@ -15,11 +15,11 @@ import psutil
 import pytest
 from PIL import Image, ImageChops
 
-from bench import registry
-from bench.datasets.preparation import Request, prepare
-from bench.datasets.prepared import task_of
-from bench.engine.progress import Progress
+from bench.progress import Progress
+from bench.tasks.datasets.preparation import Preparation, prepare
+from bench.tasks.datasets.prepared import task_of
 from bench.tasks.synthetic_faces import draw_people, photograph
+from bench.tasks.variants import registered_task
 
 BENCH = str(Path(sys.executable).parent / "bench")
 DISTINCT = 500
@@ -96,8 +96,8 @@ def test_prepare_a_hundred_thousand(benchmark, pictures, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(("count", "size"), [(5000, 32), (20_000, 64)])
 def test_load(benchmark, pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, size: int) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "home"))
-    dataset = registry.registered_task("age-utkface")
-    prepare(Request(dataset, _utkface(tmp_path / "data", pictures, count), size), Progress())
+    dataset = registered_task("age-utkface")
+    prepare(Preparation(dataset, _utkface(tmp_path / "data", pictures, count), size), Progress())
 
     def load() -> None:
         faces = task_of(dataset).load()
@@ -112,8 +112,8 @@ def test_training_memory(benchmark) -> None:
 import json, sys
 import numpy as np, torch
 from bench.engine import plan
-from bench.engine.serve import Setting, TrustedServer
-from bench.networks import NETWORKS, recipe_for
+from bench.engine.worker.loop import Setting, TrustedServer
+from bench.models.networks import NETWORKS, recipe_for
 torch.set_num_threads(1)
 name = sys.argv[1]
 recipe = recipe_for(name)
@@ -123,7 +123,8 @@ draws = np.random.default_rng(0)
 pictures = {split: (draws.integers(0, 256, (n, 3, 64, 64), np.uint8), draws.integers(0, 10, n)) for split, n in counts.items()}
 server = TrustedServer(None, Setting(name, 10, recipe, "cpu"), pictures)
 from bench.losses import cross_entropy, step
-from bench.models import initialised, stack
+from bench.models.build import initialised
+from bench.models.stacked import stack
 from torch.optim import AdamW
 model = stack([initialised(name, 10, seed) for seed in range(size)])
 optimizer = AdamW(model.parameters(), 1e-3)

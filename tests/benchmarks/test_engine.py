@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import read_record
+from bench.store.files import read_record
 
 BENCH = str(Path(sys.executable).parent / "bench")
 NOTHING = '''"""A method that does nothing."""

@@ -7,10 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from bench.calibration import Population, shifted
 from bench.metrics.forgetting import forgetting_score
+from bench.metrics.installed import installed_metrics
 from bench.metrics.metric import Evidence, Timing
-from bench.scoring import installed_metrics
+from bench.scoring.calibration import Population, shifted
 
 
 def test_forgetting_score_512_models_50_examples(benchmark) -> None:

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from bench.models import initialised, stack
+from bench.models.build import initialised
+from bench.models.stacked import stack
+from bench.models.training import fit
 from bench.splits import bind
 from bench.tasks.task import Recipe
-from bench.training import fit
 
 RECIPE = Recipe(epochs=1, batch_size=64, learning_rate=4e-3, weight_decay=1e-4, warmup=0.1)
 IMAGES = 640

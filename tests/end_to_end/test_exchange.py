@@ -11,10 +11,9 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-from bench.store import read_record, write_record
 
 BENCH = str(Path(sys.executable).parent / "bench")
 
@@ -58,55 +57,83 @@ def test_what_the_keeper_ran_too_is_verified(bench, copied, tmp_path: Path) -> N
     assert len(_board(tmp_path / "site")) == len(copied.rows)
 
 
-def _rewritten(file: Path, change: Callable[[Path], None], scratch: Path) -> None:
+Change = Callable[[Any, Path], None]  # what somebody does to the unpacked file: with a forger, in a folder
+
+
+def _rewritten(file: Path, change: Change, forger, scratch: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         archive.extractall(scratch)
-    change(scratch)
+    change(forger, scratch)
     with zipfile.ZipFile(file, "w") as archive:
         for path in scratch.iterdir():
             archive.write(path, path.name)
 
 
-def _better_score(folder: Path) -> None:
-    card = read_record(folder / "scorecard.json")
+def _better_score(forger, folder: Path) -> None:
+    card = forger.read(folder / "scorecard.json")
     card["sections"]["challenge"]["measures"]["final_score"]["value"] = 0.9
-    write_record(folder / "scorecard.json", card)
+    forger.write(folder / "scorecard.json", card)
 
 
-def _other_outputs(folder: Path) -> None:
+def _other_outputs(forger, folder: Path) -> None:
     next(folder.glob("outputs-*.npz")).write_bytes(b"PK")
 
 
-def _escaping_name(folder: Path) -> None:
-    record = read_record(folder / "run.json")
-    write_record(folder / "run.json", {**record, "run": "../../escaped"})
+def _record(**fields: object) -> Change:
+    """Other fields in the run's record."""
 
-
-def _other_reference(folder: Path) -> None:
-    record = read_record(folder / "run.json")
-    write_record(folder / "run.json", {**record, "reference_id": "0" * 16})
-
-
-def _name(name: str) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        for file in ("run.json", "scorecard.json"):
-            write_record(folder / file, {**read_record(folder / file), "run": name})
+    def change(forger, folder: Path) -> None:
+        forger.write(folder / "run.json", {**forger.read(folder / "run.json"), **fields})
 
     return change
 
 
-def _without_flags(folder: Path) -> None:
-    card = read_record(folder / "scorecard.json")
+def _name(name: str) -> Change:
+    def change(forger, folder: Path) -> None:
+        for file in ("run.json", "scorecard.json"):
+            forger.write(folder / file, {**forger.read(folder / file), "run": name})
+
+    return change
+
+
+def _half_a_character(forger, folder: Path) -> None:
+    """In the name: text that no encoding of Unicode can hold."""
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace(forger.read(folder / "run.json")["run"], "\\ud800"))
+
+
+def _version(file: str, version: int) -> Change:
+    """As another bench would have written it."""
+
+    def change(forger, folder: Path) -> None:
+        forger.write(folder / file, forger.read(folder / file), version)
+
+    return change
+
+
+def _number(file: str, token: str) -> Change:
+    """Another number than the first one of the file."""
+
+    def change(forger, folder: Path) -> None:
+        path = folder / file
+        path.write_text(re.sub(r"-?\d+\.\d+(e-?\d+)?", token, path.read_text(), count=1))
+
+    return change
+
+
+def _without_flags(forger, folder: Path) -> None:
+    card = forger.read(folder / "scorecard.json")
     del card["sections"]["flags"]
-    write_record(folder / "scorecard.json", card)
+    forger.write(folder / "scorecard.json", card)
 
 
-def _longer_allowance(folder: Path) -> None:
-    write_record(folder / "run.json", {**read_record(folder / "run.json"), "allowance_seconds": 1e9})
-
-
-def _further_file(folder: Path) -> None:
+def _further_file(forger, folder: Path) -> None:
     (folder / "further.py").write_text("raise SystemExit")
+
+
+DAMAGED = "scrub.zip: run.json is damaged; ask for it again"
+EARLIER = "scrub.zip was written by an earlier bench (schema 1, this one reads 2); ask for it again"
+NEWER = "scrub.zip was written by a newer bench (schema 3, this one reads 2); upgrade unlearning-bench"
 
 
 @pytest.mark.parametrize(
@@ -114,52 +141,67 @@ def _further_file(folder: Path) -> None:
     [
         (_better_score, "final_score do not follow from the outputs"),
         (_other_outputs, "checksum differs"),
-        (_escaping_name, "does not say which run it is"),
-        (_other_reference, "was compared with reference 0000000000000000"),
+        (_record(run="../../escaped"), "does not say which run it is"),
+        (_record(reference_id="0" * 16), "was compared with reference 0000000000000000"),
         (_further_file, "it holds other files"),
-        (_name("a" * 5000), "does not say which run it is"),
-        (_name("nul\x00"), "does not say which run it is"),
-        (_name("\ud800"), "does not say which run it is"),
+        (_name("a" * 250), "does not say which run it is"),
+        (_name("a" * 5000), DAMAGED),
+        (_name("nul\x00"), DAMAGED),
+        (_half_a_character, DAMAGED),
         (_without_flags, "metric flags: the scorecard lacks it"),
-        (_longer_allowance, "1000000000.0 s are allowed where it says 20%"),
+        (_record(allowance_seconds=1e9), "1000000000.0 s are allowed where it says 20%"),
+        (_version("run.json", 1), EARLIER),
+        (_version("run.json", 3), NEWER),
+        (_version("scorecard.json", 1), "scorecard: there is none"),
+        (_version("scorecard.json", 3), "was written by a newer bench"),
+        (_number("run.json", "NaN"), DAMAGED),
+        (_number("run.json", "1e999"), DAMAGED),
+        (_number("scorecard.json", "-Infinity"), "scorecard.json (JSON is malformed"),
+        (_number("scorecard.json", "1e999"), "scorecard.json (Number out of range"),
     ],
 )
-def test_what_a_stranger_changed_is_found(bench, copied, sent: Path, tmp_path: Path, change: Callable, told: str) -> None:
-    _rewritten(sent, change, tmp_path / "scratch")
+def test_what_a_stranger_changed_is_found(bench, copied, forger, sent: Path, tmp_path: Path, change: Change, told: str) -> None:
+    _rewritten(sent, change, forger, tmp_path / "scratch")
     done = bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", sent, code=2)
     assert told in done.stderr
+    assert done.stderr.startswith(f"bench: {sent}")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "escaped").exists()
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [(_better_score, "final_score do not follow"), (_name("nul\x00"), "which run it is")]
+    ("change", "told"),
+    [
+        (_better_score, "final_score do not follow"),
+        (_name("a" * 250), "which run it is"),
+        (_name("nul\x00"), DAMAGED),
+        (_version("run.json", 1), EARLIER),
+    ],
 )
-def test_verify_tells_it_too(bench, copied, sent: Path, tmp_path: Path, change: Callable, told: str) -> None:
-    _rewritten(sent, change, tmp_path / "scratch")
-    done = subprocess.run([BENCH, "verify", sent, "--store", copied.path], capture_output=True, text=True, check=False)
-    assert told in done.stdout + done.stderr
-    assert done.returncode in (1, 2)
-    assert "Traceback" not in done.stderr
+def test_verify_tells_it_too(bench, copied, forger, sent: Path, tmp_path: Path, change: Change, told: str) -> None:
+    _rewritten(sent, change, forger, tmp_path / "scratch")
+    done = bench("verify", sent, "--store", copied.path, code=1)
+    assert told in done.stdout
+    assert done.stderr == ""
 
 
-def _flattering_details(folder: Path) -> None:
-    card = read_record(folder / "scorecard.json")
+def _flattering_details(forger, folder: Path) -> None:
+    card = forger.read(folder / "scorecard.json")
     details = card["sections"]["challenge"]["details"]
     details["epsilons"] = [0.0] * len(details["epsilons"])
     details["resampled_final_score"] = [0.0] * len(details["resampled_final_score"])
-    write_record(folder / "scorecard.json", card)
+    forger.write(folder / "scorecard.json", card)
 
 
-def _another_description(folder: Path) -> None:
-    record = read_record(folder / "run.json")
+def _another_description(forger, folder: Path) -> None:
+    record = forger.read(folder / "run.json")
     method = {**record["method"], "documentation": "SCRUB is broken, use mine."}
-    write_record(folder / "run.json", {**record, "created": "2099-01-01T00:00:00+00:00", "method": method})
+    forger.write(folder / "run.json", {**record, "created": "2099-01-01T00:00:00+00:00", "method": method})
 
 
-def test_what_is_shown_was_computed_here(bench, copied, sent: Path, tmp_path: Path) -> None:
+def test_what_is_shown_was_computed_here(bench, copied, forger, sent: Path, tmp_path: Path) -> None:
     """Numbers per example, which nobody compares, are not taken from the file."""
-    _rewritten(sent, _flattering_details, tmp_path / "scratch")
+    _rewritten(sent, _flattering_details, forger, tmp_path / "scratch")
     bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", sent)
     runs = map(json.loads, (path.read_text() for path in (tmp_path / "site" / "runs").glob("*.json")))
     shown = next(run for run in runs if "scrub" in run["run"])
@@ -167,22 +209,22 @@ def test_what_is_shown_was_computed_here(bench, copied, sent: Path, tmp_path: Pa
     assert len(set(shown["details"]["resampled_final_score"])) > 100
 
 
-def test_a_stranger_cannot_speak_for_a_method_that_the_keeper_ran(bench, copied, tmp_path: Path) -> None:
+def test_a_stranger_cannot_speak_for_a_method_that_the_keeper_ran(bench, copied, forger, tmp_path: Path) -> None:
     bench("run", "--plugin", "scrub", "--seed", 5, "--store", copied.path)
     bench("export", "run", "scrub", "--store", copied.path, "--out", tmp_path / "other.zip", code=2)  # two runs: say which
     run = next(path.name for path in (copied.path / "runs").glob("scrub-*") if path.name != copied.rows["scrub"]["run"])
     bench("export", "run", run, "--store", copied.path, "--out", tmp_path / "other.zip")
     shutil.rmtree(copied.path / "runs" / run)
-    _rewritten(tmp_path / "other.zip", _another_description, tmp_path / "scratch")
+    _rewritten(tmp_path / "other.zip", _another_description, forger, tmp_path / "scratch")
     bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", tmp_path / "other.zip")
     pages = [path.read_text() for path in (tmp_path / "site").glob("method-scrub-*.html")]
     assert not any("SCRUB is broken" in page for page in pages)
     assert any("raise the divergence from the teacher" in page for page in pages)
 
 
-def test_one_submission_counts_once(bench, copied, sent: Path, tmp_path: Path) -> None:
+def test_one_submission_counts_once(bench, copied, forger, sent: Path, tmp_path: Path) -> None:
     shutil.copy(sent, tmp_path / "again.zip")
-    _rewritten(tmp_path / "again.zip", _name("another-name"), tmp_path / "scratch")
+    _rewritten(tmp_path / "again.zip", _name("another-name"), forger, tmp_path / "scratch")
     build = ("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", sent, "--import")
     for other in (sent, tmp_path / "again.zip"):
         assert "has the same outputs as" in bench(*build, other, code=2).stderr
@@ -212,6 +254,15 @@ def test_a_reference_travels(bench, copied, tmp_path: Path) -> None:
     done = bench("run", "--plugin", "finetune", "--store", fresh, "--json")
     assert "retrained models" not in done.stderr  # nothing was trained again
     assert json.loads(done.stdout)[0]["reference_id"] == copied.rows["finetune"]["reference_id"]
+
+
+def test_a_reference_of_the_version_before_is_refused(bench, copied, forger, tmp_path: Path) -> None:
+    file = tmp_path / "reference.zip"
+    bench("export", "reference", "--store", copied.path, "--out", file)
+    _rewritten(file, _version("reference.json", 1), forger, tmp_path / "scratch")
+    told = bench("reference", "add", file, "--store", tmp_path / "fresh", code=2).stderr
+    assert told == f"bench: {file} was written by an earlier bench (schema 1, this one reads 2); ask for it again\n"
+    assert not list((tmp_path / "fresh" / "references").iterdir())
 
 
 def test_serve_shows_the_site(bench, copied, tmp_path: Path) -> None:

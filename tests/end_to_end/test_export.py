@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.models import build
-from bench.outputs import from_npz
-from bench.registry import load_task
-from bench.store import read_record
+from bench.models.build import build
+from bench.store.archives import unpack
+from bench.store.runs import Run
+from bench.tasks.variants import load_task
 
 FAILING = """from bench import Method
 
@@ -33,8 +33,8 @@ def test_checkpoints_are_the_models_of_the_run(bench, filled, tmp_path: Path) ->
             torch.load(io.BytesIO(archive.read(f"unlearned_checkpoint_{index}.pth")), weights_only=True) for index in (0, 5)
         ]
     folder = filled.path / "runs" / filled.rows["finetune"]["run"]
-    chunk = next(chunk for chunk in read_record(folder / "run.json")["chunks"] if chunk["trials"] == list(range(8)))
-    stored = from_npz((folder / chunk["file"]).read_bytes()).logits["forget"]
+    chunk = next(chunk for chunk in Run.read(folder).record.finished_chunks if chunk.trials == tuple(range(8)))
+    stored = unpack((folder / chunk.file).read_bytes()).logits["forget"]
     task = load_task("age-synthetic")
     images = torch.from_numpy(task.load().split("forget")[0]).float() / 255
     for index, state in zip((0, 5), states, strict=True):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.store import read_record, write_record
+from bench.store.records import RunRecord
+from bench.store.runs import Run
 
 BROKEN = 'raise RuntimeError("at import")\n'
 MISBEHAVED = '''"""Fails in the second stack."""
@@ -38,8 +39,15 @@ def _folder(store, method: str) -> Path:
     return store.path / "runs" / store.rows[method]["run"]
 
 
-def _chunks(folder: Path) -> list[dict]:
-    return json.loads((folder / "run.json").read_text())["chunks"]
+def _record(folder: Path) -> RunRecord:
+    return Run.read(folder).record
+
+
+def _checksums(folder: Path) -> list[str]:
+    """Of the outputs of a complete run."""
+    record = _record(folder)
+    assert record.complete
+    return [chunk.sha256 for chunk in record.finished_chunks]
 
 
 def _one_line(done: subprocess.CompletedProcess) -> str:
@@ -74,20 +82,22 @@ def test_rows_say_what_they_are(filled) -> None:
     assert "runtime" not in filled.rows["original"]["scorecard"]["measures"]
 
 
-def test_runtime_is_that_of_three_solo_trials(filled) -> None:
-    record = json.loads((_folder(filled, "scrub") / "run.json").read_text())
-    assert [solo["trial"] for solo in record["solo"]] == [16, 17, 18]
-    seconds = [solo["seconds"] for solo in record["solo"]]
+def test_runtime_is_that_of_three_timed_trials(filled) -> None:
+    record = _record(_folder(filled, "scrub"))
+    assert [timed.trial for timed in record.timed] == [16, 17, 18]
+    seconds = [timed.seconds for timed in record.timed]
     assert _measure(filled.rows["scrub"], "runtime") == pytest.approx(float(np.median(seconds)))
     share = _measure(filled.rows["scrub"], "runtime_share")
-    assert share == pytest.approx(float(np.median(seconds)) / record["retraining_seconds"])
+    assert share == pytest.approx(float(np.median(seconds)) / record.retraining_seconds)
     assert 0.01 < share < 1
 
 
 def test_phases_are_recorded(filled) -> None:
-    for chunk in _chunks(_folder(filled, "scrub")):
-        assert set(chunk["phases"]) == {"setup", "warmup", "method", "eval", "io"}
-        assert min(chunk["phases"].values()) > 0
+    record = _record(_folder(filled, "scrub"))
+    assert len(record.finished_chunks) == len(record.chunks) == 2
+    for chunk in record.finished_chunks:
+        assert set(chunk.phases) == {"setup", "warmup", "method", "eval", "io"}
+        assert min(chunk.phases.values()) > 0
 
 
 def test_same_command_returns_the_run_at_once(bench, filled) -> None:
@@ -102,23 +112,23 @@ def test_same_command_returns_the_run_at_once(bench, filled) -> None:
 
 def test_lost_chunk_alone_is_repeated_with_the_same_numbers(bench, copied) -> None:
     folder = _folder(copied, "finetune")
-    first, second = _chunks(folder)
-    kept = (folder / first["file"]).stat().st_mtime_ns
-    content = (folder / second["file"]).read_bytes()
-    (folder / second["file"]).write_bytes(content[: len(content) // 2])
-    assert second["file"] in _one_line(bench("leaderboard", "build", "--store", copied.path, code=2))
+    first, second = (folder / chunk.file for chunk in _record(folder).finished_chunks)
+    kept = first.stat().st_mtime_ns
+    content = second.read_bytes()
+    second.write_bytes(content[: len(content) // 2])
+    assert second.name in _one_line(bench("leaderboard", "build", "--store", copied.path, code=2))
     bench("run", "--plugin", "finetune", "--store", copied.path)
-    assert (folder / second["file"]).read_bytes() == content
-    assert (folder / first["file"]).stat().st_mtime_ns == kept
+    assert second.read_bytes() == content
+    assert first.stat().st_mtime_ns == kept
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
 
 
 def test_results_do_not_depend_on_the_number_of_workers(bench, copied) -> None:
     folder = _folder(copied, "finetune")
-    expected = [chunk["sha256"] for chunk in _chunks(folder)]
+    expected = _checksums(folder)
     shutil.rmtree(folder)
     bench("run", "--plugin", "finetune", "--store", copied.path, "--workers", "1")
-    assert [chunk["sha256"] for chunk in _chunks(folder)] == expected
+    assert _checksums(folder) == expected
 
 
 def test_failed_trials_are_told_and_logged(bench, copied, tmp_path: Path) -> None:
@@ -140,14 +150,14 @@ def test_debug_shows_where_a_plugin_fails(bench, copied, tmp_path: Path) -> None
     assert 'raise RuntimeError("at import")' in done.stderr
 
 
-@pytest.mark.parametrize(("record", "content"), [("run.json", "{"), ("scorecard.json", '{"schema_version": 1}')])
+@pytest.mark.parametrize(("record", "content"), [("run.json", "{"), ("scorecard.json", '{"schema_version": 2}')])
 def test_damaged_records_are_mended_by_the_same_command(bench, copied, record: str, content: str) -> None:
     path = _folder(copied, "finetune") / record
-    expected = [chunk["sha256"] for chunk in _chunks(_folder(copied, "finetune"))]
+    expected = _checksums(_folder(copied, "finetune"))
     path.write_text(content)
     assert path.name in _one_line(bench("leaderboard", "build", "--store", copied.path, code=2))
     bench("run", "--plugin", "finetune", "--store", copied.path)
-    assert [chunk["sha256"] for chunk in _chunks(_folder(copied, "finetune"))] == expected
+    assert _checksums(_folder(copied, "finetune")) == expected
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
 
 
@@ -294,14 +304,15 @@ def test_diverged_trial_is_a_failed_row(bench, copied, tmp_path: Path) -> None:
     assert "numbers that are not finite" in (copied.path / "site" / "index.html").read_text()
 
 
-def test_runs_are_compared_and_ranked(bench, copied) -> None:
+def test_runs_are_compared_and_ranked(bench, copied, forger) -> None:
     """By what they forget: their times, of which a busy machine makes more than the budget, are set to half of it."""
     rows = copied.rows
     answer = json.loads(bench("compare", rows["scrub"]["run"], rows["finetune"]["run"], "--store", copied.path, "--json").stdout)
     assert answer["distinguishable"]
     for path in (copied.path / "runs").glob("*/run.json"):
-        record = read_record(path)
-        write_record(path, {**record, "solo": [{**solo, "seconds": record["allowance_seconds"] / 2} for solo in record["solo"]]})
+        record = forger.read(path)
+        half = record["allowance_seconds"] / 2
+        forger.write(path, {**record, "timed": [{**timed, "seconds": half} for timed in record["timed"]]})
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
     (division,) = json.loads((copied.path / "site" / "board.json").read_text())["divisions"]
     ranks = {run["method"]["name"]: run["rank"] for run in division["runs"]}

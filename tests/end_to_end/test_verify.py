@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.outputs import Outputs, from_npz
-from bench.store import read_record, write_bytes, write_record
+from bench.outputs import Outputs
+from bench.store.archives import pack, unpack
+from bench.store.files import write_bytes
 
 
 def _folder(store, name: str) -> Path:
@@ -36,39 +37,39 @@ def test_control_rows_are_verified_without_trials(bench, filled) -> None:
     assert "it has no trials" in bench("verify", "retrain", "--rerun", 1, "--store", filled.path).stdout
 
 
-def test_a_better_score_than_the_outputs_give_is_found(bench, copied) -> None:
+def test_a_better_score_than_the_outputs_give_is_found(bench, copied, forger) -> None:
     """Signed as if it were genuine."""
     path = _folder(copied, "scrub") / "scorecard.json"
-    card = read_record(path)
+    card = forger.read(path)
     card["sections"]["challenge"]["measures"]["final_score"]["value"] *= 1.001
-    write_record(path, card)
+    forger.write(path, card)
     points = _points(bench("verify", "scrub", "--store", copied.path, "--json", code=1))
     assert [name for name, check in points.items() if not check["ok"]] == ["metric challenge"]
     assert "final_score" in points["metric challenge"]["problem"]
 
 
-def test_a_removed_flag_is_found(bench, copied) -> None:
+def test_a_removed_flag_is_found(bench, copied, forger) -> None:
     path = _folder(copied, "original") / "scorecard.json"
-    card = read_record(path)
+    card = forger.read(path)
     card["sections"]["flags"]["flags"].pop("deterministic")
-    write_record(path, card)
+    forger.write(path, card)
     points = _points(bench("verify", copied.rows["original"]["run"], "--store", copied.path, "--json", code=1))
     assert not points["metric flags"]["ok"]
 
 
-def test_other_outputs_than_the_method_gives_are_found_by_a_rerun(bench, copied) -> None:
+def test_other_outputs_than_the_method_gives_are_found_by_a_rerun(bench, copied, forger) -> None:
     """Outputs of another method, signed, with a scorecard that follows from them."""
     folder, other = _folder(copied, "finetune"), _folder(copied, "noise-injection")
-    record, theirs = read_record(folder / "run.json"), read_record(other / "run.json")
-    every = [from_npz((other / chunk["file"]).read_bytes()) for chunk in theirs["chunks"]]
+    record, theirs = forger.read(folder / "run.json"), forger.read(other / "run.json")
+    every = [unpack((other / chunk["file"]).read_bytes()) for chunk in theirs["chunks"]]
     models = {index: part.select([row]) for part, chunk in zip(every, theirs["chunks"], strict=True)
               for row, index in enumerate(chunk["trials"])}  # fmt: skip
     for chunk in record["chunks"]:
         parts = [models[index] for index in chunk["trials"]]
         logits = {name: np.concatenate([part.logits[name] for part in parts]) for name in parts[0].logits}
         outputs = Outputs(logits, np.concatenate([part.retain_accuracy for part in parts]))
-        chunk["sha256"] = write_bytes(folder / chunk["file"], outputs.to_npz())
-    write_record(folder / "run.json", record)
+        chunk["sha256"] = write_bytes(folder / chunk["file"], pack(outputs))
+    forger.write(folder / "run.json", record)
     bench("score", "finetune", "--again", "--store", copied.path)
     bench("verify", "finetune", "--store", copied.path)
     points = _points(bench("verify", "finetune", "--rerun", 8, "--store", copied.path, "--json", code=1))
@@ -117,7 +118,7 @@ def test_doctor_names_what_is_damaged_or_broken(copied, tmp_path: Path) -> None:
     assert done.returncode == 1
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert len(failed) == 2
-    assert "outputs-0000.npz" in failed[0]
-    assert "method broken" in failed[1]
-    assert "at import" in failed[1]
+    assert "method broken" in failed[0]
+    assert "at import" in failed[0]
+    assert "outputs-0000.npz" in failed[1]
     assert "mend or uninstall broken" in done.stdout

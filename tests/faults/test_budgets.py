@@ -1,4 +1,4 @@
-"""Budgets hold: methods that are too slow, that stop exactly in time, that are fast solo and slow stacked."""
+"""Budgets hold: methods that are too slow, that stop exactly in time, that are fast alone and slow stacked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import read_record
+from bench.store.records import Finished, Killed, RunRecord, Timed
+from bench.store.runs import Run
 
 HEAD = '''"""A plugin for tests of budgets."""
 import time
@@ -33,7 +34,7 @@ PLUGINS = {
         work(1.3)
         return model
 ''',
-    "far-too-slow-solo": '''class Plugin(Method):
+    "far-too-slow-alone": '''class Plugin(Method):
     """Fast as a stack, and without end alone."""
 
     stackable: ClassVar[bool] = True
@@ -105,11 +106,13 @@ def ran(bench, filled, tmp_path_factory: pytest.TempPathFactory):
     limits = ["--budget", "1s", "--models", 8, "--memory-limit", "2.2GB"]
     done = bench("run", *asked, *limits, "--store", filled.path, "--json", code=2)
     rows = {row["method"]["name"]: row for row in json.loads(done.stdout)}
-    return {name: (row, read_record(filled.path / "runs" / row["run"] / "run.json")) for name, row in rows.items()}
+    return {name: (row, Run.read(filled.path / "runs" / row["run"]).record) for name, row in rows.items()}
 
 
-def _seconds(record: dict) -> list[float]:
-    return [solo["seconds"] for solo in record["solo"]]
+def _seconds(record: RunRecord) -> list[float]:
+    """Of the three trials that were timed."""
+    assert len(record.runtimes) == 3
+    return record.runtimes
 
 
 def test_too_slow_is_over_budget_and_scored(ran) -> None:
@@ -119,19 +122,19 @@ def test_too_slow_is_over_budget_and_scored(ran) -> None:
     assert all(1.25 < seconds < 2 for seconds in _seconds(record))
 
 
-def test_a_solo_trial_that_is_killed_is_over_budget(ran) -> None:
-    row, record = ran["far-too-slow-solo"]
+def test_a_timed_trial_that_is_killed_is_over_budget(ran) -> None:
+    row, record = ran["far-too-slow-alone"]
     assert not row["failure"]
     assert "over budget" in row["badges"]
     assert _seconds(record) == [7.0, 7.0, 7.0]
-    assert all("the limit is 7.0 s" in solo["killed"] for solo in record["solo"])
+    assert all(isinstance(timed, Killed) and "the limit is 7.0 s" in timed.killed for timed in record.timed)
 
 
 def test_a_stack_that_hangs_is_killed_and_its_trials_are_tried_alone(ran) -> None:
     row, record = ran["slow-stacked"]
     assert "trials 0-1, stacked: killed after 14" in row["failure"]
     assert "each alone finishes" in row["failure"]
-    assert record["solo"] == []
+    assert record.timed == ()
 
 
 def test_a_stack_that_memory_does_not_suffice_for_is_made_smaller(ran) -> None:
@@ -139,9 +142,9 @@ def test_a_stack_that_memory_does_not_suffice_for_is_made_smaller(ran) -> None:
     row, record = ran["greedy"]
     assert not row["failure"]
     assert "smaller stacks" in row["badges"]
-    assert record["stack_size"] == 4
-    assert [chunk["trials"] for chunk in record["chunks"]] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert all(chunk["peak_host_memory"] > 1.6e9 for chunk in record["chunks"])
+    assert record.stack_size == 4
+    assert [chunk.trials for chunk in record.finished_chunks] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    assert all(chunk.peak_host_memory > 1.6e9 for chunk in record.finished_chunks)
 
 
 def test_in_time(ran) -> None:
@@ -150,7 +153,7 @@ def test_in_time(ran) -> None:
     assert 0.8 <= statistics.median(_seconds(record)) <= 1.0  # what is ranked: a neighbour may slow one of the three
     assert "over budget" not in row["badges"]
     assert "uses clock" in row["badges"]
-    assert all(len(chunk["trials"]) == 1 for chunk in record["chunks"])
+    assert [chunk.trials for chunk in record.finished_chunks] == [(trial,) for trial in range(8)]
 
 
 def test_the_clock_is_for_those_who_declare_it(ran) -> None:
@@ -159,12 +162,14 @@ def test_the_clock_is_for_those_who_declare_it(ran) -> None:
 
 def test_phases_add_up_and_memory_is_measured(ran) -> None:
     for name in ("too-slow", "in-time"):
-        for part in (*ran[name][1]["chunks"], *ran[name][1]["solo"]):
-            assert set(part["phases"]) == {"setup", "warmup", "method", "eval", "io"}
-            assert 10**8 < part["peak_memory"] < 10**10
-            assert part["peak_host_memory"] == part["peak_memory"]
-        for chunk in ran[name][1]["chunks"]:
-            assert sum(chunk["phases"].values()) == pytest.approx(chunk["wall_seconds"], rel=0.02)
+        record = ran[name][1]
+        for part in (*record.chunks, *record.timed):
+            assert isinstance(part, Finished | Timed)
+            assert set(part.phases) == {"setup", "warmup", "method", "eval", "io"}
+            assert 10**8 < part.peak_memory < 10**10
+            assert part.peak_host_memory == part.peak_memory
+        for chunk in record.finished_chunks:
+            assert sum(chunk.phases.values()) == pytest.approx(chunk.wall_seconds, rel=0.02)
 
 
 def test_sweep(bench, copied, tmp_path: Path) -> None:

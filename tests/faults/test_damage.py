@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -12,17 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.engine.runs import Run, forget_damaged
 from bench.errors import BenchError
-from bench.references import References
-from bench.results import read_scorecard, rows
-from bench.store import Store, read_record, write_record
+from bench.scoring.rows import rows
+from bench.scoring.scorecard import read_scorecard
+from bench.store.records import Finished, Pending
+from bench.store.references import Reference
+from bench.store.runs import Run
+from bench.store.store import Store
 
 HARMS = 200
-
-
-def _record(folder: Path) -> dict:
-    return read_record(folder / "run.json")
 
 
 def _folder(store, name: str) -> Path:
@@ -58,12 +57,10 @@ def _finds(store: Store, path: Path) -> str:
     try:
         if path.parent.parent == store.runs:
             run = Run.read(path.parent)
-            for chunk in run.record["chunks"]:
-                if "file" in chunk:
-                    run.chunk_outputs(chunk)
+            run.check_outputs()
             read_scorecard(run)
         else:
-            References(path.parent).check()
+            Reference(path.parent).check()
     except BenchError as problem:
         return str(problem)
     return ""
@@ -108,12 +105,13 @@ def _json(content: bytes) -> object:
 def test_only_damaged_chunks_are_repeated(copied) -> None:
     folder, other = _folder(copied, "finetune"), _folder(copied, "noise-injection")
     run = Run.read(folder)
-    first, last = run.record["chunks"][0]["file"], run.record["chunks"][-1]["file"]
-    shutil.copy(other / "outputs-0000.npz", folder / first)
-    (folder / last).write_bytes(b"")
-    damaged = forget_damaged(run)
-    assert [path.name for path in damaged] == [first, last]
-    assert sum("file" not in chunk for chunk in run.record["chunks"]) == 2
+    first, last = run.record.finished_chunks
+    shutil.copy(other / "outputs-0000.npz", folder / first.file)
+    assert [path.name for path in run.forget_damaged()] == [first.file]
+    assert run.record.chunks == (Pending(trials=first.trials), last)
+    (folder / last.file).write_bytes(b"")
+    assert [path.name for path in run.forget_damaged()] == [last.file]
+    assert run.record.chunks == (Pending(trials=first.trials), Pending(trials=last.trials))
 
 
 @pytest.mark.parametrize("place", ["run", "reference"])
@@ -132,35 +130,56 @@ def test_a_damaged_record_costs_nothing(bench, copied, place: str, lost: bool) -
         assert "its copy is used" in done.stderr
         assert path.name in done.stderr
     assert {each: each.stat().st_mtime_ns for each in (copied.path).rglob("*.npz")} == kept
-    assert read_record(path)["schema_version"] == 1
+    assert path.read_bytes() == content
 
 
-def test_a_strangers_store_cannot_leave_its_folder(copied, tmp_path: Path) -> None:
-    """Signed as if it were good: paths and sizes are refused by the schema, whatever the checksums say."""
+def test_a_strangers_store_cannot_leave_its_folder(copied, forger, tmp_path: Path) -> None:
+    """Signed as if it were good: paths are refused by their pattern, whatever the checksums say."""
     secret = tmp_path / "outputs-0000.npz"
     secret.write_bytes((_folder(copied, "finetune") / "outputs-0000.npz").read_bytes())
     folder = _folder(copied, "finetune")
-    record = _record(folder)
+    record = forger.read(folder / "run.json")
+    forger.write(folder / "run.json", record)
+    assert Run.read(folder).record.complete
     for file in (str(secret), f"../../../{secret.name}", "outputs-0000.npz/../x"):
         record["chunks"][0]["file"] = file
-        write_record(folder / "run.json", record)
-        with pytest.raises(BenchError, match="damaged file"):
+        forger.write(folder / "run.json", record)
+        with pytest.raises(BenchError, match=r"damaged file .*regex.*chunks"):
             Run.read(folder)
 
 
-def test_a_strangers_text_is_shown_harmlessly(bench, copied, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("token", "reason"), [("NaN", "malformed"), ("-Infinity", "malformed"), ("1e999", "out of range")])
+@pytest.mark.parametrize("name", ["run.json", "scorecard.json"])
+def test_numbers_that_are_not_finite(bench, copied, tmp_path: Path, name: str, token: str, reason: str) -> None:
+    path = _folder(copied, "finetune") / name
+    content, field = path.read_text(), {"run.json": "retraining_seconds", "scorecard.json": "value"}[name]
+    path.write_text(re.sub(rf'("{field}": )[-+.e0-9]+', rf"\g<1>{token}", content, count=1))
+    assert path.read_text() != content
+    commands = [["leaderboard", "build", "--out", tmp_path / "site"]]
+    if name == "run.json":  # a scorecard is computed again
+        commands += [["score", "finetune"], ["compare", "finetune", "scrub"]]
+    for command in commands:
+        (line,) = bench(*command, "--store", copied.path, code=2).stderr.splitlines()
+        assert line.startswith(f"bench: damaged file {path} (")
+        assert reason in line
+    assert not (tmp_path / "site").exists()
+    bench("run", "--plugin", "finetune", "--store", copied.path)
+    assert json.loads(path.read_text()) == json.loads(content)
+
+
+def test_a_strangers_text_is_shown_harmlessly(bench, copied, forger, tmp_path: Path) -> None:
     folder = _folder(copied, "finetune")
-    record = _record(folder)
+    record = forger.read(folder / "run.json")
     before = len(rows(Store(copied.path))[0])
     record["method"]["summary"] = "<script>alert(1)</script>"
     record["method"]["spec"] = "[red]<b>finetune"
-    write_record(folder / "run.json", record)
+    forger.write(folder / "run.json", record)
     assert "[red]<b>finetune" in bench("compare", "--store", copied.path).stdout
     bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site")
     page = (tmp_path / "site" / "index.html").read_text()
     assert "<script>alert(1)" not in page
     record["method"]["spec"] = "fine\x1b[2Jtune"
-    write_record(folder / "run.json", record)
+    forger.write(folder / "run.json", record)
     done = bench("score", "finetune", "--store", copied.path, code=2)
     assert "\x1b" not in done.stdout + done.stderr
     found, problems = rows(Store(copied.path))
@@ -192,10 +211,10 @@ def test_full_disk_loses_nothing(bench, copied, tmp_path: Path) -> None:
         (small / "filler").unlink()
         assert rows(Store(copied.path))[1] == []
         bench("run", "--plugin", "noise-injection", "--store", copied.path)
-        folder = next((small / "runs").glob("noise-injection-*"))
-        ours = [chunk["sha256"] for chunk in _record(folder)["chunks"]]
-        assert all(Run.read(folder).chunk_outputs(chunk) is not None for chunk in _record(folder)["chunks"])
-        assert len(ours) == 2
+        run = Run.read(next((small / "runs").glob("noise-injection-*")))
+        run.check_outputs()
+        assert run.record.complete
+        assert [type(chunk) for chunk in run.record.chunks] == [Finished, Finished]
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
 

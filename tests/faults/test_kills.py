@@ -16,8 +16,9 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.results import rows
-from bench.store import Store, read_record
+from bench.scoring.rows import rows
+from bench.store.runs import Run
+from bench.store.store import Store
 
 BENCH = str(Path(sys.executable).parent / "bench")
 METHOD = "finetune"
@@ -38,7 +39,10 @@ def _folder(store: Path) -> Path:
 
 
 def _sums(store: Path) -> list[str]:
-    return [chunk["sha256"] for chunk in read_record(_folder(store) / "run.json")["chunks"]]
+    """Of the outputs of a run whose chunks are all finished."""
+    record = Run.read(_folder(store)).record
+    assert len(record.finished_chunks) == len(record.chunks) == 2
+    return [chunk.sha256 for chunk in record.finished_chunks]
 
 
 def _start(store: Path, workers: int, told: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
@@ -66,8 +70,8 @@ def _check(store: Path, finished: dict[str, int]) -> dict[str, int]:
     folders = list((store / "runs").glob(f"{METHOD}-*"))
     if not folders:
         return finished
-    chunks = read_record(folders[0] / "run.json")["chunks"] if (folders[0] / "run.json").exists() else []
-    now = {chunk["file"]: (folders[0] / chunk["file"]).stat().st_mtime_ns for chunk in chunks if "file" in chunk}
+    chunks = Run.read(folders[0]).record.finished_chunks if (folders[0] / "run.json").exists() else []
+    now = {chunk.file: (folders[0] / chunk.file).stat().st_mtime_ns for chunk in chunks}
     assert all(now.get(name) == written for name, written in finished.items())
     return now
 
@@ -92,8 +96,9 @@ def _campaign(filled, tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[
         else:
             length = time.monotonic() - begin
         finished = _check(store, finished)
-        record = next(iter((store / "runs").glob(f"{METHOD}-*/run.json")), None)
-        if record and all("file" in chunk for chunk in read_record(record)["chunks"]):
+        path = next(iter((store / "runs").glob(f"{METHOD}-*/run.json")), None)
+        record = Run.read(path.parent).record if path else None
+        if record and len(record.finished_chunks) == len(record.chunks):
             assert _sums(store) == expected
             completed += 1
             shutil.rmtree(_folder(store))
@@ -189,4 +194,4 @@ def test_two_commands_at_once_do_nothing_twice(filled, tmp_path: Path) -> None:
     assert _sums(store) == expected
     assert lost.read_bytes() == content
     assert len(list((store / "runs").glob(f"{METHOD}-*"))) == 1
-    assert len(read_record(_folder(store) / "run.json")["solo"]) == 3
+    assert len(Run.read(_folder(store)).record.timed) == 3

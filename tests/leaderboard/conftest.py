@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from bench.outputs import OUTPUT_SPLITS, Outputs
-from bench.scorecard import Measure, Scorecard, Section
-from bench.store import Store, write_bytes, write_record
+from bench.scoring.scorecard import Measure, Scorecard, Section, keep_scorecard
+from bench.store.archives import pack
+from bench.store.files import write_bytes, write_record
+from bench.store.records import DeviceRecord, Failed, Finished, MethodRecord, RunRecord, TaskRecord, Timed
+from bench.store.runs import Run
+from bench.store.store import Store
 
 HOSTILE = "</script><script>alert(1)</script><b>&\"'"
 PutRun = Callable[..., None]
@@ -36,47 +40,58 @@ def _put_run(
 ) -> None:
     """Write a run's record and scorecard as the engine would."""
     folder = store / "runs" / f"run-{hashlib.sha256(f'{name}{spec}{models}'.encode()).hexdigest()[:12]}"
-    folder.mkdir(parents=True)
-    method = {"name": name, "spec": spec or name, "summary": HOSTILE, "documentation": HOSTILE, "control": control}
-    method |= {"distribution": "somebody", "version": "1", "hyper_parameters": {"rate": 1.0}, "source_hash": "0" * 64}
-    record = {
-        "method": {**method, "reference_models": list(range(16, 32)) if control else []},
-        "task": {"name": "age-synthetic", "key": "f" * 64},
-        "reference_id": "a" * 16,
-        "models": models,
-        "budget": "20%",
-        "seed": 0,
-        "device": {"kind": "cpu", "processor": "test"},
-        "chunks": [{"trials": list(range(models)), "failure": failure}] if failure else [],
-        "solo": [] if control else [{"trial": models + n, "seconds": 2.0 if late else 0.5} for n in range(3)],
-        "retraining_seconds": 5.0,
-        "allowance_seconds": 1.0,
-    }
-    if not failure and not control:
-        record["chunks"] = [{"trials": list(range(models))}]
+    trials = tuple(range(models))
+    method = MethodRecord(
+        name=name,
+        spec=spec or name,
+        summary=HOSTILE,
+        documentation=HOSTILE,
+        control=control,
+        distribution="somebody",
+        version="1",
+        hyper_parameters={"rate": 1.0},
+        source_hash="0" * 64,
+        reference_models=tuple(range(16, 32)) if control else (),
+    )
+    record = RunRecord(
+        method=method,
+        task=TaskRecord(name="age-synthetic", key="f" * 64),
+        reference_id="a" * 16,
+        models=models,
+        budget="20%",
+        seed=0,
+        device=DeviceRecord(kind="cpu", processor="test"),
+        chunks=() if control else (Failed(trials=trials, failure=failure) if failure else _finished(folder, trials),),
+        timed=() if control else tuple(Timed(trial=models + n, seconds=2.0 if late else 0.5) for n in range(3)),
+        retraining_seconds=5.0,
+        allowance_seconds=1.0,
+    )
     write_record(folder / "run.json", record)
     if not failure:
-        _finish(folder, record, final, control)
+        keep_scorecard(Run(folder, record), _scorecard(final, control=control))
 
 
-def _finish(folder: Path, record: dict, final: float, control: bool) -> None:
-    if not control:
-        record["chunks"][0].update(
-            file="outputs-0000.npz", sha256=write_bytes(folder / "outputs-0000.npz", _outputs(record["models"]))
-        )
-        write_record(folder / "run.json", record)
+def _finished(folder: Path, trials: tuple[int, ...]) -> Finished:
+    digest = write_bytes(folder / "outputs-0000.npz", _outputs(len(trials)))
+    return Finished(trials=trials, file="outputs-0000.npz", sha256=digest)
+
+
+def _measure(value: float, unit: str = "share", **rest: object) -> Measure:
+    return Measure(value=value, unit=unit, better="lower" if unit == "seconds" else "higher", **rest)
+
+
+def _scorecard(final: float, *, control: bool) -> Scorecard:
     names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "p_value", "ulira_auc")
-    measures = {name: Measure(0.9, "share", "higher", retrained=0.95, relative=0.9 / 0.95) for name in names}
+    measures = {name: _measure(0.9, retrained=0.95, relative=0.9 / 0.95) for name in names}
     interval = (final - 0.004, final + 0.004)
-    measures["final_score"] = measures["forgetting_score"] = Measure(final, "score", "higher", interval, retrained=0.18)
+    measures["final_score"] = measures["forgetting_score"] = _measure(final, "score", interval=interval, retrained=0.18)
     if not control:
-        measures |= {name: Measure(1.0, "seconds", "lower") for name in ("runtime", "runtime_share", "budget_share")}
-    resamples = [final + 0.002 * np.sin(index + 100 * final) for index in range(200)]
+        measures |= {name: _measure(1.0, "seconds") for name in ("runtime", "runtime_share", "budget_share")}
+    resamples = [float(final + 0.002 * np.sin(index + 100 * final)) for index in range(200)]
     details = {"epsilons": [0.1, None], "resampled_final_score": resamples, **_curves()}
-    groups = {f"group_accuracy.{group}": Measure(0.5 + group / 10, "share", "higher", retrained=0.6) for group in range(3)}
-    measures |= groups
-    section = Section(1, measures, {"near-constant": f"seen: {HOSTILE}"}, details)
-    write_record(folder / "scorecard.json", Scorecard({"challenge": section}).record())
+    measures |= {f"group_accuracy.{group}": _measure(0.5 + group / 10, retrained=0.6) for group in range(3)}
+    flags = {"near-constant": f"seen: {HOSTILE}"}
+    return Scorecard(sections={"challenge": Section(version=1, measures=measures, flags=flags, details=details)})
 
 
 def _curves() -> dict[str, list[float]]:
@@ -88,7 +103,7 @@ def _curves() -> dict[str, list[float]]:
 
 def _outputs(models: int) -> bytes:
     logits = dict.fromkeys(OUTPUT_SPLITS, np.zeros((models, 1, 4), dtype=np.float32))
-    return Outputs(logits, np.ones(models)).to_npz()
+    return pack(Outputs(logits, np.ones(models)))
 
 
 @pytest.fixture

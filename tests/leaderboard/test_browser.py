@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bench_leaderboard.site import build_site
 
-from bench.store import Store
+from bench.store.store import Store
 
 playwright = pytest.importorskip("playwright.sync_api", reason="`tox run -e browser` installs Playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`tox run -e browser` installs axe-core")

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench_leaderboard import collection, tables, words
+from bench_leaderboard import tables, words
 from bench_leaderboard.site import build_site
 from bench_leaderboard.text import documentation
 from markupsafe import escape
 
 from bench.errors import BenchError
-from bench.ranking import Place
-from bench.results import Row
-from bench.scorecard import Measure, Scorecard, Section
+from bench.scoring.ranking import Place
+from bench.scoring.rows import Row
+from bench.scoring.scorecard import Measure, Scorecard, Section
+from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord
+from bench.store.runs import Run
 
 HOSTILE = "</script><script>alert(1)</script><b>&\"'"
 PutRun = Callable[..., None]
@@ -135,7 +137,7 @@ def test_a_second_build_reads_and_writes_what_is_new(
     whole = _contents(site)
     before = {path: path.stat().st_mtime_ns for path in whole if "static" not in path.parts}
     read: list[str] = []
-    monkeypatch.setattr(collection, "check_outputs", lambda item: read.append(item.label))
+    monkeypatch.setattr(Run, "check_outputs", lambda run: read.append(run.record.method.name))
     build_site(store, site)
     assert not read
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -221,9 +223,30 @@ def test_a_second_build_is_what_a_first_one_would_be(store: Path, put_run: PutRu
 
 
 def _place(name: str, final: float, folder: str, version: str = "1", seed: int = 0) -> Place:
-    method = {"name": name, "spec": name, "version": version, "source_hash": "0" * 64, "control": False}
-    card = Scorecard({"challenge": Section(1, {"final_score": Measure(final, "score", "higher")})})
-    return Place(Row(Path(folder), {"method": method, "seed": seed, "models": 64}, card, ""), 1, 1, 1)
+    method = MethodRecord(
+        name=name,
+        spec=name,
+        hyper_parameters={},
+        source_hash="0" * 64,
+        control=False,
+        reference_models=(),
+        version=version,
+    )
+    record = RunRecord(
+        method=method,
+        task=TaskRecord(name="age-synthetic", key="f" * 64),
+        reference_id="a" * 16,
+        models=64,
+        budget="20%",
+        seed=seed,
+        device=DeviceRecord(kind="cpu"),
+        retraining_seconds=5.0,
+        allowance_seconds=1.0,
+        chunks=(),
+    )
+    measure = Measure(value=final, unit="score", better="higher")
+    card = Scorecard(sections={"challenge": Section(version=1, measures={"final_score": measure})})
+    return Place(Row(Path(folder), record, card, ""), 1, 1, 1)
 
 
 def test_names_in_a_table_are_told_apart() -> None:

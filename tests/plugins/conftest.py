@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from bench import Method
 from bench.budget import Allowance
-from bench.models import build, initialised, stack, unstack
+from bench.models.build import build, initialised
+from bench.models.stacked import stack, unstack
 from bench.splits import MethodData, bind
 from bench.trial import Trial
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
-from bench import Method
+from bench import Control, Method
+from bench.registry import discovery, loading
 from bench.seeds import generator
 
 SEEDS = (11, 22, 33)
@@ -225,3 +226,10 @@ def test_golden(setting, name: str) -> None:
     with torch.no_grad():
         logits = model(setting.columns["validation"][0][:2])
     assert logits.flatten().tolist() == pytest.approx(golden[name], abs=1e-6)
+
+
+def test_every_installed_method_is_a_case() -> None:
+    golden = json.loads((Path(__file__).parent / "golden.json").read_text())
+    own = [plugin for plugin in discovery.plugins(discovery.METHODS) if plugin.distribution == "unlearning-bench"]
+    methods = {plugin.name for plugin in own if not issubclass(loading.load_method(plugin), Control)}
+    assert set(CASES) == set(golden) == methods

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from bench import registry
 from bench.cli.main import cli
 from bench.errors import BenchError
+from bench.registry import discovery
 
 Call = Callable[..., Result]
 
@@ -31,13 +34,13 @@ def refused(result: Result) -> str:
 
 
 @pytest.fixture(scope="module")
-def store(shared_drawn):
+def store(shared_drawn) -> Path:
     shared_drawn.add("near", shared_drawn.shifted(0.3))
     shared_drawn.add("far", shared_drawn.shifted(2.0))
     return shared_drawn.store.path
 
 
-def test_score_computes_everything_once(call: Call, store) -> None:
+def test_score_computes_everything_once(call: Call, store: Path) -> None:
     done = call("score", "--store", store, "--json")
     assert done.exit_code == 0, done.output
     found = {row["method"]["name"]: row["scorecard"] for row in json.loads(done.stdout)}
@@ -49,14 +52,14 @@ def test_score_computes_everything_once(call: Call, store) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_score_prints_one_run(call: Call, store) -> None:
+def test_score_prints_one_run(call: Call, store: Path) -> None:
     done = call("score", "far", "--store", store)
     assert "ulira_auc" in done.stdout
     assert "best where" not in done.stdout
     assert "final_score" in done.stdout
 
 
-def test_score_one_metric_again(call: Call, store) -> None:
+def test_score_one_metric_again(call: Call, store: Path) -> None:
     call("score", "--store", store)
     (path,) = store.glob("runs/near-*/scorecard.json")
     before = json.loads(path.read_text())
@@ -73,17 +76,17 @@ def test_score_one_metric_again(call: Call, store) -> None:
         (["compare", "--models", "17"], "no division of .* fits; it has drawn, 16 models"),
     ],
 )
-def test_mistakes_are_one_line(call: Call, store, arguments, reason) -> None:
+def test_mistakes_are_one_line(call: Call, store: Path, arguments: list[str], reason: str) -> None:
     message = refused(call(*arguments, "--store", store))
-    assert pytest.importorskip("re").search(reason, message)
+    assert re.search(reason, message)
     assert "\n" not in message
 
 
-def test_empty_store(call: Call, tmp_path) -> None:
+def test_empty_store(call: Call, tmp_path: Path) -> None:
     assert "has no complete run" in refused(call("score", "--store", tmp_path))
 
 
-def test_compare_tells_runs_apart(call: Call, store) -> None:
+def test_compare_tells_runs_apart(call: Call, store: Path) -> None:
     answer = json.loads(call("compare", "near", "far", "--store", store, "--json").stdout)
     assert answer["distinguishable"]
     assert answer["p_value"] < 0.05
@@ -91,7 +94,7 @@ def test_compare_tells_runs_apart(call: Call, store) -> None:
     assert "near-0123456789ab is better" in call("compare", "near", "far", "--store", store).stdout
 
 
-def test_compare_says_what_it_cannot_tell(call: Call, shared_drawn, store) -> None:
+def test_compare_says_what_it_cannot_tell(call: Call, shared_drawn, store: Path) -> None:
     shared_drawn.add("near-too", shared_drawn.shifted(0.3))
     done = call("compare", "near-0", "near-too", "--store", store)
     assert "indistinguishable at 5 %" in done.stdout
@@ -104,7 +107,7 @@ def test_compare_refuses_another_division(call: Call, drawn) -> None:
     assert "not of one division: budget (20% and 30s) differ" in message
 
 
-def test_compare_ranks_a_division(call: Call, store) -> None:
+def test_compare_ranks_a_division(call: Call, store: Path) -> None:
     call("score", "--store", store)
     done = call("compare", "--task", "drawn", "--models", 16, "--store", store, "--json")
     (division,) = json.loads(done.stdout)
@@ -116,8 +119,8 @@ def test_compare_ranks_a_division(call: Call, store) -> None:
 
 def test_metrics_are_listed_and_each_is_explained(call: Call) -> None:
     listed = call("metrics").stdout
-    names = [plugin.name for plugin in registry.plugins(registry.METRICS)]
-    assert len(names) == 15
+    names = [plugin.name for plugin in discovery.plugins(discovery.METRICS)]
+    assert sorted(names) == sorted(entry.name for entry in entry_points(group="bench.metrics"))
     for name in names:
         assert f"{name} " in listed
         shown = call("metrics", "show", name).stdout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
 import signal
 import subprocess
 import sys
@@ -21,7 +21,7 @@ tempfile.tempdir = sys.argv[1]
 from bench.engine.device_lock import DeviceLock
 with DeviceLock("some device").alone():
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -47,7 +47,9 @@ def test_solo_waits_for_chunks_and_later_chunks_wait_for_it(lock: DeviceLock) ->
     with lock.shared(), lock.shared():
         solo = threading.Thread(target=alone)
         solo.start()
-        time.sleep(0.3)
+        until = time.monotonic() + 60
+        while not _somebody_is_at_the_door(lock) and time.monotonic() < until:
+            time.sleep(0.01)
         chunk = threading.Thread(target=late)
         chunk.start()
         time.sleep(0.3)
@@ -57,16 +59,27 @@ def test_solo_waits_for_chunks_and_later_chunks_wait_for_it(lock: DeviceLock) ->
     assert events == ["chunks end", "alone", "alone ends", "late"]
 
 
+def _somebody_is_at_the_door(lock: DeviceLock) -> bool:
+    with lock._door.open("ab") as door:
+        try:
+            fcntl.flock(door.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
 def test_a_killed_process_frees_the_device(lock: DeviceLock, tmp_path: Path) -> None:
     told: list[str] = []
-    waiting = DeviceLock("some device", told.append)
+
+    def kill(text: str) -> None:
+        """Whoever is told has to wait: the device is not free yet."""
+        told.append(text)
+        holder.kill()
+
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    threading.Timer(1.5, os.kill, (holder.pid, signal.SIGKILL)).start()
-    start = time.monotonic()
-    with waiting.shared():
-        assert time.monotonic() - start > 1
-    assert told == ["waiting for another bench that uses this device"]
-    holder.wait()
+    with DeviceLock("some device", kill).shared():
+        assert told == ["waiting for another bench that uses this device"]
+    assert holder.wait() == -signal.SIGKILL
     holder.stdout.close()

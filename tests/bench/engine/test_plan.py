@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.engine.plan import chunks, reference_chunks, stack_size
+from bench.engine.plan import chunks, stack_size
+from bench.store.records import whole_chunks
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 9))
@@ -20,7 +21,7 @@ def test_stacks() -> None:
 
 @given(st.sets(st.integers(0, 100), min_size=1), st.integers(1, 9))
 def test_reference_chunks_are_whole_and_needed(indices: set[int], size: int) -> None:
-    plan = reference_chunks(sorted(indices), size)
+    plan = whole_chunks(sorted(indices), size)
     assert all(chunk == tuple(range(chunk[0], chunk[0] + size)) and chunk[0] % size == 0 for chunk in plan)
     assert all(any(index in chunk for chunk in plan) for index in indices)
     assert all(indices & set(chunk) for chunk in plan)

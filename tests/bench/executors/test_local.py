@@ -28,12 +28,16 @@ def started() -> list[Mortal]:
 
 
 @pytest.fixture
-def executor(started: list[Mortal]) -> LocalExecutor:
+def executor(started: list[Mortal]) -> LocalExecutor[Mortal]:
     def start() -> Mortal:
         started.append(Mortal())
         return started[-1]
 
-    return LocalExecutor(start, workers=2)  # type: ignore[arg-type]
+    def end_all() -> None:
+        for worker in started:
+            worker.close()
+
+    return LocalExecutor(start, workers=2, end_all=end_all)
 
 
 def test_a_job_whose_worker_was_killed_is_tried_once_more(executor, started) -> None:
@@ -63,3 +67,11 @@ def test_an_error_is_not_tried_again(executor, started) -> None:
 
     assert [str(result) for _, result in executor.map([1], do)] == ["no luck"]
     assert len(started) == 2
+
+
+def test_whoever_stops_listening_ends_every_worker(executor, started) -> None:
+    results = executor.map(range(5), lambda worker, job: job)
+    next(results)
+    results.close()
+    assert executor.stopped.is_set()
+    assert not any(worker.alive for worker in started)

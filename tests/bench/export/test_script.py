@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry, specs
 from bench.errors import BenchError
 from bench.export.script import challenge_script
+from bench.registry import discovery, specs
 
 USE = """
 import copy, sys
@@ -47,7 +47,7 @@ ours = [module for name, module in sys.modules.items() if name.partition(".")[0]
 assert len(ours) > 5
 assert all(module.__spec__.origin.startswith(submission.__file__) for module in ours)
 """
-METHODS = [plugin.name for plugin in registry.plugins(registry.METHODS) if plugin.name not in ("original", "retrain")]
+METHODS = [plugin.name for plugin in discovery.plugins(discovery.METHODS) if plugin.name not in ("original", "retrain")]
 FILE = '''"""Mine."""
 from dataclasses import dataclass
 import torch
@@ -77,7 +77,7 @@ class Mine(Method):
 def _use(tmp_path: Path, text: str) -> None:
     spec = specs.parse(text)
     (tmp_path / "script").mkdir()
-    (tmp_path / "script" / "submission.py").write_text(challenge_script(registry.find_method(spec.plugin), spec))
+    (tmp_path / "script" / "submission.py").write_text(challenge_script(discovery.find_method(spec.plugin), spec))
     command = [sys.executable, "-c", USE]
     done = subprocess.run(command, cwd=tmp_path / "script", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -100,4 +100,4 @@ def test_what_cannot_be_submitted(tmp_path: Path, source: str, message: str) -> 
         (tmp_path / "f.py").write_text("def unlearning(net, retain_loader, forget_loader, val_loader):\n    pass\n")
         name = str(tmp_path / "f.py")
     with pytest.raises(BenchError, match=message):
-        challenge_script(registry.find_method(name), specs.Spec(name, {}))
+        challenge_script(discovery.find_method(name), specs.Spec(name, {}))

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.challenge import Challenge
 from bench.metrics.forgetting import epsilons, forgetting_score
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.resampling import resamples
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
 def example_kinds(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
@@ -52,6 +52,7 @@ def test_final_score_is_a_product(models: int) -> None:
     assert found["final_score"].value == pytest.approx(forgetting * retain * test)
 
 
+@pytest.mark.independent
 @pytest.mark.parametrize("models", [16, 80])
 def test_deviation_is_that_of_the_score_on_resampled_models(models: int) -> None:
     """The approximation in place of the grid, and the draws, against a loop over the published score."""

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.class_matched import ClassMatched
 from bench.metrics.membership import loss_attack
 from bench.metrics.metric import Evidence, Models
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
 def few_classes(models: Models, classes: set[int]) -> Models:
@@ -15,6 +17,11 @@ def few_classes(models: Models, classes: set[int]) -> Models:
     logits = {**models.outputs.logits, "forget": models.outputs.logits["forget"][:, rows]}
     outputs = type(models.outputs)(logits, models.outputs.retain_accuracy)
     return Models(outputs, {**models.labels, "forget": models.labels["forget"][rows]})
+
+
+def cross_entropies(models: Models, m: int, split: str) -> np.ndarray:
+    scores, labels = models.outputs.logits[split][m].astype(float), models.labels[split]
+    return np.array([np.log(np.exp(row - row[label]).sum()) for row, label in zip(scores, labels, strict=True)])
 
 
 def test_test_is_restricted_to_the_forgotten_classes() -> None:
@@ -39,6 +46,22 @@ def test_losses_are_clipped() -> None:
         return [float(value) for value in ClassMatched().values(changed, changed)["class_matched_accuracy"]]
 
     assert attacked(300.0) == attacked(30000.0)
+
+
+@pytest.mark.independent
+def test_near_the_papers_own_steps() -> None:
+    """Unsorted losses of the forgotten classes, clipped, and many splits: the same number up to the noise of five splits."""
+    population = Population.draw(300, 0)
+    unlearned = few_classes(population.case(shifted(2.0), population.retrained(2)), {1, 4, 6})
+    found = ClassMatched().values(unlearned, unlearned)["class_matched_accuracy"]
+    for m in range(2):
+        forget, others = cross_entropies(unlearned, m, "forget"), cross_entropies(unlearned, m, "test")
+        others = others[np.isin(unlearned.labels["test"], [1, 4, 6])]
+        count = min(len(forget), len(others))
+        losses = np.clip(np.concatenate([others[:count], forget[:count]]), -100, 100)[:, None]
+        folds = StratifiedShuffleSplit(n_splits=100, random_state=0)
+        theirs = cross_val_score(LogisticRegression(), losses, np.repeat([0, 1], count), cv=folds, scoring="accuracy").mean()
+        assert found[m] == pytest.approx(theirs, abs=0.1)
 
 
 def test_all_classes_differ_from_the_starting_kit_in_splits_only() -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, norm
 
-from bench.calibration import UNTIMED, Population, deterministic, half_as_wide, shifted
 from bench.metrics.cross_fitted import CrossFitted, Rules, certified_epsilon, choose_rules, held_out_epsilon
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import SPLITS, Sample, Values, halves
+from bench.scoring.calibration import UNTIMED, Population, deterministic, half_as_wide, shifted
 
 
 def smoothed(side: np.ndarray, low: float, high: float) -> float:
@@ -52,6 +52,7 @@ def random_rules(examples: int, rng: np.random.Generator) -> Rules:
     return Rules(edges[0], edges[1], rng.integers(4, size=examples))
 
 
+@pytest.mark.independent
 def test_held_out_epsilon_is_a_loop() -> None:
     rng = np.random.default_rng(1)
     unlearned, retrained, rules = rng.normal(size=(9, 40)), rng.normal(size=(6, 40)), random_rules(40, rng)

@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_curve as sklearn_curve
 
-from bench.calibration import Population, shifted
 from bench.metrics.curves import FALSE_POSITIVE_RATES, LOSS_EDGES, Curves, histogram
 from bench.metrics.membership import roc_curve, true_positive_rate
 from bench.metrics.metric import Evidence, Timing
 from bench.metrics.rmia import RMIA
 from bench.metrics.ulira import ULiRA
+from bench.scoring.calibration import Population, shifted
 
 SCORES = arrays(np.float64, st.integers(1, 30), elements=st.integers(0, 5).map(float))
 
 
+@pytest.mark.independent
 @given(SCORES, SCORES, st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]))
 def test_roc_is_the_best_rate_within_the_allowance(members: np.ndarray, others: np.ndarray, allowed: float) -> None:
     truth = np.repeat([1, 0], [len(members), len(others)])

@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import ks_2samp
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.distinguishability import Distinguishability, exchanged_distances, p_value
 from bench.metrics.metric import Evidence
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
 def mean_distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean([ks_2samp(one[:, e], other[:, e], method="asymp").statistic for e in range(one.shape[1])]))
 
 
+@pytest.mark.independent
 @settings(max_examples=40, deadline=None)
 @given(
     arrays(np.float64, (5, 3), elements=st.integers(-3, 3).map(float) | st.floats(-5, 5)),

@@ -5,12 +5,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bench.calibration import Population, shifted
 from bench.metrics.distinguishability import p_value
 from bench.metrics.exchange import exchanged_differences
 from bench.metrics.forgetting import forgetting_score
 from bench.metrics.metric import Models
 from bench.outputs import concatenate
+from bench.scoring.calibration import Population, shifted
 
 
 def final_score(models: Models, retrained: Models) -> float:

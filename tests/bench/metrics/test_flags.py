@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from bench.calibration import UNTIMED, Change, Population, deterministic, half_as_wide, shifted
 from bench.metrics.cross_fitted import CrossFitted
 from bench.metrics.flags import Flags, copied_models, equal_pairs, near_constant, outliers, pairing
 from bench.metrics.forgetting import forgetting_score
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.resampling import Sample
 from bench.outputs import Outputs
+from bench.scoring.calibration import UNTIMED, Change, Population, deterministic, half_as_wide, shifted
 
 
 def flags_of(change: Change, models: int = 16, examples: int = 30, seed: int = 0) -> set[str]:
@@ -126,6 +126,7 @@ def test_outliers_are_named() -> None:
     assert "trials 3, 11" in Flags().score(Evidence(unlearned, retrained, UNTIMED)).flags["outlier-models"]
 
 
+@pytest.mark.independent
 def test_outliers_are_a_loop() -> None:
     rng = np.random.default_rng(1)
     unlearned, retrained = rng.standard_t(1.5, size=(30, 25)), rng.normal(size=(30, 25))

@@ -11,14 +11,15 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
-from bench.calibration import UNTIMED, Population, half_as_wide, shifted
 from bench.metrics.gaussian_dp import GaussianDP, areas_under_curve, log_deviation_ratios, mu
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import halves
+from bench.scoring.calibration import UNTIMED, Population, half_as_wide, shifted
 
 VALUES = st.integers(-2, 2).map(float) | st.floats(-100, 100)
 
 
+@pytest.mark.independent
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.float64, (6, 2), elements=VALUES), arrays(np.float64, (4, 2), elements=VALUES))
 def test_areas_are_scikit_learns_and_scipys(unlearned: np.ndarray, retrained: np.ndarray) -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import entropy
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.klom import KLOM, divergences
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import halves
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
 def divergence(unlearned: np.ndarray, retrained: np.ndarray) -> float:
@@ -25,6 +25,7 @@ def divergence(unlearned: np.ndarray, retrained: np.ndarray) -> float:
     return sum(a * math.log(a / max(b, 1e-5)) for a, b in zip(p, q, strict=True) if a > 0)
 
 
+@pytest.mark.independent
 @pytest.mark.parametrize(("models", "others"), [(8, 8), (33, 20), (500, 500)])
 @pytest.mark.parametrize("scale", [1.0, 200.0])
 def test_equals_a_histogram_per_example(models: int, others: int, scale: float) -> None:

@@ -9,7 +9,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from bench.calibration import Population
 from bench.metrics.membership import (
     ATTACKED_MODELS,
     _shuffled,
@@ -20,6 +19,7 @@ from bench.metrics.membership import (
 )
 from bench.metrics.metric import Models
 from bench.outputs import Outputs
+from bench.scoring.calibration import Population
 from bench.seeds import purpose_seed
 
 SCORES = st.integers(-3, 3).map(float) | st.floats(-10, 10)

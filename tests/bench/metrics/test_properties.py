@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binom
 
-from bench.calibration import UNTIMED, Change, Population, gaming, shifted
 from bench.metrics.approximation import approximate_score
 from bench.metrics.cross_fitted import CrossFitted, choose_rules, held_out_epsilon
 from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.metrics.exchange import exchanged_differences
 from bench.metrics.forgetting import forgetting_score
 from bench.metrics.gaussian_dp import GaussianDP
+from bench.metrics.installed import installed_metrics
 from bench.metrics.klom import KLOM
 from bench.metrics.metric import Evidence, Metric, Models, TwoSample
 from bench.metrics.resampling import Sample, interval, resamples
 from bench.metrics.ulira import ULiRA, likelihood_ratios
 from bench.outputs import Outputs
-from bench.scoring import installed_metrics
+from bench.scoring.calibration import UNTIMED, Change, Population, gaming, shifted
 
 METRICS = {item.name: item.metric for item in installed_metrics()[0] if item.name != "runtime"}
 

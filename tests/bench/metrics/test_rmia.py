@@ -8,10 +8,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.membership import halves_of_test
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.rmia import RMIA, relative_likelihoods, rmia_scores
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
 @settings(max_examples=40, deadline=None)
@@ -58,6 +58,7 @@ def attacked(models: Models, retrained: Models, m: int, leave_out: int | None) -
     return float(roc_auc_score(truth, scores)), max(t for f, t in zip(*curve[:2], strict=True) if f <= 0.01 + 1e-12)
 
 
+@pytest.mark.independent
 def test_metric_is_a_loop_over_models() -> None:
     population = Population.draw(10, 0)
     retrained = population.retrained(4)

@@ -4,9 +4,9 @@ import statistics
 
 import pytest
 
-from bench.calibration import Population
 from bench.metrics.metric import Evidence, Findings, Timing
 from bench.metrics.runtime import Runtime
+from bench.scoring.calibration import Population
 
 MODELS = Population.draw(2, 0).retrained(2)
 
@@ -15,6 +15,7 @@ def score(timing: Timing) -> Findings:
     return Runtime().score(Evidence(MODELS, MODELS, timing))
 
 
+@pytest.mark.independent
 def test_values() -> None:
     solo = [3.0, 1.0, 2.5, 8.0, 2.0]
     found = score(Timing(solo, retraining=20.0, allowance=4.0, peak_memory=[5e6, 7e6, 6e6]))

@@ -10,7 +10,6 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import expit, log_expit
 from scipy.stats import entropy
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.membership import halves_of_test
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.song_mittal import (
@@ -22,6 +21,7 @@ from bench.metrics.song_mittal import (
     thresholds,
     thresholds_by_class,
 )
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 LOGITS = np.random.default_rng(0).normal(size=(3, 20, 5)) * 4
 LABELS = np.random.default_rng(1).integers(5, size=20)
@@ -134,6 +134,7 @@ POPULATION = Population.draw(12, 0)
 POPULATION_RETRAINED = POPULATION.retrained(3)
 
 
+@pytest.mark.independent
 @pytest.mark.parametrize("name", ["confidence", "entropy", "modified_entropy"])
 def test_shares_are_loops(name: str) -> None:
     unlearned = POPULATION.case(shifted(1.0), POPULATION_RETRAINED)

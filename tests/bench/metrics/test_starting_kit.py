@@ -5,9 +5,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.starting_kit import StartingKit
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
 def cross_entropies(models: Models, m: int, split: str) -> np.ndarray:
@@ -15,6 +15,7 @@ def cross_entropies(models: Models, m: int, split: str) -> np.ndarray:
     return np.array([np.log(np.exp(row - row[label]).sum()) for row, label in zip(scores, labels, strict=True)])
 
 
+@pytest.mark.independent
 def test_near_the_kits_own_steps() -> None:
     """Unsorted losses and other splits, as in the kit: the same number up to the noise of ten splits."""
     population = Population.draw(200, 0)

@@ -8,10 +8,10 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import SPLITS, Sample, Values, halves
 from bench.metrics.ulira import ULiRA, held_out_ratios, likelihood_ratios
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
 def log_ratio(value: float, ours: np.ndarray, theirs: np.ndarray, floor: float) -> float:
@@ -65,6 +65,7 @@ def test_models_are_judged_by_fits_without_them() -> None:
         np.testing.assert_allclose(np.sort(ours), np.sort(expected.ravel()))
 
 
+@pytest.mark.independent
 @pytest.mark.parametrize("models", [8, 11])
 def test_rates_are_scikit_learns(models: int) -> None:
     population = Population.draw(4, 0)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
-from bench.calibration import UNTIMED, Population, shifted
 from bench.metrics.membership import loss_attack
 from bench.metrics.metric import Baseline, Evidence, Findings, Models
 from bench.metrics.unseen_identities import UnseenIdentities, nomus
+from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -27,6 +29,19 @@ def losses(models: Models, split: str) -> np.ndarray:
     """Log of the sum over classes of exp(z_c - z_y)."""
     logits, labels = models.outputs.logits[split].astype(float), models.labels[split]
     return np.array([[np.log(np.exp(row - row[y]).sum()) for row, y in zip(rows, labels, strict=True)] for rows in logits])
+
+
+@pytest.mark.independent
+def test_near_the_starting_kits_steps_with_unseen_people() -> None:
+    """Unsorted losses and many splits: the same number up to the noise of ten splits."""
+    population = Population.draw(200, 0)
+    unlearned = population.case(shifted(2.0), population.retrained(2))
+    found = UnseenIdentities().values(unlearned, unlearned)["unseen_accuracy"]
+    for m in range(2):
+        pair = np.concatenate([losses(unlearned, split)[m] for split in ("unseen", "forget")])[:, None]
+        folds = StratifiedShuffleSplit(n_splits=40, random_state=0)
+        theirs = cross_val_score(LogisticRegression(), pair, np.repeat([0, 1], 200), cv=folds, scoring="accuracy").mean()
+        assert found[m] == pytest.approx(theirs, abs=0.06)
 
 
 def test_forget_against_unseen_people() -> None:

@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, mean_absolute_error, recall_score
 
-from bench.calibration import UNTIMED, Population
 from bench.metrics import utility
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.utility import Utility, final_score, group_accuracies, within_one_group
+from bench.scoring.calibration import UNTIMED, Population
 
 PREDICTIONS = np.random.default_rng(0).integers(6, size=(3, 50))
 LABELS = np.random.default_rng(1).integers(5, size=50)
 
 
+@pytest.mark.independent
 def test_errors_are_scikit_learns() -> None:
     close = [accuracy_score(np.zeros(50), np.abs(row - LABELS) > 1) for row in PREDICTIONS]
     assert within_one_group(PREDICTIONS, LABELS).tolist() == pytest.approx(close)

@@ -9,7 +9,8 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from bench.losses import cross_entropy, step
-from bench.models import build, initialised, size, stack, unstack
+from bench.models.build import build, initialised
+from bench.models.stacked import size, stack, unstack
 from bench.weights import state
 
 MODELS = 3
@@ -84,13 +85,3 @@ def test_unstackable_layers_are_refused() -> None:
     for layer in (nn.Dropout(0.5), nn.LayerNorm(4), nn.Conv1d(1, 1, 1)):
         with pytest.raises(TypeError, match="cannot stack"):
             stack([nn.Sequential(nn.Conv2d(3, 3, 1), layer)])
-
-
-def test_initialisation_is_torchs_own_and_leaves_the_global_generator_alone() -> None:
-    torch.manual_seed(7)
-    expected = torch.rand(1)
-    torch.manual_seed(7)
-    net = initialised("resnet8-v1", 10, 5)
-    assert torch.equal(torch.rand(1), expected)
-    torch.testing.assert_close(net.fc.weight, initialised("resnet8-v1", 10, 5).fc.weight, rtol=0, atol=0)
-    assert sum(p.numel() for p in net.parameters()) == 78_810

@@ -7,13 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from bench.tasks.age_synthetic import DIGEST, FORGET, age_synthetic, faces
+from bench.tasks.age_synthetic import DIGEST, FORGET, age_synthetic, task_data
 from bench.tasks.task import SPLITS
 
 
 @pytest.fixture(scope="module")
 def embedded():
-    return faces(FORGET)
+    return task_data(FORGET)
 
 
 def test_data_is_what_the_committed_digest_says(embedded) -> None:
@@ -22,7 +22,7 @@ def test_data_is_what_the_committed_digest_says(embedded) -> None:
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_same_bytes_for_any_thread_count(threads: str) -> None:
-    code = "from bench.tasks.age_synthetic import FORGET, faces; print(faces(FORGET).digest())"
+    code = "from bench.tasks.age_synthetic import FORGET, task_data; print(task_data(FORGET).digest())"
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == DIGEST
@@ -33,7 +33,7 @@ def test_key_is_fixed() -> None:
 
 
 def test_key_depends_on_the_forget_set() -> None:
-    assert age_synthetic(range(40, 80), faces(range(40, 80)).digest()).key != age_synthetic().key
+    assert age_synthetic(range(40, 80), task_data(range(40, 80)).digest()).key != age_synthetic().key
 
 
 def test_split_sizes(embedded) -> None:

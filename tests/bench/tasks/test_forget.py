@@ -7,23 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import registry
 from bench.errors import BenchError
-from bench.tasks.age_synthetic import FORGET, faces
+from bench.tasks.age_synthetic import FORGET, task_data
 from bench.tasks.forget import Choice, training_rows, with_forget
-from bench.tasks.task import SPLITS, Faces
+from bench.tasks.task import SPLITS, TaskData
 
 
 @pytest.fixture(scope="module")
-def embedded() -> Faces:
-    return faces(FORGET)
+def embedded() -> TaskData:
+    return task_data(FORGET)
 
 
-def chosen(data: Faces, text: str, scores: np.ndarray | None = None) -> Faces:
+def chosen(data: TaskData, text: str, scores: np.ndarray | None = None) -> TaskData:
     return with_forget(data, Choice.parse(text), lambda: scores)
 
 
-def test_identities(embedded: Faces) -> None:
+def test_identities(embedded: TaskData) -> None:
     found = chosen(embedded, "identities:10")
     people = np.unique(found.identities[found.splits["forget"]])
     assert len(people) == 10
@@ -34,7 +33,7 @@ def test_identities(embedded: Faces) -> None:
 
 
 @pytest.mark.parametrize("text", ["identities:5%", "random:100", "random:100:7", "group:3", "identities:12:3"])
-def test_every_photo_stays_in_one_split(embedded: Faces, text: str) -> None:
+def test_every_photo_stays_in_one_split(embedded: TaskData, text: str) -> None:
     found = chosen(embedded, text)
     rows = np.concatenate([found.splits[name] for name in SPLITS])
     assert sorted(rows) == list(range(3800))
@@ -42,7 +41,7 @@ def test_every_photo_stays_in_one_split(embedded: Faces, text: str) -> None:
     assert np.array_equal(found.splits["unseen"], embedded.splits["unseen"])
 
 
-def test_the_same_people_again_give_the_same_splits(embedded: Faces, tmp_path: Path) -> None:
+def test_the_same_people_again_give_the_same_splits(embedded: TaskData, tmp_path: Path) -> None:
     train = training_rows(embedded)
     np.save(tmp_path / "rows.npy", np.flatnonzero(np.isin(train, embedded.splits["forget"])))
     found = chosen(chosen(embedded, "identities:10"), f"file:{tmp_path / 'rows.npy'}")
@@ -51,19 +50,19 @@ def test_the_same_people_again_give_the_same_splits(embedded: Faces, tmp_path: P
     assert np.array_equal(found.splits["forget_people"], embedded.splits["forget_people"])
 
 
-def test_seeds_decide(embedded: Faces) -> None:
+def test_seeds_decide(embedded: TaskData) -> None:
     one, same, other = (chosen(embedded, text).splits["forget"] for text in ("random:50", "random:50:0", "random:50:1"))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
-def test_group(embedded: Faces) -> None:
+def test_group(embedded: TaskData) -> None:
     found = chosen(embedded, "group:3")
     assert set(found.labels[found.splits["forget"]]) == {3}
     assert 3 not in found.labels[found.splits["retain"]]
 
 
-def test_memorised_takes_the_highest_scores(embedded: Faces) -> None:
+def test_memorised_takes_the_highest_scores(embedded: TaskData) -> None:
     train = training_rows(embedded)
     scores = np.sin(train.astype(np.float64))
     ordered = train[np.argsort(scores)]
@@ -71,7 +70,7 @@ def test_memorised_takes_the_highest_scores(embedded: Faces) -> None:
     assert set(chosen(embedded, "least-memorised:20", scores).splits["forget"]) == set(ordered[:20])
 
 
-def test_ties_are_not_broken_by_the_order_of_photos(embedded: Faces) -> None:
+def test_ties_are_not_broken_by_the_order_of_photos(embedded: TaskData) -> None:
     train = training_rows(embedded)
     scores = np.zeros(len(train))
     scores[:50] = np.nan  # nobody knows
@@ -82,11 +81,11 @@ def test_ties_are_not_broken_by_the_order_of_photos(embedded: Faces) -> None:
     assert not np.array_equal(found, chosen(embedded, "least-memorised:200", scores).splits["forget"]) or len(found) == 200
 
 
-def test_shares_with_decimals(embedded: Faces) -> None:
+def test_shares_with_decimals(embedded: TaskData) -> None:
     assert len(chosen(embedded, "random:0.5%").splits["forget"]) == 12
 
 
-def test_file_as_text(embedded: Faces, tmp_path: Path) -> None:
+def test_file_as_text(embedded: TaskData, tmp_path: Path) -> None:
     (tmp_path / "rows.txt").write_text("5\n3\n3\n")
     assert chosen(embedded, f"file:{tmp_path / 'rows.txt'}").splits["forget"].tolist() == training_rows(embedded)[[3, 5]].tolist()
 
@@ -101,7 +100,7 @@ def test_file_as_text(embedded: Faces, tmp_path: Path) -> None:
         (b"\x93NUMPY\x01\x00", "cannot be read"),
     ],
 )
-def test_files_that_are_none(embedded: Faces, tmp_path: Path, content: bytes, said: str) -> None:
+def test_files_that_are_none(embedded: TaskData, tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "rows"
     path.write_bytes(content)
     with pytest.raises(BenchError, match=said):
@@ -120,43 +119,15 @@ def test_choices_that_are_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["random:1300", "random:9999", "identities:801", "group:77"])
-def test_choices_that_ask_for_too_much(embedded: Faces, text: str) -> None:
+def test_choices_that_ask_for_too_much(embedded: TaskData, text: str) -> None:
     with pytest.raises(BenchError):
         chosen(embedded, text)
 
 
-def test_identities_of_nobody(embedded: Faces) -> None:
-    unknown = Faces(embedded.images, embedded.labels, np.full(3800, -1), embedded.splits)
+def test_identities_of_nobody(embedded: TaskData) -> None:
+    unknown = TaskData(embedded.images, embedded.labels, np.full(3800, -1), embedded.splits)
     with pytest.raises(BenchError, match="knows no identities"):
         chosen(unknown, "identities:3")
     found = chosen(unknown, "random:50")
     assert not len(found.splits["forget_people"])
     assert len(found.splits["test"]) + len(found.splits["validation"]) == 800
-
-
-def test_variants_are_other_tasks_by_their_key() -> None:
-    own, forget, model, both = (
-        registry.load_task(f"age-synthetic{options}")
-        for options in ("", '[forget="random:100"]', '[model="resnet18"]', '[model="resnet18-v1",forget="random:100"]')
-    )
-    assert len({task.key for task in (own, forget, model, both)}) == 4
-    assert both.name == 'age-synthetic[forget="random:100",model="resnet18"]'
-    assert registry.load_task(both.name).key == both.key
-    assert own.name == registry.load_task('age-synthetic[model="resnet8",size=32]').name == "age-synthetic"
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ("[colour=3]", "has no option 'colour'; it has: forget, model, size"),
-        ("[forget=3]", "forget takes str, not 3"),
-        ('[model="resnet88"]', "did you mean resnet8-v1"),
-        ("[size=64]", "have 32 pixels a side"),
-        ("[size=", "task 'age-synthetic\\[size=' is not understood at character 20"),
-        ('[forget="memorised:10"]', "`bench tasks memorise age-synthetic` does it"),
-    ],
-)
-def test_options_that_do_not_fit(options: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
-    with pytest.raises(BenchError, match=said):
-        registry.load_task(f"age-synthetic{options}")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import registry
 from bench.errors import BenchError
-from bench.store import DamagedFileError
-from bench.tasks.memorisation import _path, memorisation, read
+from bench.store.files import DamagedFileError
+from bench.tasks.memorisation import _path, memorisation, read, write
+from bench.tasks.variants import load_task
 
 
 def test_against_loops() -> None:
@@ -27,7 +27,7 @@ def test_against_loops() -> None:
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
 def test_a_damaged_file_is_named(content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
-    task = registry.load_task("age-synthetic")
+    task = load_task("age-synthetic")
     with pytest.raises(BenchError, match="nobody has measured yet"):
         read(task)
     path = _path(task)
@@ -38,14 +38,13 @@ def test_a_damaged_file_is_named(content: bytes | None, tmp_path: Path, monkeypa
         path.write_bytes(content)
     with pytest.raises(DamagedFileError, match="makes it again"):
         read(task)
-    np.savez(path, scores=np.zeros(2400))
-    assert len(read(task)) == 2400
+    scores = np.linspace(-1, 1, 2400)
+    assert write(task, scores) == path
+    assert np.array_equal(read(task), scores)
 
 
 def test_all_forget_sets_of_a_task_share_their_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
-    own, other, network = (
-        registry.load_task(f"age-synthetic{form}") for form in ("", '[forget="random:9"]', '[model="resnet18"]')
-    )
+    own, other, network = (load_task(f"age-synthetic{form}") for form in ("", '[forget="random:9"]', '[model="resnet18"]'))
     assert _path(own) == _path(other)
     assert _path(own) != _path(network)

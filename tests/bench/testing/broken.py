@@ -121,7 +121,12 @@ return train(model, data)
     "loads-the-task": (
         "sees-no-held-out-data",
         _method(
-            "from bench.registry import load_task\nload_task('age-synthetic').load().split('test')\nreturn train(model, data)"
+            """
+from bench.tasks.variants import load_task
+
+load_task('age-synthetic').load().split('test')
+return train(model, data)
+"""
         ),
     ),
     "ignores-its-budget": (

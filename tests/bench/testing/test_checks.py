@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import registry
 from bench.errors import BenchError
+from bench.registry import discovery
 from bench.testing.checks import CHECKS
 from bench.testing.outcome import Status
 from bench.testing.subject import subject
@@ -38,7 +38,7 @@ def test_a_broken_plugin_fails_exactly_its_check(tmp_path: Path, name: str) -> N
     assert list(failed) == [check], failed
 
 
-@pytest.mark.parametrize("name", sorted(plugin.name for plugin in registry.plugins(registry.METHODS)))
+@pytest.mark.parametrize("name", sorted(plugin.name for plugin in discovery.plugins(discovery.METHODS)))
 def test_what_is_shipped_conforms(name: str) -> None:
     if name in ("original", "retrain"):
         with pytest.raises(BenchError, match="is a control row"):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bench import hookimpl
-from bench.tasks.task import Faces, Recipe, Task
+from bench.tasks.task import Recipe, Task, TaskData
 
 PEOPLE, PHOTOS, GROUPS = 96, 4, 4
 DIGEST = "8a1668383c6803b21fd5e44e3ad015704ad2e284ce4b85feb197ea50d1af27da"
@@ -27,7 +27,7 @@ def load():
         "forget_people": forgotten & (photo >= 2),
         "unseen": ~known,
     }
-    return Faces(images, labels.astype(np.int64), identities, {name: np.flatnonzero(mask) for name, mask in masks.items()})
+    return TaskData(images, labels.astype(np.int64), identities, {name: np.flatnonzero(mask) for name, mask in masks.items()})
 
 
 @hookimpl

@@ -1,0 +1,95 @@
+"""What would make a run fail on this machine, found before it does."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bench.engine.inspection import inspect_all
+from bench.engine.machine import Device, default_memory_limit, find_device
+from bench.errors import BenchError, CheckResult, WorkerError
+from bench.executors.local import default_workers
+from bench.metrics.installed import installed_metrics
+from bench.tasks.variants import load_task
+
+LIBRARIES = ("unlearning-bench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "safetensors", "pluggy")
+LEAST_DISK, LEAST_MEMORY = 200e6, 700e6  # bytes; of memory for each worker
+
+
+def diagnose(store: Path, task_name: str) -> Iterator[CheckResult]:
+    """Look at versions, devices, memory, the disk that the store lies on, the task and every plugin."""
+    yield CheckResult("versions", f"Python {platform.python_version()} on {platform.system()}")
+    yield _libraries()
+    device = None
+    try:
+        device = find_device("auto")
+        yield CheckResult("device", f"{device.kind}, on {device.processor}")
+    except (BenchError, WorkerError, OSError) as problem:
+        yield CheckResult("device", "", f"no process can be started: {problem}", "install torch and torchvision again")
+    yield _threads(device)
+    yield _memory(device)
+    yield _disk(store)
+    yield _task(task_name)
+    if device:
+        yield from _plugins()
+
+
+def _libraries() -> CheckResult:
+    found, missing = [], []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    absent = f"not installed: {', '.join(missing)}" if missing else ""
+    return CheckResult("libraries", ", ".join(found), absent, f"pip install {' '.join(missing)}")
+
+
+def _threads(device: Device | None) -> CheckResult:
+    workers = default_workers(device.kind if device else "cpu")
+    return CheckResult(
+        "threads", f"{workers} workers of one thread each, {os.cpu_count()} cores, {os.getloadavg()[0]:.1f} of them busy"
+    )
+
+
+def _memory(device: Device | None) -> CheckResult:
+    workers = default_workers(device.kind if device else "cpu")
+    limit = default_memory_limit(workers)
+    little = f"{limit / 1e9:.1f} GB for each of {workers} workers is too little" if limit < LEAST_MEMORY else ""
+    return CheckResult("memory", f"{limit / 1e9:.1f} GB for each of {workers} workers", little, "use fewer --workers")
+
+
+def _disk(store: Path) -> CheckResult:
+    place = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    little = f"{free / 1e6:.0f} MB are free where {store} lies" if free < LEAST_DISK else ""
+    return CheckResult(
+        "disk", f"{free / 1e9:.0f} GB are free where {store} lies", little, "free some space, or use another --store"
+    )
+
+
+def _task(name: str) -> CheckResult:
+    try:
+        task = load_task(name)
+        if task.load().digest() != task.digest:
+            raise BenchError("its data are not what its key says")
+    except BenchError as problem:
+        return CheckResult(f"task {name}", "", str(problem), "`bench tasks` lists what is installed")
+    return CheckResult(f"task {name}", f"its data fit its key, {task.key[:16]}")
+
+
+def _plugins() -> Iterator[CheckResult]:
+    """Every plugin is loaded, each in a process of its own; metrics also beside each other."""
+    for item in inspect_all():
+        point, plugin = f"{item.kind} {item.plugin.name}", item.plugin
+        remedy = f"mend or uninstall {plugin.distribution}; other plugins are not affected"
+        yield CheckResult(point, f"{plugin.distribution} {plugin.version}", item.problem, remedy)
+    yield from (
+        CheckResult("metrics", "", str(problem), "mend or uninstall its package; other metrics are not affected")
+        for problem in installed_metrics()[1]
+        if "is left out" in str(problem)
+    )

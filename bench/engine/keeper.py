@@ -1,0 +1,89 @@
+"""Where the engine hands its results. It knows what a keeper does, not how: the store implements these protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.outputs import Outputs
+from bench.progress import Note
+from bench.store.records import Chunk, Measured, ReferenceRecord, RunRecord, TimedTrial
+
+
+class RunKeeper(Protocol):
+    """One run as it grows; whatever it was told is kept when the call returns."""
+
+    record: RunRecord
+
+    @property
+    def log(self) -> Path:
+        """A file for what the plugin prints."""
+
+    def keep_outputs(self, trials: Sequence[int], outputs: Outputs, measured: Measured, wall_seconds: float) -> None:
+        """A chunk is finished."""
+
+    def keep_chunk(self, chunk: Chunk) -> None:
+        """A chunk has another state."""
+
+    def keep_timed(self, timed: Sequence[TimedTrial]) -> None:
+        """Trials were timed."""
+
+    def plan_again(self, stack_size: int, chunks: Sequence[Sequence[int]]) -> None:
+        """All chunks start again in smaller stacks."""
+
+
+class ReferenceKeeper(Protocol):
+    """The reference of one task on one kind of device as it grows."""
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the labels are kept."""
+
+    @property
+    def has_original(self) -> bool:
+        """Whether the original model is."""
+
+    def growing(self, about: ReferenceRecord, note: Note) -> AbstractContextManager[None]:
+        """To oneself, for as long as the block lasts."""
+
+    def has_retrained(self, chunk: Sequence[int]) -> bool:
+        """Whether a chunk of retrained models is kept."""
+
+    def labels(self) -> Mapping[str, NDArray[np.int64]]:
+        """Labels of every output split."""
+
+    def original_weights(self) -> dict[str, NDArray[Any]]:
+        """Weights of the original model {name: [1, ...]}."""
+
+    def identifier(self, models: int) -> str:
+        """Hash of the original and the first retrained models."""
+
+    def keep_labels(self, labels: dict[str, NDArray[np.int64]], forget_identities: NDArray[np.int64] | None) -> None:
+        """Labels of every output split, and who is on the forget examples if the task knows."""
+
+    def keep_original(self, weights: Mapping[str, NDArray[np.float32]], outputs: Outputs) -> None:
+        """The original model is trained."""
+
+    def keep_retrained(self, chunk: Sequence[int], outputs: Outputs) -> None:
+        """A chunk of retrained models is."""
+
+    def retraining_time(self, processor: str) -> float | None:
+        """Seconds that one retraining takes; None: not measured."""
+
+    def keep_retraining_time(self, processor: str, seconds: float) -> None:
+        """That was measured."""
+
+
+class Keeper(Protocol):
+    """Keeps runs and references."""
+
+    def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[RunKeeper]:
+        """The run of a record's identity, found or made, to oneself for as long as the block lasts."""
+
+    def reference(self, task_key: str, device_kind: str, note: Note) -> ReferenceKeeper:
+        """The reference of a task on a kind of device, which may be empty yet."""

@@ -1,0 +1,59 @@
+"""What the engine is asked: a method with its hyper-parameters, N, budget and seed; and what a process says of the method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.budget import Budget
+from bench.engine.worker.answers import Description
+from bench.errors import BenchError, WorkerError
+from bench.registry.discovery import Plugin
+from bench.registry.specs import Spec
+
+if TYPE_CHECKING:
+    from bench.engine.session import Session
+
+SETUP_LIMIT = 60.0  # seconds for what does not count against the budget: importing the plugin, handing the model over
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `bench run` is asked for one plugin."""
+
+    plugin: Plugin
+    spec: Spec
+    models: int
+    budget: Budget
+    seed: int
+    again: bool = False
+
+
+def describe(session: Session, request: Request) -> Description:
+    """Load the plugin in a process of its own and look at it.
+
+    Raises:
+        BenchError: it cannot be loaded, or does not take these hyper-parameters.
+    """
+    with session.method_worker(request.plugin, request.spec, {}) as worker:
+        try:
+            description = worker.ask("describe", limit=SETUP_LIMIT, models=request.models).read(Description)
+            if len(description.variants) != request.models:
+                raise WorkerError(f"{len(description.variants)} variants for {request.models} trials")
+        except WorkerError as problem:
+            blamed = "" if problem.traceback else f"plugin {request.plugin.name}: "
+            raise BenchError(f"{blamed}{problem}") from problem
+    if description.control:
+        _check_control(request, description.reference_models)
+    return description
+
+
+def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:
+    retrained = [index for index in stand_ins if index is not None]
+    wrong = len(stand_ins) != request.models or len(retrained) not in (0, request.models)
+    if wrong or any(index < request.models for index in retrained):
+        raise BenchError(
+            f"control row {request.plugin.name} must name {request.models} models: the original for all trials,"
+            f" or retrained models from index {request.models} on"
+        )

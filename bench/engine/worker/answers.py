@@ -1,0 +1,56 @@
+"""What child processes answer, as types: an answer may come from a plugin, and is checked before anybody uses it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Raw
+
+from bench.store.fields import Record
+
+
+class Header(Record, frozen=True, kw_only=True):
+    """What a child says: how far it is, why it failed, or that it is done and whether arrays follow."""
+
+    progress: float | None = None
+    error: str | None = None
+    kind: str = "error"
+    traceback: str = ""
+    values: Raw = Raw(b"{}")
+    arrays: bool = False
+
+
+class Nothing(Record, frozen=True, kw_only=True):
+    """It is done."""
+
+
+class Devices(Record, frozen=True, kw_only=True):
+    """What there is to compute on."""
+
+    cuda: str  # the CUDA device's name; "" if there is none
+    environment: dict[str, str]  # versions of the software
+
+
+class Description(Record, frozen=True, kw_only=True):
+    """What the engine must know of a method before it plans."""
+
+    stackable: bool
+    uses_clock: bool
+    control: bool
+    hyper_parameters: dict[str, Any]
+    variants: list[Annotated[int, Meta(ge=0)]]  # of every trial: trials with equal numbers may share a stack
+    reference_models: list[int | None]  # of a control row
+    documentation: str
+    sources: dict[str, str]  # of the defaults of hyper-parameters
+
+
+class PeakMemory(Record, frozen=True, kw_only=True):
+    """Most bytes of device memory that tensors have had."""
+
+    bytes: int
+
+
+class Changed(Record, frozen=True, kw_only=True):
+    """What importing a plugin changes in its process, in words."""
+
+    changed: list[str]

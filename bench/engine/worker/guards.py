@@ -1,0 +1,50 @@
+"""What a child does to itself before anything else, so that it can neither outlive its parent nor drown the machine."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from bench.engine.worker.watch import status_bytes
+from bench.executors.lifetime import die_with_parent
+
+_PR_SET_CHILD_SUBREAPER = 36
+_SECOND_LINE = 1.25  # RLIMIT_DATA above the limit that the parent watches, which gives the better reason
+
+
+@dataclass(frozen=True)
+class Guards:
+    """How a child is guarded. `printing`: where its output goes; None: nowhere."""
+
+    printing: Connection | None = None
+    memory_limit: int | None = None  # bytes of private memory, on a CPU
+
+    def put_up(self) -> None:
+        """Guard this process."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a child ends
+        os.setsid()  # its own process group, which ends with it
+        die_with_parent()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of its children fall to it, where the parent finds them
+        self._redirect()
+
+    def limit_memory(self) -> None:
+        """Make allocations fail beyond the limit; of a process that uses CUDA, which reserves far more than it has, never."""
+        if self.memory_limit is not None and sys.platform == "linux":
+            most = int(_SECOND_LINE * self.memory_limit) + (status_bytes(os.getpid(), "VmData") or 0)
+            resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+    def _redirect(self) -> None:
+        """Send what a plugin prints to the parent, also from C code."""
+        target = self.printing.fileno() if self.printing else os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)  # flushes, and loses no line when the process is killed
+        for descriptor in (1, 2):
+            os.dup2(target, descriptor)

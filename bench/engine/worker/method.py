@@ -1,0 +1,170 @@
+"""Runs one plugin on the splits that a method may see."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.budget import Allowance
+from bench.engine.worker.answers import Description, Nothing, PeakMemory
+from bench.engine.worker.guards import Guards
+from bench.engine.worker.server import Answer, Pictures, Server, Setting
+from bench.losses import cross_entropy
+from bench.method import Control, Method
+from bench.models.build import build
+from bench.models.stacked import size, stack
+from bench.models.training import class_weights
+from bench.registry import discovery, documentation, loading, specs
+from bench.seeds import purpose_seed, seed_of
+from bench.splits import MethodData, Split
+from bench.tasks.task import METHOD_SPLITS
+from bench.trial import Trial
+from bench.weights import state
+
+LARGEST_SHARE = 0.95  # of the device's memory: the rest is for the evaluating process
+
+
+class MethodServer(Server):
+    """Runs one plugin on the splits that a method may see."""
+
+    def __init__(
+        self,
+        guards: Guards,
+        connection: Connection,
+        setting: Setting,
+        pictures: Mapping[str, Pictures],
+        identities: Mapping[str, NDArray[np.int64]],
+        original: Mapping[str, NDArray[np.float32]],
+        plugin: discovery.Plugin,
+        spec: specs.Spec,
+    ) -> None:
+        super().__init__(connection, setting, pictures)
+        self.identities = {name: torch.from_numpy(people).to(self.device) for name, people in identities.items()}
+        self.original, self.plugin, self.spec = original, plugin, spec
+        if self.device.type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(LARGEST_SHARE)
+        else:
+            guards.limit_memory()
+
+    def operations(self) -> Mapping[str, Callable[..., Answer]]:
+        """What can be asked."""
+        return {
+            "describe": self.describe,
+            "start": self.start,
+            "warm_up": self.warm_up,
+            "unlearn": self.unlearn,
+            "peak_memory": self.peak_memory,
+            "weights": self.weights,
+        }
+
+    @property
+    def method(self) -> Method:
+        """The plugin's method with the spec's hyper-parameters."""
+        return specs.configure(loading.load_method(self.plugin), self.spec)
+
+    def describe(self, models: int) -> Answer:
+        """What the engine must know of the method before it plans."""
+        method = self.method
+        variants = [method.variant(index) for index in range(models)]
+        return Description(
+            stackable=all(variant.stackable and not variant.uses_clock for variant in variants),
+            uses_clock=any(variant.uses_clock for variant in variants),
+            control=isinstance(method, Control),
+            hyper_parameters=specs.hyper_parameters(method),
+            variants=[variants.index(variant) for variant in variants],
+            reference_models=list(method.reference_models(models)) if isinstance(method, Control) else [],
+            documentation=type(method).__doc__ or "",
+            sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
+        ), {}
+
+    def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> Answer:
+        """Make the model, data and trial object of one or more trials."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        torch.set_default_dtype(torch.float32)  # whatever an earlier trial in this process did
+        torch.set_grad_enabled(True)
+        seeds = tuple(seed_of(root, "trial", index) for index in trials)
+        self.running, self.allowance = self.method.variant(trials[0]), allowance
+        self.model = self._original_model(len(trials) if stacked else None)
+        self.data = MethodData(**{name: self._named(name, seeds, stacked=stacked) for name in METHOD_SPLITS})
+        self.trial = self._trial(trials, seeds, stacked=stacked)
+        _seed_globally(seeds[0])
+        return Nothing(), {}
+
+    def warm_up(self) -> Answer:
+        """One forward and backward pass of a throw-away copy: first calls are slow and would be charged to the method."""
+        copy = self._original_model(size(self.model) if self.trial.stacked else None)
+        images, labels = next(iter(self.data.retain.batches(64, shuffle=False)))
+        cross_entropy(copy(images), labels).sum().backward()
+        self._synchronise()
+        return Nothing(), {}
+
+    def unlearn(self) -> Answer:
+        """Run the method."""
+        if self.running.uses_clock:  # it starts now
+            self.trial = replace(self.trial, budget=Allowance(self.allowance, self._clock()))
+        returned = self.running.unlearn(self.model, self.data, self.trial)
+        if not isinstance(returned, nn.Module):
+            raise TypeError(f"unlearn must return the model, not {type(returned).__name__}")
+        if size(returned) != len(self.trial.seeds):
+            raise TypeError(f"unlearn returned {size(returned)} models for {len(self.trial.seeds)} trials")
+        self.model = returned
+        self._synchronise()
+        return Nothing(), {}
+
+    def peak_memory(self) -> Answer:
+        """Most bytes of device memory that tensors have had."""
+        return PeakMemory(bytes=torch.cuda.max_memory_allocated(self.device)), {}
+
+    def weights(self) -> Answer:
+        """Weights of the unlearned models {name: [M, ...]}."""
+        return Nothing(), {name: view.float() for name, view in state(self.model).items()}
+
+    def _named(self, name: str, seeds: Sequence[int], *, stacked: bool) -> Split:
+        return replace(self._bind(name, seeds, stacked=stacked), identities=self.identities.get(name))
+
+    def _trial(self, trials: Sequence[int], seeds: tuple[int, ...], *, stacked: bool) -> Trial:
+        trained = torch.cat([self.columns[name][1] for name in ("retain", "forget")])  # all, as the original was
+        return Trial(
+            indices=tuple(trials),
+            seeds=seeds,
+            stacked=stacked,
+            device=self.device,
+            budget=Allowance(self.allowance),
+            class_weights=class_weights(self.setting.recipe, trained, self.setting.classes),
+            network=self.setting.network,
+            classes=self.setting.classes,
+        )
+
+    def _clock(self) -> Callable[[], float]:
+        """The clock that the parent measures by, as far as this process can read it."""
+        if self.device.type == "cpu":
+            return time.process_time
+
+        def synchronised() -> float:
+            self._synchronise()
+            return time.monotonic()
+
+        return synchronised
+
+    def _original_model(self, count: int | None) -> nn.Module:
+        plain = build(self.setting.network, self.setting.classes)
+        for name, view in state(plain).items():
+            view.copy_(torch.from_numpy(self.original[name]))
+        return (plain if count is None else stack([plain] * count)).to(self.device)
+
+
+def _seed_globally(seed: int) -> None:
+    """For plain methods, which may draw from global generators; a stackable method must not."""
+    own = purpose_seed(seed, "global")
+    torch.manual_seed(own)
+    np.random.seed(own)  # noqa: NPY002
+    random.seed(own)

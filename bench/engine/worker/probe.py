@@ -1,0 +1,71 @@
+"""Looks at the devices, or loads one plugin to see whether that works and what it changes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.engine.worker.answers import Changed, Devices, Nothing
+from bench.engine.worker.server import Answer
+from bench.registry import discovery, loading
+
+_STATE: dict[str, Callable[[], Any]] = {
+    "the working directory": os.getcwd,
+    "environment variables": lambda: dict(os.environ),
+    "torch's default data type": torch.get_default_dtype,
+    "torch's global generator": lambda: torch.random.get_rng_state().tolist(),
+    "whether torch computes gradients": torch.is_grad_enabled,
+    "torch's number of threads": torch.get_num_threads,
+    "whether torch is deterministic": torch.are_deterministic_algorithms_enabled,
+    "numpy's global generator": lambda: str(np.random.get_state()),  # noqa: NPY002
+    "Python's global generator": random.getstate,
+    "signal handlers": lambda: [signal.getsignal(number) for number in signal.valid_signals()],
+    "the number of threads": threading.active_count,
+}
+
+
+class Probe:
+    """A child that looks."""
+
+    def operations(self) -> Mapping[str, Callable[..., Answer]]:
+        """What can be asked."""
+        return {"devices": self.devices, "load": self.load, "changed_by_loading": self.changed_by_loading}
+
+    def devices(self) -> Answer:
+        """The CUDA device's name, or "" if there is none, and what the software is."""
+        cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+        versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+        return Devices(cuda=cuda, environment={name: str(version) for name, version in versions.items()}), {}
+
+    def load(self, group: str, plugin: discovery.Plugin) -> Answer:
+        """Import a plugin of any kind."""
+        from bench.metrics.installed import load_metric
+        from bench.tasks.variants import load_registered
+
+        loaders: dict[str, Callable[[discovery.Plugin], object]] = {
+            discovery.METHODS: loading.load_method,
+            discovery.TASKS: load_registered,
+            discovery.METRICS: load_metric,
+            discovery.COMMANDS: loading.load_command,
+        }
+        loaders[group](plugin)
+        return Nothing(), {}
+
+    def changed_by_loading(self, plugin: discovery.Plugin) -> Answer:
+        """What importing a method changes in its process, beside `sys.modules`."""
+        printed = StringIO()
+        before = {what: look() for what, look in _STATE.items()}
+        with redirect_stdout(printed):
+            loading.load_method(plugin)
+        changed = [what for what, look in _STATE.items() if look() != before[what]]
+        return Changed(changed=[*changed, *(["standard output, by printing"] if printed.getvalue() else [])]), {}

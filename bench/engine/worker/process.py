@@ -1,0 +1,199 @@
+"""Child processes: how they are started, asked and ended.
+
+Children are forks of a server that has imported torch (spawned afresh for CUDA, which does not survive a fork). A child
+answers with JSON and safetensors only, never with pickles: it may have run a plugin.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import ClassVar
+from weakref import WeakSet
+
+import msgspec
+import psutil
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from bench.arrays import Arrays
+from bench.engine.worker.answers import Header
+from bench.engine.worker.guards import Guards
+from bench.engine.worker.log import LogPump
+from bench.engine.worker.watch import Watch, status_bytes
+from bench.errors import WorkerError, one_line
+from bench.store.fields import R
+
+OnProgress = Callable[[float], None]
+_LARGEST_HEADER = 16 * 2**20
+_TICK = 0.5  # seconds between two looks at a child that tells nothing
+_ALMOST = 0.95  # the most that an estimate of progress may claim
+_MALFORMED = (EOFError, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SafetensorError)
+_GRACE = 2.0  # seconds that a child which hung up has to end
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a child answered."""
+
+    values: bytes  # JSON
+    arrays: Arrays
+
+    def read(self, kind: type[R]) -> R:
+        """Its values as what they should be.
+
+        Raises:
+            WorkerError: they are something else; the message names the field.
+        """
+        try:
+            return msgspec.json.decode(self.values, type=kind)
+        except (ValueError, RecursionError) as problem:
+            raise WorkerError(one_line(f"the process answered nonsense: {problem}")) from problem
+
+
+def context(device_kind: str) -> BaseContext:
+    """How children for a kind of device are started."""
+    if device_kind != "cpu":
+        return multiprocessing.get_context("spawn")
+    fork_server = multiprocessing.get_context("forkserver")
+    fork_server.set_forkserver_preload(["bench.engine.worker.method", "bench.engine.worker.trusted"])
+    return fork_server
+
+
+class Worker:
+    """A child process that serves requests one at a time. One that may run a plugin is given a memory limit, and is watched."""
+
+    _living: ClassVar[WeakSet[Worker]] = WeakSet()
+
+    def __init__(
+        self,
+        how: BaseContext,
+        serve: Callable[..., None],
+        *arguments: object,
+        device_kind: str = "cpu",
+        log: Path | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        ours, theirs = how.Pipe()
+        printed, prints = how.Pipe(duplex=False) if log else (None, None)
+        self._connection, self._on_cpu = ours, device_kind == "cpu"
+        guards = Guards(printing=prints, memory_limit=memory_limit)
+        self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
+        try:
+            self._process.start()
+            self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu)
+        except (OSError, EOFError, psutil.Error) as problem:
+            raise WorkerError(f"no worker process can be started: {type(problem).__name__}", kind="died") from problem
+        theirs.close()
+        if log and printed and prints:
+            prints.close()
+            LogPump(printed, log)
+        if memory_limit:
+            self._watch.start()
+        Worker._living.add(self)
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Kill every child of this process and what they have started, whoever waits for them."""
+        for worker in list(cls._living):
+            worker._watch.end()
+
+    def ask(
+        self,
+        operation: str,
+        *,
+        on_progress: OnProgress = lambda share: None,
+        expected: float = 0.0,
+        limit: float | None = None,
+        largest: int | None = None,
+        **arguments: object,
+    ) -> Reply:
+        """Have the child do something and wait for the answer.
+
+        Progress is what the child tells; of a child that tells nothing, the share of the `expected` seconds that has passed.
+        A watched child is killed after `limit` seconds on the budget's clock; more than `largest` bytes of arrays are not taken.
+
+        Raises:
+            WorkerError: it failed, died or was killed.
+        """
+        self._watch.limit(limit)
+        try:
+            self._connection.send((operation, arguments))
+            header = self._header(on_progress, expected)
+            if header.error is not None:
+                kind = "memory" if header.kind == "memory" else "error"
+                raise WorkerError(one_line(header.error), header.traceback, kind)
+            return Reply(bytes(header.values), load(self._connection.recv_bytes(largest)) if header.arrays else {})
+        except _MALFORMED as problem:
+            raise self._exit_reason() from problem
+        finally:
+            self._watch.limit(None)
+
+    def _header(self, on_progress: OnProgress, expected: float) -> Header:
+        start = time.monotonic()
+        while True:
+            while not self._connection.poll(_TICK):
+                if not self._process.is_alive() and not self._connection.poll():
+                    raise EOFError  # a descendant may hold the other end of the pipe
+                if expected:
+                    on_progress(min((time.monotonic() - start) / expected, _ALMOST))
+            header = msgspec.json.decode(self._connection.recv_bytes(_LARGEST_HEADER), type=Header)
+            if header.progress is None:
+                return header
+            on_progress(min(max(header.progress, 0.0), 1.0))
+
+    def clock(self) -> float:
+        """Seconds on the clock that budgets are measured by: the child's CPU time, with that of its children, or wall time.
+
+        A noisy neighbour costs no CPU time. Resolution on the CPU: 10 ms. On a CUDA device it is the caller's part to ask for
+        something that waits for the device.
+
+        Raises:
+            WorkerError: the child is gone.
+        """
+        try:
+            return self._watch.cpu_seconds() if self._on_cpu else time.monotonic()
+        except psutil.Error as problem:
+            raise self._exit_reason() from problem
+
+    def peak_memory(self) -> int:
+        """Most bytes that the child and its descendants have had resident at any look, or the child alone at any time."""
+        return max(self._watch.peak_memory, status_bytes(self._pid, "VmHWM") or 0)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child can still be asked."""
+        return self._process.is_alive()
+
+    def close(self) -> None:
+        """End the child and whatever it has started."""
+        self._watch.end()
+        self._connection.close()
+        self._process.join()
+
+    @property
+    def _pid(self) -> int:
+        return self._process.pid or 0
+
+    def _exit_reason(self) -> WorkerError:
+        """Why the child does not answer; one that answers nonsense is ended."""
+        self._process.join(timeout=_GRACE)
+        verdict, code = self._watch.verdict, self._process.exitcode
+        if verdict:
+            return WorkerError(verdict.reason, kind=verdict.kind)
+        if code is None:
+            self._watch.end()
+            return WorkerError("the worker process answered nonsense, or not at all", kind="died")
+        how = f"died (signal {-code})" if code < 0 else f"ended (exit code {code})"
+        return WorkerError(f"the worker process {how}", kind="died")
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

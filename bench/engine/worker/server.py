@@ -1,0 +1,55 @@
+"""What the servers of child processes have in common: the task's splits on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import torch
+import torch._dynamo  # the first optimiser would import it, which takes 1.8 s: here the fork server pays, once
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.models.recipe import Recipe
+from bench.splits import Split, bind
+
+Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
+Answer = tuple[Any, dict[str, Tensor]]  # what is told, and arrays
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every child knows of the task and the device."""
+
+    network: str
+    classes: int
+    recipe: Recipe
+    device: str  # for torch: "cpu" or "cuda"
+
+
+class Server:
+    """Splits on the device, and the operations that a subclass offers."""
+
+    def __init__(self, connection: Connection, setting: Setting, pictures: Mapping[str, Pictures]) -> None:
+        self.connection, self.setting = connection, setting
+        self.device = torch.device(setting.device)
+        if self.device.type == "cuda":  # one CPU thread is deterministic anyway, and asking for it takes 1.4 s
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        self.columns = {name: self._resident(*columns) for name, columns in pictures.items()}
+
+    def operations(self) -> Mapping[str, Callable[..., Answer]]:
+        """What can be asked."""
+        raise NotImplementedError
+
+    def _resident(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(images).to(self.device), torch.from_numpy(labels).to(self.device)
+
+    def _bind(self, name: str, seeds: Sequence[int], *, stacked: bool) -> Split:
+        return bind(self.columns[name], seeds, name, stacked=stacked)
+
+    def _synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()

@@ -1,0 +1,132 @@
+"""Trains references, times retraining and evaluates weights: a child that never loads a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.engine.worker.answers import Header, Nothing
+from bench.engine.worker.loop import send
+from bench.engine.worker.server import Answer, Pictures, Server, Setting
+from bench.models.build import build, initialised
+from bench.models.stacked import size, stack
+from bench.models.training import class_weights, fit
+from bench.outputs import OUTPUT_SPLITS, retain_sample_rows
+from bench.seeds import purpose_seed, seed_of
+from bench.splits import Split, predict
+from bench.weights import state
+
+REFERENCE_ROOT = 0  # references belong to the task, not to a run: their root seed is fixed
+ORIGINAL_INDEX = 2**31  # far from any retrained model's index
+SHARES_INDEX = 2**30  # likewise, of models that measure memorisation
+
+
+class TrustedServer(Server):
+    """Trains references, times retraining, evaluates weights. Has all splits and never loads a plugin."""
+
+    def __init__(self, connection: Connection, setting: Setting, pictures: Mapping[str, Pictures]) -> None:
+        super().__init__(connection, setting, pictures)
+        retain, test = (len(self.columns[name][1]) for name in ("retain", "test"))
+        self.sample = torch.from_numpy(retain_sample_rows(retain, test)).to(self.device)
+        self.columns["train"] = tuple(
+            torch.cat(both) for both in zip(self.columns["retain"], self.columns["forget"], strict=True)
+        )  # type: ignore[assignment]
+
+    def operations(self) -> Mapping[str, Callable[..., Answer]]:
+        """What can be asked."""
+        return {
+            "train_original": self.train_original,
+            "train_retrained": self.train_retrained,
+            "train_on_shares": self.train_on_shares,
+            "prepare_epochs": self.prepare_epochs,
+            "run_epochs": self.run_epochs,
+            "evaluate": self.evaluate,
+        }
+
+    def train_original(self) -> Answer:
+        """The original model: its weights and outputs."""
+        model = self._train("train", [ORIGINAL_INDEX])
+        weights = {f"weights/{name}": view for name, view in state(model).items()}
+        return Nothing(), {**self._outputs(model), **weights}
+
+    def train_retrained(self, indices: Sequence[int]) -> Answer:
+        """A stack of retrained models: its outputs."""
+        return Nothing(), self._outputs(self._train("retain", indices))
+
+    def train_on_shares(self, indices: Sequence[int], share: float) -> Answer:
+        """A stack of models, each trained on a random share of all training photos: which they saw, and which they recognise."""
+        seeds = [seed_of(REFERENCE_ROOT, "reference", SHARES_INDEX + index) for index in indices]
+        train = self._bind("train", seeds, stacked=True)
+        seen = train.sample(round(share * len(train)))
+        model = self._fit(seen, seeds)
+        included = torch.zeros(len(indices), len(train), dtype=torch.bool, device=self.device)
+        included.scatter_(1, cast(Tensor, seen.drawn), value=True)
+        return Nothing(), {"included": included, "right": predict(model, train).argmax(-1) == train.labels}
+
+    def prepare_epochs(self) -> Answer:
+        """Train a throw-away plain network for one epoch, so that the next ones are warm."""
+        seed = seed_of(REFERENCE_ROOT, "init", 0)
+        self.timed = initialised(self.setting.network, self.setting.classes, purpose_seed(seed, "init")).to(self.device)
+        return self.run_epochs(1)
+
+    def run_epochs(self, epochs: int) -> Answer:
+        """Train it for some epochs of the recipe."""
+        split = self._bind("retain", [seed_of(REFERENCE_ROOT, "init", 0)], stacked=False)
+        fit(self.timed, split, self.setting.recipe, self._class_weights(), epochs=epochs)
+        self._synchronise()
+        return Nothing(), {}
+
+    def evaluate(self, weights: Mapping[str, NDArray[np.float32]]) -> Answer:
+        """Outputs of M models given by their weights {name: [M, ...]}, loaded into a network built here."""
+        template = build(self.setting.network, self.setting.classes)
+        wanted = {name: view.shape[1:] for name, view in state(template).items()}
+        given = {name: torch.from_numpy(array) for name, array in weights.items()}
+        if {name: array.shape[1:] for name, array in given.items()} != wanted:
+            odd = sorted(set(given) ^ set(wanted)) or [name for name in wanted if given[name].shape[1:] != wanted[name]]
+            raise ValueError(f"the returned model is not the task's network: {odd[0]} differs")
+        for name, array in given.items():
+            if not array.isfinite().all():
+                raise ValueError(f"the returned model has weights that are not finite: {name}")
+        models = len(next(iter(given.values())))
+        model = stack([template] * models)
+        for name, view in state(model).items():
+            view.copy_(given[name])
+        outputs = self._outputs(model.to(self.device))
+        for name, logits in outputs.items():
+            if not logits.isfinite().all():
+                raise ValueError(f"the returned model answers with numbers that are not finite on the {name} split")
+        return Nothing(), outputs
+
+    def _train(self, split: str, indices: Sequence[int]) -> nn.Module:
+        seeds = [seed_of(REFERENCE_ROOT, "reference", index) for index in indices]
+        return self._fit(self._bind(split, seeds, stacked=True), seeds)
+
+    def _fit(self, data: Split, seeds: Sequence[int]) -> nn.Module:
+        nets = [initialised(self.setting.network, self.setting.classes, purpose_seed(seed, "init")) for seed in seeds]
+        epochs = self.setting.recipe.epochs
+        return fit(
+            stack(nets).to(self.device),
+            data,
+            self.setting.recipe,
+            self._class_weights(),
+            after_epoch=lambda epoch: send(self.connection, Header(progress=epoch / epochs)),
+        )
+
+    def _class_weights(self) -> Tensor | None:
+        return class_weights(self.setting.recipe, self.columns["train"][1], self.setting.classes)
+
+    def _outputs(self, model: nn.Module) -> dict[str, Tensor]:
+        own = [0] * size(model)
+        logits = {
+            name: predict(model, self._bind(name, own, stacked=True))
+            for name in ("retain", *(name for name in OUTPUT_SPLITS if name != "retain_sample"))
+        }
+        retain = logits.pop("retain")
+        accuracy = (retain.argmax(-1) == self.columns["retain"][1]).double().mean(-1)
+        return {**logits, "retain_sample": retain[:, self.sample], "retain_accuracy": accuracy}

@@ -1,0 +1,1 @@
+"""Plugins: found from package metadata, loaded by name, configured by a spec."""

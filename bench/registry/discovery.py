@@ -1,0 +1,154 @@
+"""Finds plugins by entry point or file.
+
+Listing reads package metadata and source text only: nothing is imported, so a broken plugin costs one row and a slow one
+no time.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.machinery import ModuleSpec
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from bench.errors import BenchError
+
+METHODS, TASKS, METRICS, COMMANDS = "bench", "bench.tasks", "bench.metrics", "bench.commands"
+KINDS = {METHODS: "method", TASKS: "task", METRICS: "metric", COMMANDS: "command"}
+DISABLED = "BENCH_PLUGINS_DISABLED"  # environment variable
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where a plugin comes from, known without importing it."""
+
+    name: str
+    module: str  # importable name, or a file's path
+    distribution: str  # "" for a file
+    version: str
+    attribute: str = ""  # the class to take from a file; "": the only one
+
+    @property
+    def label(self) -> str:
+        """Its name, and where it comes from."""
+        return f"{self.name} ({self.distribution or self.module})"
+
+    @property
+    def file(self) -> Path | None:
+        """The source file, if it can be found without importing anything."""
+        return Path(self.module) if self.module.endswith(".py") else _source_file(self.module)
+
+    def summary(self) -> str:
+        """First line of the module's docstring, or why there is none."""
+        if self.file is None:
+            return f"(broken: no module {self.module})"
+        try:
+            return (ast.get_docstring(ast.parse(self.file.read_bytes())) or "").partition("\n")[0]
+        except (SyntaxError, ValueError, OSError) as problem:
+            return f"(broken: {type(problem).__name__}: {problem})"
+
+    def source_hash(self) -> str:
+        """SHA-256 of the plugin's file, or of all Python files of its top-level package."""
+        digest = hashlib.sha256()
+        for path in self._sources():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+    def _sources(self) -> list[Path]:
+        if self.module.endswith(".py"):
+            return [Path(self.module)]
+        package = _source_file(self.module.partition(".")[0])
+        if package is None or package.name != "__init__.py":
+            return [path for path in (package or self.file,) if path]
+        return sorted(package.parent.rglob("*.py"))
+
+
+def disabled() -> frozenset[str]:
+    """Names that the environment variable BENCH_PLUGINS_DISABLED, `a,b`, takes out of use."""
+    return frozenset(name.strip() for name in os.environ.get(DISABLED, "").split(",")) - {""}
+
+
+def installed(group: str) -> list[Plugin]:
+    """All plugins of an entry-point group, by name; a name that two distributions claim comes twice."""
+    found = dict.fromkeys(_plugin(entry) for entry in entry_points(group=group))
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+
+
+def plugins(group: str) -> list[Plugin]:
+    """Those that are not disabled."""
+    return [plugin for plugin in installed(group) if plugin.name not in disabled()]
+
+
+def find(group: str, name: str, noun: str) -> Plugin:
+    """The plugin of that name.
+
+    Raises:
+        BenchError: there is none, and close names are suggested; or two distributions claim it.
+    """
+    if name in disabled():
+        raise BenchError(f"{noun} {name!r} is disabled by {DISABLED}")
+    return choose(plugins(group), name, noun)
+
+
+def choose(known: Sequence[Plugin], name: str, noun: str) -> Plugin:
+    """`find` among plugins that were listed before: listing takes 40 ms."""
+    claims = [plugin for plugin in known if plugin.name == name]
+    if len(claims) > 1:
+        both = " and ".join(plugin.distribution for plugin in claims)
+        raise BenchError(f"two packages claim the {noun} {name!r}: {both}; uninstall one of them")
+    if claims:
+        return claims[0]
+    names = list(dict.fromkeys(plugin.name for plugin in known))
+    close = get_close_matches(name, names, 3, 0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(names)}"
+    raise BenchError(f"unknown {noun} {name!r}; {hint}")
+
+
+def find_method(name: str) -> Plugin:
+    """The method of that entry-point name, or in that file: `scrub`, `my_method.py`, `my_method.py:MyMethod`.
+
+    What a file's name is followed by may also be a function in the challenge's signature: `submission.py:unlearning`.
+    """
+    path, _, attribute = name.partition(".py:")
+    if not (attribute or name.endswith(".py")):
+        return find(METHODS, name, "plugin")
+    file = Path(f"{path}.py" if attribute else path).absolute()
+    if not file.is_file():
+        raise BenchError(f"plugin file {file} does not exist")
+    name = f"{file.stem}.{attribute}" if attribute else file.stem
+    return Plugin(name=name, module=str(file), distribution="", version="", attribute=attribute)
+
+
+def _plugin(entry: EntryPoint) -> Plugin:
+    distribution = entry.dist
+    return Plugin(
+        name=entry.name,
+        module=entry.module,
+        distribution=distribution.name if distribution else "?",
+        version=distribution.version if distribution else "?",
+    )
+
+
+def _source_file(module: str) -> Path | None:
+    """The file of a module, without importing its parents: `find_spec` on the full name would."""
+    top, *rest = module.split(".")
+    try:
+        spec: ModuleSpec | None = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not rest:
+        return Path(spec.origin) if spec and spec.origin else None
+    stems = (Path(folder, *rest) for folder in spec.submodule_search_locations or ())
+    files = (file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def summaries(group: str) -> Iterator[tuple[Plugin, str]]:
+    """Every plugin of a group with its one-line summary."""
+    return ((plugin, plugin.summary()) for plugin in plugins(group))

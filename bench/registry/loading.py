@@ -1,0 +1,134 @@
+"""Imports a plugin and takes what it registers; whatever goes wrong is one line that names it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from bench import hookspecs
+from bench.errors import BenchError
+from bench.method import Method
+from bench.registry.discovery import Plugin
+
+if TYPE_CHECKING:
+    import click
+
+STRICT = "BENCH_STRICT"  # environment variable
+
+
+def load_method(plugin: Plugin) -> type[Method]:
+    """Import the plugin and return the method that it registers."""
+    module = _imported(plugin)
+    if plugin.distribution or (hasattr(module, "register_methods") and not plugin.attribute):
+        candidates = _registered_by(plugin, module, "register_methods")
+    elif plugin.attribute:
+        if not hasattr(module, plugin.attribute):
+            raise BenchError(f"{plugin.module} has no {plugin.attribute}")
+        candidates = [getattr(module, plugin.attribute)]
+    else:
+        own = [item for item in vars(module).values() if getattr(item, "__module__", "") == module.__name__]
+        candidates = [item for item in own if _is_method(item)] or [item for item in own if _is_function(item)]
+    found: Any = only(plugin, candidates, lambda item: _is_method(item) or inspect.isfunction(item))
+    method: type[Method] = _adapted(plugin, found) if inspect.isfunction(found) else found
+    return method
+
+
+def _adapted(plugin: Plugin, function: Callable[..., Any]) -> type[Method]:
+    from bench.registry.functions import method_of
+
+    try:
+        return method_of(function)
+    except BenchError as problem:
+        raise BenchError(f"plugin {plugin.label}: {problem}") from None
+
+
+def load_command(plugin: Plugin) -> click.Command:
+    """Import the plugin and return the command that it adds."""
+    import click
+
+    group = click.Group()
+    _call(plugin, _imported(plugin), "register_commands", cli=group)
+    command: click.Command = only(plugin, group.commands.values(), lambda item: item.name == plugin.name)
+    return command
+
+
+def _imported(plugin: Plugin) -> ModuleType:
+    try:
+        if not plugin.module.endswith(".py"):
+            return importlib.import_module(plugin.module)
+        spec = importlib.util.spec_from_file_location(f"bench_file_{plugin.file.stem}" if plugin.file else "", plugin.module)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{plugin.module} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as problem:
+        raise blame(plugin, "fails to import", problem) from problem
+    return module
+
+
+def registered(plugin: Plugin, hook: str) -> list[Any]:
+    """Import a plugin and call its hook; returns what it registers."""
+    return _registered_by(plugin, _imported(plugin), hook)
+
+
+def _registered_by(plugin: Plugin, module: ModuleType, hook: str) -> list[Any]:
+    found: list[Any] = []
+    _call(plugin, module, hook, register=found.append)
+    if not found and hasattr(module, hook) and not hasattr(getattr(module, hook), f"{hookspecs.PROJECT}_impl"):
+        raise BenchError(f"plugin {plugin.label}: decorate {hook} with @hookimpl (from bench import hookimpl)")
+    return found
+
+
+def _call(plugin: Plugin, module: ModuleType, hook: str, **arguments: object) -> None:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module)
+        manager.check_pending()
+        getattr(manager.hook, hook)(**arguments)
+    except pluggy.PluginValidationError as problem:
+        raise blame(plugin, "is made for another version of bench (pip install --upgrade unlearning-bench)", problem) from problem
+    except Exception as problem:
+        raise blame(plugin, f"fails in {hook}", problem) from problem
+
+
+def blame(plugin: Plugin, what: str, problem: BaseException) -> BaseException:
+    """One line that names the plugin; the error itself if BENCH_STRICT is set."""
+    if strict():
+        return problem
+    return BenchError(f"plugin {plugin.label} {what}: {type(problem).__name__}: {problem}")
+
+
+def strict() -> bool:
+    """Whether the environment variable BENCH_STRICT asks for the tracebacks of plugins."""
+    return os.environ.get(STRICT, "0") not in ("", "0")
+
+
+def _is_function(item: object) -> bool:
+    return inspect.isfunction(item) and item.__name__ == "unlearning"
+
+
+def _is_method(item: object) -> bool:
+    return isinstance(item, type) and issubclass(item, Method) and item.__name__ not in ("Method", "Control")
+
+
+def only(plugin: Plugin, found: Iterable[Any], fits: Callable[[Any], bool]) -> Any:
+    """The one thing that a plugin registers.
+
+    Raises:
+        BenchError: it registers none, several, or something else.
+    """
+    items = list(found)
+    if len(items) == 1 and fits(items[0]):
+        return items[0]
+    names = ", ".join(str(getattr(item, "name", None) or getattr(item, "__name__", item)) for item in items) or "nothing"
+    hint = "; say which with FILE.py:CLASS" if len(items) > 1 and not plugin.distribution else ""
+    raise BenchError(f"plugin {plugin.label} must define exactly one thing for the name {plugin.name!r}; found: {names}{hint}")

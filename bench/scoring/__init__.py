@@ -1,0 +1,1 @@
+"""From outputs to a board: scorecards, rows, ranks, and whether to believe them."""

@@ -1,0 +1,165 @@
+"""Rows beside each other: divisions, ceilings, ranks and how sure they are, and whether two runs can be told apart."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.metrics.resampling import LEVEL
+from bench.scoring.rows import Row
+from bench.scoring.scorecard import VERSION
+from bench.store.fields import plain
+from bench.store.records import RunRecord
+
+RANKED_BY, METRIC = "final_score", "challenge"
+
+_DIVISION: Mapping[str, Callable[[RunRecord], Any]] = {
+    "task": lambda record: record.task.key,
+    "reference": lambda record: record.reference_id,
+    "number of models": lambda record: record.models,
+    "budget": lambda record: record.budget,
+    "kind of device": lambda record: record.device.kind,
+}
+
+
+def divisions(found: Iterable[Row]) -> list[list[Row]]:
+    """Rows that may be ranked together: of one task key, reference, N, budget and device kind."""
+    grouped: dict[tuple[Any, ...], list[Row]] = {}
+    for item in found:
+        grouped.setdefault(tuple(value(item.record) for value in _DIVISION.values()), []).append(item)
+    return list(grouped.values())
+
+
+def differences(one: RunRecord, other: RunRecord) -> list[str]:
+    """Why two runs are not of one division: what differs in their records, in words; empty if they are."""
+    pairs = [(name, value(one), value(other)) for name, value in _DIVISION.items()]
+    return [f"{name} ({str(ours)[:16]} and {str(theirs)[:16]})" for name, ours, theirs in pairs if ours != theirs]
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What retraining itself scores in a division."""
+
+    value: float  # forgetting score
+    provisional: bool
+    final: float  # final score
+
+
+def ceiling(division: Sequence[Row]) -> Ceiling | None:
+    """The `retrain` row's forgetting score; before there is one, that of halves of the retrained models."""
+    for candidate in division:
+        models, score = candidate.record.models, candidate.value("forgetting_score")
+        if score and candidate.record.method.reference_models == tuple(range(models, 2 * models)):
+            return Ceiling(score, provisional=False, final=candidate.value(RANKED_BY) or score)
+    for candidate in division:
+        measure = candidate.measure("forgetting_score")
+        if measure and measure.retrained:
+            return Ceiling(measure.retrained, provisional=True, final=measure.retrained)
+    return None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row's rank, and the best and the worst that it can have as far as the division can tell; None: it is not ranked."""
+
+    row: Row
+    rank: int | None = None
+    best: int | None = None
+    worst: int | None = None
+
+    @property
+    def interval(self) -> str:
+        """The rank in words: `2`, or `1-3` where rows tie."""
+        if self.best == self.worst:
+            return "" if self.rank is None else str(self.best)
+        return f"{self.best}-{self.worst}"
+
+
+def places(division: Sequence[Row]) -> list[Place]:
+    """Best final score first; control rows keep their place without a rank, rows over budget or without score come last.
+
+    The interval of a rank counts the rows that are better, and worse, in all pairwise differences that are significant after
+    Holm's correction at 5 %.
+    """
+    ordered = sorted(division, key=lambda item: (not _ranks(item) and not item.control, -(item.value(RANKED_BY) or 0.0)))
+    competing = [item for item in ordered if _ranks(item)]
+    told = _significant(competing)
+    better, worse = Counter(loser for _, loser in told), Counter(winner for winner, _ in told)
+    answer, rank = [], 0
+    for item in ordered:
+        if not _ranks(item):
+            answer.append(Place(item))
+            continue
+        index, rank = rank, rank + 1
+        answer.append(Place(item, rank, 1 + better[index], len(competing) - worse[index]))
+    return answer
+
+
+def _significant(competing: Sequence[Row]) -> list[tuple[int, int]]:
+    """Pairs (winner, loser) of rows, best first, whose scores differ beyond chance after Holm's correction."""
+    first, second = np.triu_indices(len(competing), 1)
+    values = _p_values(competing)[first, second]
+    order = np.argsort(values, kind="stable")
+    passes = values[order] <= LEVEL / (len(order) - np.arange(len(order)))
+    told = order[: len(order) if passes.all() else int(np.argmin(passes))]
+    return [(int(first[index]), int(second[index])) for index in told]
+
+
+def difference_p_value(one: Row, other: Row) -> float:
+    """Two-sided p-value of the difference of two rows' final scores: normal, with the deviation of common resamples.
+
+    Rows of one division share every resample of the retrained models, so what they have in common cancels.
+    """
+    return float(_p_values([one, other])[0, 1])
+
+
+def _p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """`difference_p_value` of every pair [n, n]; 1 where nothing is known of the difference."""
+    found: NDArray[np.float64] = np.ones((len(rows), len(rows)))
+    resampled = [np.array(item.detail(METRIC, f"resampled_{RANKED_BY}"), dtype=np.float64) for item in rows]
+    scores = np.array([item.value(RANKED_BY) or 0.0 for item in rows])
+    for length in {len(each) for each in resampled} - {0, 1}:
+        members = np.array([index for index, each in enumerate(resampled) if len(each) == length])
+        table = np.stack([resampled[index] for index in members])
+        for position, index in enumerate(members):
+            spread = np.std(table[position] - table, axis=1, ddof=1)
+            gap = np.abs(scores[index] - scores[members])
+            ratio = np.divide(gap, spread, out=np.where(gap > 0, np.inf, 0.0), where=spread > 0)
+            found[index, members] = [math.erfc(each / math.sqrt(2)) for each in ratio]
+    return found
+
+
+def _ranks(item: Row) -> bool:
+    return item.value(RANKED_BY) is not None and not item.control and not item.record.over_budget
+
+
+_SHOWN = ("method", "task", "reference_id", "models", "budget", "seed", "device")  # of a run's record
+
+
+def as_json(place: Place, top: Ceiling | None) -> Mapping[str, Any]:
+    """A row and its place as plain data; resamples and values per example stay in the scorecard's file."""
+    item = place.row
+    card = item.scorecard
+    return {
+        "run": item.folder.name,
+        **{field: plain(getattr(item.record, field)) for field in _SHOWN},
+        "ceiling": asdict(top) if top else None,
+        "rank": {"rank": place.rank, "best": place.best, "worst": place.worst},
+        "badges": item.badges,
+        "failure": item.failure,
+        "scorecard": {
+            "measures": plain(card.measures),
+            "flags": dict(card.flags),
+            "problems": dict(card.problems),
+            "metrics": {name: section.version for name, section in card.sections.items()},
+            "scorecard_version": VERSION,
+        }
+        if card
+        else None,
+    }

@@ -1,0 +1,92 @@
+"""Runs as rows: scores what is complete, and says of the rest how far it came and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import BenchError, in_reading_order
+from bench.scoring.scorecard import Measure, Scorecard, read_scorecard
+from bench.store.records import RunRecord
+from bench.store.runs import Run
+from bench.store.store import Store
+
+OVER_BUDGET = "over budget"
+SCREENING = 32  # fewer models are good enough to develop with, too few to publish
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run on a board. Without a scorecard, `failure` says why."""
+
+    folder: Path
+    record: RunRecord
+    scorecard: Scorecard | None
+    failure: str
+
+    @property
+    def control(self) -> bool:
+        """Whether it is a control row: shown, not ranked."""
+        return self.record.method.control
+
+    @property
+    def label(self) -> str:
+        """The method with the hyper-parameters that differ from its defaults; of a file its name, not where it lay."""
+        method = self.record.method
+        return in_reading_order(f"{method.name}{''.join(method.spec.partition('[')[1:])}")
+
+    def measure(self, name: str) -> Measure | None:
+        """A measure, if the run has it."""
+        return self.scorecard.measures.get(name) if self.scorecard else None
+
+    def value(self, name: str) -> float | None:
+        """A measure's value, if the run has it."""
+        found = self.measure(name)
+        return found.value if found else None
+
+    def detail(self, metric: str, name: str) -> Sequence[float | None]:
+        """Values per example or per resample that a metric keeps; empty if it does not."""
+        section = self.scorecard.sections.get(metric) if self.scorecard else None
+        return section.details.get(name, ()) if section else ()
+
+    @property
+    def badges(self) -> list[str]:
+        """What a reader should know beside the numbers: flags, and how much the run is worth."""
+        if self.scorecard is None:
+            return []
+        own = {
+            "screening": self.record.models < SCREENING,
+            "control": self.control,
+            OVER_BUDGET: self.record.over_budget,
+            "uses clock": self.record.method.uses_clock,  # its numbers depend on the machine's speed
+            "smaller stacks": self.record.backed_off,  # memory did not suffice for the usual ones
+        }
+        return [*(badge for badge, holds in own.items() if holds), *self.scorecard.flags]
+
+
+def row(run: Run) -> Row:
+    """The row of a run as it is in the store."""
+    scorecard = read_scorecard(run) if run.record.complete else None
+    if scorecard and scorecard.sections:
+        return Row(run.folder, run.record, scorecard, "")
+    return Row(run.folder, run.record, None, (scorecard.refused if scorecard else "") or _why_unscored(run))
+
+
+def rows(store: Store) -> tuple[list[Row], list[BenchError]]:
+    """Every run of a store that can be read, and what is wrong with the others."""
+    found, problems = [], []
+    for folder in store.run_folders():
+        try:
+            found.append(row(Run.read(folder)))
+        except BenchError as problem:
+            problems.append(problem)
+    return found, problems
+
+
+def _why_unscored(run: Run) -> str:
+    done, models = run.record.finished_trials, run.record.models
+    reason = run.record.failure or (
+        "interrupted; the same command resumes it" if done < models else "not scored yet; `bench score` does it"
+    )
+    return f"{done}/{models} trials: {reason}"

@@ -1,0 +1,198 @@
+"""All that the metrics say of a run, as one versioned record: values with units, directions, intervals, and flags."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from bench.errors import LONGEST, BenchError, one_line
+from bench.metrics.metric import Baseline, Better, Estimate, Findings, Metric, Quantity
+from bench.metrics.resampling import Z, interval
+from bench.store.exchange import SCORECARD
+from bench.store.fields import Line, Record, checked
+from bench.store.files import DamagedFileError, EarlierVersionError, as_record, read_fields, write_record
+from bench.store.runs import Run
+
+# Badges that a run's record decides.
+RESERVED = frozenset({"screening", "control", "over budget", "uses clock", "smaller stacks"})
+VERSION = 2  # of the scorecard's form; older ones are computed again
+MEND = "`bench score` computes it again"
+# As `one_line` makes it: nothing that moves a cursor, breaks a line or turns the direction of reading.
+_UNSEEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202f\u205f-\u206f\ufeff\ud800-\udfff"
+Shown = Annotated[str, Meta(max_length=LONGEST + 3, pattern=rf"\A[^{_UNSEEN}]*\Z")]
+
+
+class Measure(Record, frozen=True, kw_only=True):
+    """One number of a scorecard."""
+
+    value: float
+    unit: Shown
+    better: Better
+    interval: tuple[float, float] | None = None  # 95 %, approximate
+    retrained: float | None = None  # what retrained models get
+    relative: float | None = None  # value / retrained, where higher or lower is better
+    gap: float | None = None  # value - retrained, where retrained models are the target; either direction is a difference
+    gap_interval: tuple[float, float] | None = None
+    original: float | None = None  # what the original model gets
+    self_test: bool | None = None  # of an attack: whether it sees members of the training set under the original model
+
+
+class Section(Record, frozen=True, kw_only=True):
+    """What one metric says of a run, or why it could not."""
+
+    version: int
+    measures: dict[Shown, Measure] = msgspec.field(default_factory=dict)
+    flags: dict[Shown, Shown] = msgspec.field(default_factory=dict)  # flag -> what was seen
+    details: dict[Shown, list[float | None]] = msgspec.field(default_factory=dict)  # per example or per resample
+    problem: Shown = ""
+
+
+class Scorecard(Record, frozen=True, kw_only=True, dict=True):
+    """`scorecard.json`: what is known of a run, a section per metric, by the name it is installed under."""
+
+    scorecard_version: int = VERSION
+    sections: dict[Shown, Section] = msgspec.field(default_factory=dict)
+    refused: Line = ""  # why the run cannot be scored at all
+    run: Line = ""
+
+    def with_section(self, name: str, section: Section) -> Scorecard:
+        """This scorecard with another metric, or another version of it."""
+        return replace(self, sections={**self.sections, name: section}, refused="")
+
+    @cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """Every number of every metric."""
+        return {key: measure for section in self.sections.values() for key, measure in section.measures.items()}
+
+    @cached_property
+    def flags(self) -> Mapping[str, str]:
+        """What should make a reader doubt, and what was seen."""
+        return {flag: seen for section in self.sections.values() for flag, seen in section.flags.items()}
+
+    @cached_property
+    def details(self) -> Mapping[str, Sequence[float | None]]:
+        """Values per example or per resample."""
+        return {key: values for section in self.sections.values() for key, values in section.details.items()}
+
+    @cached_property
+    def problems(self) -> Mapping[str, str]:
+        """Metrics that failed, and why."""
+        return {name: section.problem for name, section in self.sections.items() if section.problem}
+
+
+class _Version(Record, frozen=True, kw_only=True):
+    """What is looked at first: scorecards of other versions may hold anything else."""
+
+    scorecard_version: int
+
+
+def read_scorecard(run: Run) -> Scorecard | None:
+    """The scorecard that lies beside a run; None if there is none, or one of an older form.
+
+    Raises:
+        DamagedFileError: it cannot be read.
+        BenchError: a newer version wrote it.
+    """
+    path = run.folder / SCORECARD
+    if not path.exists():
+        return None
+    try:
+        content = read_fields(path, MEND)
+    except EarlierVersionError:
+        return None
+    version = as_record(path, content, _Version, MEND).scorecard_version
+    if version > VERSION:
+        raise BenchError(f"{path} was written by a newer bench; upgrade unlearning-bench")
+    if version < VERSION:
+        return None
+    card = as_record(path, content, Scorecard, MEND)
+    if card.run not in ("", run.folder.name):
+        raise DamagedFileError(path, "it belongs to another run", mend=MEND)
+    return card
+
+
+def keep_scorecard(run: Run, card: Scorecard) -> Scorecard:
+    """Write a run's scorecard beside it; returns it as it will be read."""
+    kept = replace(card, run=run.folder.name)
+    write_record(run.folder / SCORECARD, kept)
+    return kept
+
+
+def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
+    """What a metric found, beside what it says of retrained models and of the original one.
+
+    Raises:
+        ValueError: it answered something that it did not declare, or a value that is not finite.
+    """
+    measures = {name: _assemble(metric, name, estimate, baseline) for name, estimate in findings.estimates.items()}
+    known = {**baseline.details, **findings.details}
+    details = {one_line(name): list(each) for name, each in known.items()}
+    flags = {one_line(flag): one_line(seen) for flag, seen in findings.flags.items()}
+    reserved = RESERVED & set(flags)
+    if reserved:
+        raise ValueError(f"the flag {sorted(reserved)[0]!r} is not a metric's to raise")
+    kept = {one_line(name): each for name, each in measures.items() if each is not None}
+    return checked(Section(version=metric.version, measures=kept, flags=flags, details=details))
+
+
+def _declared_name(measure: str) -> str:
+    return measure.partition(".")[0]
+
+
+def _assemble(metric: Metric, name: str, estimate: Estimate, baseline: Baseline) -> Measure | None:
+    """A measure; None for an attack's value without that of retrained models to compare it with."""
+    quantity = _quantity(metric, name)
+    retrained, original = baseline.retrained.get(name), baseline.original.get(name)
+    for each in (estimate, retrained, original):
+        if each and not (math.isfinite(each.value) and math.isfinite(each.sd or 0.0)):
+            raise ValueError(f"{name} is {each.value}, deviation {each.sd}")
+    if quantity.attack and retrained is None:
+        return None
+    target = quantity.better == "as retrained"
+    gap = estimate.value - retrained.value if retrained and target else None
+    return Measure(
+        value=float(estimate.value),
+        unit=one_line(quantity.unit),
+        better=quantity.better,
+        interval=_interval(estimate, quantity),
+        retrained=retrained.value if retrained else None,
+        relative=estimate.value / retrained.value if retrained and retrained.value and not target else None,
+        gap=gap,
+        gap_interval=_gap_interval(gap, estimate, retrained),
+        original=original.value if original else None,
+        self_test=_sees(original, retrained) if quantity.attack else None,
+    )
+
+
+def _quantity(metric: Metric, name: str) -> Quantity:
+    for quantity in metric.quantities:
+        if quantity.name == _declared_name(name):
+            return quantity
+    raise ValueError(f"{name} is not among the quantities that it declares")
+
+
+def _interval(estimate: Estimate, quantity: Quantity) -> tuple[float, float] | None:
+    """Cut off where values cannot be."""
+    if estimate.sd is None:
+        return None
+    low, high = interval(estimate.value, estimate.sd)
+    return max(low, float(quantity.lowest)), min(high, float(quantity.highest))
+
+
+def _gap_interval(gap: float | None, estimate: Estimate, retrained: Estimate | None) -> tuple[float, float] | None:
+    if gap is None or retrained is None or estimate.sd is None or retrained.sd is None:
+        return None
+    return interval(gap, math.hypot(estimate.sd, retrained.sd))
+
+
+def _sees(original: Estimate | None, retrained: Estimate | None) -> bool | None:
+    """Whether the original model's value differs from the retrained models' beyond chance."""
+    if original is None or retrained is None:
+        return None
+    return abs(original.value - retrained.value) > Z * math.hypot(original.sd or 0.0, retrained.sd or 0.0)

@@ -1,0 +1,181 @@
+"""Scores finished runs: computes what their scorecards lack, from stored outputs, without training anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bench.errors import BenchError, one_line
+from bench.metrics.installed import InstalledMetric
+from bench.metrics.metric import Baseline, Evidence, Models, Timing
+from bench.outputs import Outputs, first_not_finite
+from bench.registry import loading
+from bench.scoring.scorecard import Scorecard, Section, keep_scorecard, read_scorecard, section
+from bench.store.files import DamagedFileError, locked
+from bench.store.records import KeptBaseline, Timed
+from bench.store.references import Reference
+from bench.store.runs import Run
+from bench.store.store import Store
+
+FEWEST_MODELS = 8
+
+Advance = Callable[[str], None]
+
+
+def check_models(models: int) -> None:
+    """Refuse to compare distributions of a handful of models."""
+    if models < FEWEST_MODELS:
+        raise BenchError(f"{models} models are too few to compare distributions; use --models {FEWEST_MODELS} or more")
+
+
+class Scorer:
+    """Scores runs that are compared with the same retrained models; reads those once."""
+
+    def __init__(self, reference: Reference, models: int, reference_id: str) -> None:
+        check_models(models)
+        available = reference.record.available
+        if available < models:
+            raise BenchError(
+                f"the reference in {reference.folder} has {available} retrained models, the run needs {models};"
+                f" the command that made the run trains them again"
+            )
+        if reference.identifier(models) != reference_id:
+            raise BenchError(
+                f"the run was compared with reference {reference_id}, which is not the one in {reference.folder}; run it again"
+            )
+        self._reference, self._models, self._id = reference, models, reference_id
+        self._stale: set[str] = set()
+
+    @classmethod
+    def of(cls, store: Store, run: Run) -> Scorer:
+        """The scorer of a run in a store."""
+        record = run.record
+        reference = Reference(store.reference_folder(record.task.key, record.device.kind))
+        return cls(reference, record.models, record.reference_id)
+
+    @cached_property
+    def retrained(self) -> Models:
+        """The retrained models."""
+        return self._checked(self._reference.retrained(range(self._models)), "retrained model")
+
+    @cached_property
+    def original(self) -> Models:
+        """The original model."""
+        return self._checked(self._reference.original(), "original model")
+
+    def missing(self, run: Run, metrics: Sequence[InstalledMetric]) -> list[InstalledMetric]:
+        """Metrics that a run's scorecard lacks, or has of another version."""
+        have = _kept(run).sections
+        current = {name: section.version for name, section in have.items() if not section.problem}
+        return [item for item in metrics if current.get(item.name) != item.metric.version]
+
+    def score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Advance = lambda name: None) -> Scorecard:
+        """Add metrics to the scorecard of a complete run, and keep it after each one."""
+        if not run.record.complete:
+            raise BenchError(f"run {run.folder.name} is not complete; the command that made it resumes it")
+        with locked(run.folder, lambda text: None):
+            return self._score(run, metrics, advance)
+
+    def _score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Advance) -> Scorecard:
+        card = _kept(run)
+        try:
+            evidence = self._evidence(run)
+        except RefusedError as problem:
+            return keep_scorecard(run, Scorecard(refused=str(problem)))
+        for item in metrics:
+            advance(item.name)
+            found = _section(item, evidence, partial(self._baseline, item))
+            card = keep_scorecard(run, card.with_section(item.name, found))
+        return card
+
+    def recomputed(self, run: Run, item: InstalledMetric) -> Section:
+        """What a metric says of a run and of the reference, from their outputs alone; nothing is kept."""
+        return _section(item, self._evidence(run), lambda: item.metric.baseline(self.retrained, self.original))
+
+    def forget_baselines(self, metrics: Sequence[InstalledMetric]) -> None:
+        """Have what metrics say of the reference computed again when it is needed next."""
+        self._stale.update(item.name for item in metrics)
+
+    def prepare(self, metrics: Sequence[InstalledMetric], advance: Advance = lambda name: None) -> None:
+        """Compute what metrics say of the reference itself, so that no run waits for it."""
+        for item in metrics:
+            with suppress(Exception):  # comes again, and is reported, where a run is scored
+                self._baseline(item)
+            advance(item.name)
+
+    def unlearned(self, run: Run) -> Models:
+        """The models of a run.
+
+        Raises:
+            RefusedError: an answer is not finite, or there are not as many models as retrained ones.
+        """
+        models = self._checked(run.outputs(self._reference), "trial")
+        if len(models) != len(self.retrained):
+            raise RefusedError(f"{len(models)} unlearned models cannot be compared with {len(self.retrained)} retrained ones")
+        return models
+
+    def _evidence(self, run: Run) -> Evidence:
+        record = run.record
+        timing = Timing(
+            solo=record.runtimes,
+            retraining=record.retraining_seconds,
+            allowance=record.allowance_seconds,
+            peak_memory=[timed.peak_memory for timed in record.timed if isinstance(timed, Timed) and timed.peak_memory],
+        )
+        return Evidence(self.unlearned(run), self.retrained, timing)
+
+    def _checked(self, outputs: Outputs, noun: str) -> Models:
+        wrong = first_not_finite(outputs)
+        if wrong:
+            raise RefusedError(f"{noun} {wrong}")
+        labels = self._reference.labels()
+        arrays: list[NDArray[Any]] = [*outputs.logits.values(), outputs.retain_accuracy, *labels.values()]
+        for array in arrays:
+            array.flags.writeable = False  # metrics share them, and some are strangers'
+        return Models(outputs, labels)
+
+    def prepared(self, item: InstalledMetric) -> bool:
+        """Whether the reference's own values of a metric are known."""
+        return self._cached(item) is not None
+
+    def _cached(self, item: InstalledMetric) -> Baseline | None:
+        kept = self._reference.kept_baseline(self._id, item.name)
+        current = kept and kept.version == item.metric.version and item.name not in self._stale
+        return kept.baseline if kept and current else None
+
+    def _baseline(self, item: InstalledMetric) -> Baseline:
+        cached = self._cached(item)
+        if cached:
+            return cached
+        found = item.metric.baseline(self.retrained, self.original)
+        self._stale.discard(item.name)
+        self._reference.keep_baseline(self._id, item.name, KeptBaseline(version=item.metric.version, baseline=found))
+        return found
+
+
+def _section(item: InstalledMetric, evidence: Evidence, baseline: Callable[[], Baseline]) -> Section:
+    """A metric that fails costs its own numbers, never the scorecard; with BENCH_STRICT its error is raised."""
+    try:
+        return section(item.metric, baseline(), item.metric.score(evidence))
+    except RefusedError:
+        raise
+    except (Exception, SystemExit) as problem:
+        if loading.strict():
+            raise
+        return Section(version=item.metric.version, problem=one_line(f"{type(problem).__name__}: {problem}"))
+
+
+def _kept(run: Run) -> Scorecard:
+    """What is known of a run already; a damaged scorecard is computed again."""
+    try:
+        return read_scorecard(run) or Scorecard()
+    except DamagedFileError:
+        return Scorecard()
+
+
+class RefusedError(BenchError):
+    """Outputs that cannot be scored."""

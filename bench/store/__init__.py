@@ -1,0 +1,1 @@
+"""Results on disk: runs and references, atomic, checksummed, self-describing, resumable."""

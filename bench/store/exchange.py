@@ -1,0 +1,123 @@
+"""Runs and references as one file each, to send to others: what the store has, in a zip that need not be trusted."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.store import references, runs
+from bench.store.files import LARGEST_FILE, DamagedFileError, OtherVersionError, read_record, write_bytes
+from bench.store.records import ReferenceRecord, RunRecord
+from bench.store.references import Reference
+from bench.store.runs import Run
+from bench.store.store import Store
+
+SCORECARD = "scorecard.json"
+RUN_FILES = re.compile(r"run\.json|scorecard\.json|outputs-[0-9]{4,}\.npz")
+REFERENCE_FILES = re.compile(r"reference\.json|labels\.npz|original\.(npz|safetensors)|retrained-[0-9]{4,}-[0-9]{4,}\.npz")
+RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+MOST_FILES = 10_000
+MEND = "ask for it again"
+
+
+def export_run(run: Run, out: Path) -> None:
+    """Write a complete run with its scorecard into one file.
+
+    Raises:
+        BenchError: it is not complete or not scored, or a file of it is damaged.
+    """
+    run.check_outputs()
+    if not run.record.complete or not (run.folder / SCORECARD).exists():
+        raise BenchError(f"run {run.folder.name} is not complete and scored; the command that made it resumes it")
+    outputs = [run.folder / chunk.file for chunk in run.record.finished_chunks]
+    _pack([run.folder / runs.RECORD, run.folder / SCORECARD, *outputs], out)
+
+
+def export_reference(reference: Reference, out: Path) -> None:
+    """Write a reference into one file, so that others can unlearn from the same model and be ranked in the same division."""
+    reference.check()
+    _pack([reference.folder / name for name in (references.RECORD, *reference.record.files)], out)
+
+
+def add_reference(store: Store, file: Path) -> Path:
+    """Put a reference that `export_reference` wrote into a store; returns its folder.
+
+    Raises:
+        BenchError: the file is not what it says, or the store has a reference of that task and kind of device.
+    """
+    with unpacked(file, REFERENCE_FILES) as folder:
+        record = read_record(folder / references.RECORD, ReferenceRecord, mend=MEND)
+        if record.task is None or not record.device:
+            raise BenchError(f"{file} does not say which task and device it is a reference of")
+        Reference(folder).check()
+        target = store.reference_folder(record.task.key, record.device)
+        if (target / references.RECORD).exists():
+            raise BenchError(f"there is a reference in {target}; choose another store with --store")
+        for name in (*record.files, references.RECORD):  # the record last: it vouches for the others
+            write_bytes(target / name, (folder / name).read_bytes())
+    return target
+
+
+@contextmanager
+def imported_run(file: Path) -> Iterator[Run]:
+    """A run that `export_run` wrote, for as long as the block lasts; its record has been checked, its outputs have not.
+
+    Raises:
+        BenchError: the file is something else.
+    """
+    with unpacked(file, RUN_FILES) as folder:
+        name = read_record(folder / runs.RECORD, RunRecord, mend=MEND).run
+        if not RUN_NAME.fullmatch(name):
+            raise BenchError(f"{file} does not say which run it is")
+        yield Run.read(folder.rename(folder.with_name(name)))
+
+
+@contextmanager
+def unpacked(file: Path, allowed: re.Pattern[str]) -> Iterator[Path]:
+    """A folder with the members of a zip file, for as long as the block lasts.
+
+    Raises:
+        BenchError: it is no zip file, is compressed, or has members of other names or larger than itself; or what the block
+            reads in it is damaged, or of another version.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "unpacked"
+        folder.mkdir()
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                _check(file, members, allowed)
+                for member in members:
+                    (folder / member.filename).write_bytes(archive.read(member))
+        except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as problem:
+            raise BenchError(f"{file} is not a file that `bench export` wrote ({problem})") from problem
+        try:
+            yield folder
+        except DamagedFileError as problem:
+            raise BenchError(f"{file}: {problem.path.name} is damaged; {MEND}") from problem
+        except OtherVersionError as problem:
+            raise BenchError(f"{file} {problem.reason}") from problem
+
+
+def _check(file: Path, members: Sequence[zipfile.ZipInfo], allowed: re.Pattern[str]) -> None:
+    names = [member.filename for member in members]
+    if len(names) > MOST_FILES or len(set(names)) != len(names) or not all(allowed.fullmatch(name) for name in names):
+        raise ValueError("it holds other files")
+    if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
+        raise ValueError("it is compressed")
+    if sum(member.file_size for member in members) > min(file.stat().st_size, LARGEST_FILE):
+        raise ValueError("its members overlap, or are too large")
+
+
+def _pack(paths: Sequence[Path], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.part")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for path in paths:
+            archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())  # without a time: the same run, the same file
+    temporary.replace(out)

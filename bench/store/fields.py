@@ -1,0 +1,86 @@
+"""What all records have in common: types of fields with their bounds, and the one place where numbers become plain.
+
+Records are values: nothing changes in place, and `msgspec.structs.replace` makes another one. Whoever writes one (`files`)
+has it checked first, so what can be read was fit to be read when it was written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+VERSION = 2  # of every record's form
+
+ONE_LINE = r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
+MANY = 100_000  # models, or items of a list
+
+Short = Annotated[str, Meta(max_length=50, pattern=ONE_LINE)]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=ONE_LINE)]
+OptionalName = Annotated[str, Meta(max_length=200, pattern=ONE_LINE)]
+Line = Annotated[str, Meta(max_length=1000, pattern=ONE_LINE)]
+Text = Annotated[str, Meta(max_length=100_000)]
+Lines = Annotated[dict[str, Line], Meta(max_length=100)]
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Index = Annotated[int, Meta(ge=0, le=MANY)]
+Positive = Annotated[int, Meta(ge=1, le=MANY)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is kept as JSON. Fields that another version may add are not looked at."""
+
+
+class Envelope(Record, frozen=True, kw_only=True):
+    """What stands beside the fields of every record in its file."""
+
+    schema_version: int
+    sha256: str = ""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def plain(value: object) -> Any:
+    """A record, or part of one, as dicts, lists and Python's own numbers.
+
+    Raises:
+        ValueError: a number in it is not finite; the message says where.
+    """
+    built = msgspec.to_builtins(value, enc_hook=_python_number)
+    for where, number in _numbers(built, "$"):
+        if not math.isfinite(number):
+            raise ValueError(f"{number} is not a finite number - at `{where}`")
+    return built
+
+
+def checked(record: R) -> R:
+    """The record with Python's own numbers, if it is one that could be read back.
+
+    Raises:
+        ValueError: a field is of another type, too large, or not finite; the message says which.
+    """
+    return msgspec.convert(plain(record), type(record))
+
+
+def _python_number(value: object) -> object:
+    """Numbers that come from arrays; msgspec knows Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be recorded")
+
+
+def _numbers(value: object, where: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield where, value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _numbers(each, f"{where}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from _numbers(each, f"{where}[{index}]")

@@ -1,0 +1,210 @@
+"""Files that are whole or absent, checksums, locks, and records as JSON. What is read may come from a stranger."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+from filelock import FileLock, Timeout
+
+from bench.errors import BenchError, one_line
+from bench.progress import Note
+from bench.store.fields import VERSION, Envelope, R, Record, checked, plain
+
+LARGEST_RECORD, LARGEST_FILE = 2**26, 2**32  # bytes
+MEND = "move it away, or use another --store"  # what to do about a record of an earlier version
+_TEMPORARY = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
+_MALFORMED = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
+
+
+@contextmanager
+def locked(folder: Path, waiting: Note) -> Iterator[None]:
+    """Have a folder to oneself among all processes; `waiting` is told if another one has it."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting(f"waiting for another bench that works on {folder}")
+        lock.acquire()
+    try:
+        _sweep(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes were writing."""
+    for path in folder.glob(".*.*-*"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not psutil.pid_exists(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> str:
+    """Write a file so that it is whole or absent, whatever happens; returns its SHA-256.
+
+    `durable=False`: a power failure may leave it empty, which is good enough for what can be made again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is a link, a pipe, a device or larger than `largest` bytes.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, at most {largest} are read")
+        return file.read(largest)
+
+
+def read_checked(path: Path, sha256: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        DamagedFileError: it is missing or its checksum differs.
+    """
+    try:
+        content = read_bytes(path, LARGEST_FILE)
+    except OSError as problem:
+        raise DamagedFileError(path, problem.strerror or str(problem)) from problem
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DamagedFileError(path, "its checksum differs")
+    return content
+
+
+class OtherVersionError(BenchError):
+    """Another bench wrote a record."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.reason = reason
+
+
+class EarlierVersionError(OtherVersionError):
+    """An earlier one did."""
+
+
+class DamagedFileError(BenchError):
+    """A file of the store is not what its record says."""
+
+    def __init__(self, path: Path, reason: str, mend: str = "") -> None:
+        hint = mend or f"repeat the command that made it, or delete the folder {path.parent}"
+        super().__init__(f"damaged file {path} ({reason}); {hint}")
+        self.path = path
+
+
+def write_record(path: Path, record: Record, *, twice: bool = False) -> None:
+    """Write a record as JSON with its version and checksum; `twice`: also a copy, for `restored`.
+
+    Raises:
+        BenchError: it is not one that could be read back; nothing is written.
+    """
+    try:
+        body = {"schema_version": VERSION, **plain(checked(record))}
+        content = msgspec.json.format(msgspec.json.encode(body | {"sha256": _digest(body)}), indent=1) + b"\n"
+    except (ValueError, TypeError, RecursionError) as problem:
+        raise BenchError(f"{path} cannot be written: {one_line(str(problem))}") from problem
+    write_bytes(path, content)
+    if twice:
+        write_bytes(_copy_of(path), content)
+
+
+def read_record(path: Path, kind: type[R], mend: str = "") -> R:
+    """Read a record; `mend` says what to do if it is damaged or of an earlier version.
+
+    Raises:
+        DamagedFileError: it is not JSON, its checksum differs, or a field is not what it should be.
+        EarlierVersionError: an earlier version wrote it.
+        OtherVersionError: a newer version did.
+    """
+    return as_record(path, read_fields(path, mend), kind, mend)
+
+
+def read_fields(path: Path, mend: str = "") -> dict[str, Any]:
+    """Read a record whose form is not known yet; the rest is as `read_record` does it."""
+    try:
+        content: dict[str, Any] = msgspec.json.decode(read_bytes(path, LARGEST_RECORD), type=dict)
+        envelope = msgspec.convert(content, Envelope)
+        intact = envelope.sha256 == _digest(content)
+    except _MALFORMED as problem:
+        raise DamagedFileError(path, one_line(str(problem)), mend) from problem
+    _check_version(path, envelope.schema_version, mend or MEND)
+    if not intact:
+        raise DamagedFileError(path, "its checksum differs", mend)
+    return content
+
+
+def as_record(path: Path, content: dict[str, Any], kind: type[R], mend: str = "") -> R:
+    """What `read_fields` read, as a record.
+
+    Raises:
+        DamagedFileError: a field is not what it should be.
+    """
+    try:
+        return msgspec.convert(content, kind)
+    except (ValueError, RecursionError) as problem:
+        raise DamagedFileError(path, one_line(str(problem)), mend) from problem
+
+
+def restored(path: Path, kind: type[Record]) -> bool:
+    """Whether a damaged record had a good copy, which has taken its place; the damaged one is set aside."""
+    with suppress(BenchError):
+        read_record(_copy_of(path), kind)
+        if path.exists():
+            set_aside(path)
+        write_bytes(path, read_bytes(_copy_of(path), LARGEST_RECORD))
+        return True
+    return False
+
+
+def set_aside(path: Path) -> None:
+    """Keep a damaged record out of the way."""
+    path.rename(path.with_suffix(".json.damaged"))
+
+
+def _check_version(path: Path, version: int, mend: str) -> None:
+    """Refuse what another version wrote, and say what to do."""
+    versions = f"(schema {version}, this one reads {VERSION})"
+    if version > VERSION:
+        raise OtherVersionError(path, f"was written by a newer bench {versions}; upgrade unlearning-bench")
+    if version < VERSION:
+        raise EarlierVersionError(path, f"was written by an earlier bench {versions}; {mend}")
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_suffix(".copy.json")
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """SHA-256 of a record without its checksum."""
+    body = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()

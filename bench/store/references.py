@@ -1,0 +1,199 @@
+"""References in the store: a task's original model and retrained models, and what they answer."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from bench.arrays import Arrays
+from bench.errors import one_line
+from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate
+from bench.progress import Note
+from bench.store.archives import pack, read_npz, unpack, write_npz
+from bench.store.files import (
+    DamagedFileError,
+    locked,
+    read_checked,
+    read_record,
+    restored,
+    set_aside,
+    write_bytes,
+    write_record,
+)
+from bench.store.records import KeptBaseline, ReferenceRecord, whole_chunks
+
+RECORD, LABELS, OUTPUTS, WEIGHTS = "reference.json", "labels.npz", "original.npz", "original.safetensors"
+_IDENTITIES = "forget_identities"
+Labels = dict[str, NDArray[np.int64]]
+Parsed = TypeVar("Parsed")
+
+
+class Reference:
+    """The reference of a task on one kind of device, in `references/TASK/DEVICE/` of a store.
+
+    Files: labels, the original's weights and outputs, and the outputs of whole chunks of retrained models, all listed with
+    their checksums in `reference.json`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = ReferenceRecord()
+        self._reload()
+
+    @classmethod
+    def opened(cls, folder: Path, note: Note) -> Reference:
+        """A reference that may not be there yet; a damaged record is set aside, and what it listed is made again."""
+        try:
+            return cls(folder)
+        except DamagedFileError as problem:
+            if restored(problem.path, ReferenceRecord):
+                note(f"damaged file {problem.path}: set aside, its copy is used")
+                return cls(folder)
+            note(f"damaged file {problem.path}: set aside, the reference is made again")
+            set_aside(problem.path)
+            return cls(folder)
+
+    def labels(self) -> Labels:
+        """Labels of every output split."""
+        arrays = self._parsed(LABELS, read_npz)
+        return {name: arrays[name].astype(np.int64) for name in OUTPUT_SPLITS}
+
+    def forget_identities(self) -> NDArray[np.int64] | None:
+        """Who is on the forget examples; None: the task does not know."""
+        people = self._parsed(LABELS, read_npz).get(_IDENTITIES)
+        return None if people is None else people.astype(np.int64)
+
+    def original(self) -> Outputs:
+        """Outputs of the one original model."""
+        return self._parsed(OUTPUTS, unpack)
+
+    def original_weights(self) -> Arrays:
+        """Weights of the original model {name: [1, ...]}."""
+        return self._parsed(WEIGHTS, load)
+
+    def retrained(self, indices: Sequence[int]) -> Outputs:
+        """Outputs of the given retrained models, in that order."""
+        chunks = whole_chunks(indices, self.record.stack_size)
+        stored = [index for chunk in chunks for index in chunk]
+        outputs = concatenate([self._parsed(ReferenceRecord.retrained_file(chunk), unpack) for chunk in chunks])
+        return outputs.select([stored.index(index) for index in indices])
+
+    def check(self) -> None:
+        """Read every file that the record lists.
+
+        Raises:
+            DamagedFileError: one is not what the record says.
+        """
+        for name in self.record.files:
+            self._read(name)
+
+    def identifier(self, models: int) -> str:
+        """Hash of the outputs of the original and the first `models` retrained models: who a row is compared with."""
+        digest = self.original().digest() + self.retrained(range(models)).digest()
+        return hashlib.sha256(digest.encode()).hexdigest()[:16]
+
+    def kept_baseline(self, identifier: str, metric: str) -> KeptBaseline | None:
+        """What a metric said of the retrained models that `identifier` stands for, if it was asked."""
+        return self.record.baselines.get(identifier, {}).get(metric)
+
+    def keep_baseline(self, identifier: str, metric: str, baseline: KeptBaseline) -> None:
+        """Keep what a metric said of the retrained models that `identifier` stands for."""
+        with locked(self.folder, lambda text: None):
+            self._reload()
+            known = self.record.baselines
+            kept = {**known.get(identifier, {}), metric: baseline}
+            self._keep(replace(self.record, baselines={**known, identifier: kept}))
+
+    @contextmanager
+    def growing(self, about: ReferenceRecord, note: Note) -> Iterator[None]:
+        """Have it to oneself, to add what is missing; `about` has task, device, environment and stack size."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder, note):
+            self._reload()  # another process may have written while this one waited for the lock
+            known = {name: getattr(self.record, name) for name in ("files", "retraining_times", "baselines")}
+            self.record = replace(about, **known)
+            yield
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the labels are there and whole."""
+        return self._has(LABELS)
+
+    @property
+    def has_original(self) -> bool:
+        """Whether the original model is."""
+        return self._has(OUTPUTS) and self._has(WEIGHTS)
+
+    def has_retrained(self, chunk: Sequence[int]) -> bool:
+        """Whether a chunk of retrained models is."""
+        return self._has(ReferenceRecord.retrained_file(chunk))
+
+    def keep_labels(self, labels: Labels, forget_identities: NDArray[np.int64] | None) -> None:
+        """Store the labels of every output split, and who is on the forget examples if the task knows."""
+        people = {} if forget_identities is None else {_IDENTITIES: forget_identities}
+        self._write({LABELS: write_npz({**labels, **people})})
+
+    def keep_original(self, weights: Mapping[str, NDArray[np.float32]], outputs: Outputs) -> None:
+        """Store the original model: weights {name: [1, ...]} and outputs."""
+        self._write({WEIGHTS: save(dict(weights)), OUTPUTS: pack(outputs)})
+
+    def keep_retrained(self, chunk: Sequence[int], outputs: Outputs) -> None:
+        """Store the outputs of a chunk of retrained models."""
+        self._write({ReferenceRecord.retrained_file(chunk): pack(outputs)})
+
+    def retraining_time(self, processor: str) -> float | None:
+        """Seconds that one retraining takes on a processor, or a CUDA device; None: not measured."""
+        return self.record.retraining_times.get(processor)
+
+    def keep_retraining_time(self, processor: str, seconds: float) -> None:
+        """Store that time."""
+        self._keep(replace(self.record, retraining_times={**self.record.retraining_times, processor: seconds}))
+
+    def _reload(self) -> None:
+        path = self.folder / RECORD
+        if path.exists() or restored(path, ReferenceRecord):
+            self.record = read_record(path, ReferenceRecord)
+
+    def _has(self, name: str) -> bool:
+        try:
+            self._read(name)
+        except DamagedFileError:
+            return False
+        return True
+
+    def _parsed(self, name: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+        try:
+            return parse(self._read(name))
+        except (ValueError, SafetensorError) as problem:
+            raise DamagedFileError(self.folder / name, one_line(str(problem))) from problem
+
+    def _read(self, name: str) -> bytes:
+        return read_checked(self.folder / name, self.record.files.get(name, ""))
+
+    def _write(self, contents: Mapping[str, bytes]) -> None:
+        written = {name: write_bytes(self.folder / name, content) for name, content in contents.items()}
+        self._keep(replace(self.record, files={**self.record.files, **written}))
+
+    def _keep(self, record: ReferenceRecord) -> None:
+        write_record(self.folder / RECORD, record, twice=True)
+        self.record = record
+
+
+def folder_of(references: Path, task_key: str, device_kind: str) -> Path:
+    """Where the reference of a task on a kind of device lies."""
+    return references / task_key[:16] / re.sub(r"[^a-z0-9]+", "-", device_kind.lower())
+
+
+def reference_folders(references: Path, task_key: str = "*") -> list[Path]:
+    """Folders of all references that have a record, or of those of a task."""
+    return sorted(record.parent for record in references.glob(f"{task_key[:16]}/*/{RECORD}"))

@@ -1,0 +1,222 @@
+"""Runs in the store: read by whoever scores and shows them, filled piece by piece by the engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from bench.errors import BenchError, one_line
+from bench.outputs import Outputs, concatenate
+from bench.progress import Note
+from bench.store.archives import pack, unpack
+from bench.store.fields import checked
+from bench.store.files import (
+    DamagedFileError,
+    locked,
+    read_checked,
+    read_record,
+    restored,
+    set_aside,
+    write_bytes,
+    write_record,
+)
+from bench.store.records import Chunk, Finished, Measured, Pending, RunRecord, TimedTrial
+from bench.store.references import Reference
+
+RECORD, LOG = "run.json", "log.txt"
+
+
+class Run:
+    """A run: `runs/NAME-ID/run.json` and the outputs of its finished chunks."""
+
+    def __init__(self, folder: Path, record: RunRecord) -> None:
+        self.folder, self.record = folder, record
+
+    @classmethod
+    def read(cls, folder: Path, mend: str = "") -> Run:
+        """A run that is in the store.
+
+        Raises:
+            DamagedFileError: its record is damaged.
+        """
+        path = folder / RECORD
+        record = read_record(path, RunRecord, mend)
+        if record.chunk_problem:
+            raise DamagedFileError(path, record.chunk_problem, mend)
+        if record.run not in ("", folder.name):
+            raise DamagedFileError(path, f"it belongs to run {record.run}", mend)
+        return cls(folder, record)
+
+    @property
+    def log(self) -> Path:
+        """Where what its plugin prints is kept."""
+        return self.folder / LOG
+
+    def outputs(self, reference: Reference) -> Outputs:
+        """Outputs of the N trials in order.
+
+        Raises:
+            DamagedFileError: a file is not what the record says.
+        """
+        method = self.record.method
+        if method.control:
+            return _control_outputs(reference, method.reference_models)
+        chunks = self.record.finished_chunks
+        order = [index for chunk in chunks for index in chunk.trials]
+        stored = concatenate([self.chunk_outputs(chunk) for chunk in chunks])
+        return stored.select([order.index(index) for index in range(self.record.models)])
+
+    def chunk_outputs(self, chunk: Finished) -> Outputs:
+        """Outputs of a finished chunk.
+
+        Raises:
+            DamagedFileError: its file is not what the record says.
+        """
+        path = self.folder / chunk.file
+        try:
+            found = unpack(read_checked(path, chunk.sha256))
+        except ValueError as problem:
+            raise DamagedFileError(path, str(problem)) from problem
+        if len(found) != len(chunk.trials):
+            raise DamagedFileError(path, f"it has {len(found)} models for {len(chunk.trials)} trials")
+        return found
+
+    def check_outputs(self) -> None:
+        """Read every finished chunk.
+
+        Raises:
+            DamagedFileError: a file is not what the record says.
+        """
+        for chunk in self.record.finished_chunks:
+            self.chunk_outputs(chunk)
+
+    def forget_damaged(self) -> list[Path]:
+        """Take chunks whose file is damaged for pending; returns those files."""
+        damaged = []
+        for chunk in self.record.finished_chunks:
+            try:
+                self.chunk_outputs(chunk)
+            except DamagedFileError as problem:
+                damaged.append(problem.path)
+                self._put(Pending(trials=chunk.trials))
+        return damaged
+
+    def keep_outputs(self, trials: Sequence[int], outputs: Outputs, measured: Measured, wall_seconds: float) -> None:
+        """Store what a chunk came to."""
+        name = f"outputs-{trials[0]:04d}.npz"
+        sha256 = write_bytes(self.folder / name, pack(outputs))
+        about = {field: getattr(measured, field) for field in Measured.__struct_fields__}
+        self.keep_chunk(Finished(trials=tuple(trials), file=name, sha256=sha256, wall_seconds=wall_seconds, **about))
+
+    def keep_chunk(self, chunk: Chunk) -> None:
+        """Put a chunk in the place of the one with its trials."""
+        self._put(chunk)
+        self._save()
+
+    def keep_timed(self, timed: Sequence[TimedTrial]) -> None:
+        """Store how long trials took."""
+        self.record = replace(self.record, timed=tuple(timed))
+        self._save()
+
+    def plan_again(self, stack_size: int, chunks: Sequence[Sequence[int]]) -> None:
+        """Start again with smaller stacks; outputs of the former ones are removed."""
+        former = self.record.finished_chunks
+        pending = tuple(Pending(trials=tuple(chunk)) for chunk in chunks)
+        self.record = replace(self.record, stack_size=stack_size, backed_off=True, chunks=pending)
+        self._save()
+        for chunk in former:
+            (self.folder / chunk.file).unlink(missing_ok=True)
+
+    def _put(self, chunk: Chunk) -> None:
+        chunks = tuple(chunk if each.trials == chunk.trials else each for each in self.record.chunks)
+        self.record = replace(self.record, chunks=chunks)
+
+    def _save(self) -> None:
+        write_record(self.folder / RECORD, self.record, twice=True)
+
+
+def run_folders(runs: Path) -> Iterator[Path]:
+    """Folders of all runs that have a record."""
+    return (record.parent for record in sorted(runs.glob(f"*/{RECORD}")))
+
+
+@contextmanager
+def opened_run(store: Path, wanted: RunRecord, *, again: bool, note: Note) -> Iterator[Run]:
+    """The run of a record's identity, found or made, and locked; chunks whose files are damaged are pending.
+
+    `again`: a new one, even if there is one. `note` is told what the user should know.
+
+    Raises:
+        BenchError: it cannot be recorded.
+    """
+    with locked(store, note):
+        folder = _find_or_create(store / "runs", wanted, again=again, note=note).folder
+    with locked(folder, note):
+        run = Run.read(folder)
+        for path in run.forget_damaged():
+            note(f"damaged file {path}: its trials run again")
+        yield run
+
+
+def _find_or_create(runs: Path, asked: RunRecord, *, again: bool, note: Note) -> Run:
+    try:
+        wanted = checked(asked)
+    except (ValueError, TypeError, RecursionError) as problem:
+        raise BenchError(f"the run of {asked.method.spec[:100]} cannot be recorded: {one_line(str(problem))}") from problem
+    for attempt in count():
+        folder = runs / _folder_name(wanted, attempt)
+        path = folder / RECORD
+        if not path.exists() and not restored(path, RunRecord):
+            break
+        if not again or wanted.method.control:
+            found = _read_or_restored(folder, note)
+            if found:
+                return found
+            break
+    record = replace(wanted, attempt=attempt, run=folder.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_record(path, record, twice=True)
+    return Run(folder, record)
+
+
+def _read_or_restored(folder: Path, note: Note) -> Run | None:
+    """The run, or that of its copy; None if both are damaged, and the damaged one is set aside."""
+    path = folder / RECORD
+    with suppress(DamagedFileError):
+        return Run.read(folder)
+    with suppress(DamagedFileError):
+        if restored(path, RunRecord):
+            run = Run.read(folder)
+            note(f"damaged file {path}: set aside, its copy is used")
+            return run
+    note(f"damaged file {path}: set aside, the run starts again")
+    set_aside(path)
+    return None
+
+
+def _folder_name(record: RunRecord, attempt: int) -> str:
+    method = record.method
+    # A control row is the reference's, whatever version lists it and whatever the seed.
+    source, seed = ("", 0) if method.control else (method.source_hash, record.seed)
+    identity = {
+        "method": [method.name, method.hyper_parameters, source, seed],
+        "reference_id": record.reference_id,
+        "models": record.models,
+        "budget": record.budget,
+        "task": record.task.key,
+        "device": record.device.kind,
+        "attempt": attempt,
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return f"{method.name}-{digest[:12]}"
+
+
+def _control_outputs(reference: Reference, models: Sequence[int | None]) -> Outputs:
+    retrained = [index for index in models if index is not None]
+    return reference.retrained(retrained) if retrained else reference.original().select([0] * len(models))

@@ -1,0 +1,88 @@
+"""Your own photos, from a table `photos.csv` with path, age and, if known, person and split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.hookspecs import hookimpl
+from bench.tasks.datasets.dataset import (
+    FORGET,
+    PARTS,
+    PUBLISHED,
+    Catalogue,
+    Dataset,
+    Photo,
+    Rows,
+    by_person,
+    by_photo,
+    decade,
+    decades,
+    read_table,
+    with_parts,
+)
+
+OLDEST_GROUP = 80
+
+
+@dataclass(frozen=True)
+class Folder(Dataset):
+    """One table with columns `path` (within the folder), `age` in years, and optionally `person` and `split`.
+
+    `split` is one of train, forget, validation, test and unseen, for all photos or for none.
+    """
+
+    def scan(self, folder: Path) -> Catalogue:
+        """Without splits: as AgeDB if people are known, else as UTKFace."""
+        rows = Rows(folder)
+        for line in read_table(_table(folder), "path", "age"):
+            split, path = (line.get("split") or "").strip(), line["path"]
+            if split not in ("", *PARTS):
+                rows.reject(path, f"split {split!r} is none of {', '.join(PARTS)}")
+            else:
+                rows.add(path, decade(line["age"], OLDEST_GROUP), (line.get("person") or "").strip(), split)
+        photos = _with_splits(folder, rows)
+        return Catalogue(photos, decades(OLDEST_GROUP), rows.rejected, forget=_forget_set(photos))
+
+
+def _table(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise BenchError(f"there is no folder {folder}")
+    tables = sorted(folder.glob("*.csv"))
+    if len(tables) != 1:
+        found = ", ".join(path.name for path in tables) or "none"
+        raise BenchError(f"{folder} must have one CSV file, with columns path, age[, person, split]; found {found}")
+    return tables[0]
+
+
+def _forget_set(photos: Sequence[Photo]) -> str:
+    if any(photo.part == FORGET for photo in photos):
+        return PUBLISHED
+    return "identities:5%" if any(photo.person for photo in photos) else ""
+
+
+def _with_splits(folder: Path, rows: Rows) -> list[Photo]:
+    given = {photo.part != "" for photo in rows.photos}
+    if given == {True, False}:
+        raise BenchError(f"the table in {folder} gives a split for some photos only: give it for all, or leave the column out")
+    if given != {False}:
+        return rows.photos
+    people = [photo.person for photo in rows.photos]
+    return with_parts(rows.photos, by_person(people) if all(people) else by_photo(len(people)))
+
+
+FOLDER = Folder(
+    name="age-folder",
+    title="your own photos",
+    licence="yours to know",
+    citation="",
+    obtain="a folder of photos with a table: path,age[,person,split]",
+)
+
+
+@hookimpl
+def register_tasks(register: Callable[[Dataset], None]) -> None:
+    """Register folders."""
+    register(FOLDER)

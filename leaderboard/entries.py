@@ -1,0 +1,187 @@
+"""The runs of a store as the board needs them; what was read once and has not changed is not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench.errors import BenchError
+from bench.scoring.ranking import METRIC, RANKED_BY, Place, as_json
+from bench.scoring.rows import Row, row
+from bench.scoring.scorecard import Scorecard, Section
+from bench.scoring.verification import verify
+from bench.store.exchange import imported_run
+from bench.store.fields import Record
+from bench.store.files import LARGEST_FILE, read_bytes
+from bench.store.records import RunRecord, Timed
+from bench.store.runs import Run
+from bench.store.store import Store
+
+from .text import slug
+
+if TYPE_CHECKING:
+    from .memory import Memory
+
+IMPORTED = "imported"  # where the runs of others seem to lie
+VERIFIED, SELF_REPORTED = "verified", "self-reported"
+Stamp = list[tuple[str, int, int]]  # name, bytes and time of change of every file of a run
+SHOWN = (
+    "final_score", "forgetting_score", "retain_accuracy", "test_accuracy", "forget_accuracy",
+    "p_value", "ulira_auc", "runtime", "runtime_share", "budget_share",
+)  # fmt: skip
+_RESAMPLED = f"resampled_{RANKED_BY}"
+_NOT_SHOWN = {"log.txt", ".lock"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run on the board."""
+
+    row: Row  # of an entry that was not read again: without what only its own page shows
+    slug: str
+    provenance: str  # "verified" or "self-reported"
+    fragment: str  # of board.json: an object in JSON
+    name: str  # the run's
+    stamp: Stamp  # changes whenever a file of the run does
+    outputs: str  # the same for runs with the same outputs
+    remembered: str  # what a later build needs of it, a line
+    fresh: bool  # read now, so that its own page is made again
+
+    @property
+    def page(self) -> str:
+        """Its page, beside the others."""
+        return f"run-{self.slug}.html"
+
+
+class Remembered(Record, frozen=True, kw_only=True):
+    """What a later build needs of a run: what tables, ranks and charts show."""
+
+    folder: str
+    stamp: Stamp
+    record: RunRecord
+    scorecard: Scorecard | None
+    failure: str
+    provenance: str
+    name: str
+    outputs: str
+
+
+def entries(store: Store, memory: Memory) -> Iterator[Entry]:
+    """Every run of a store; those that are as they were in the last build are not read.
+
+    Raises:
+        BenchError: a run's files are damaged, or are of a newer version.
+    """
+    for folder in store.run_folders():
+        stamp, known = _stamp(folder), memory.entries.get(str(folder))
+        yield known if known and known.stamp == stamp else _read(folder, stamp)
+
+
+def submissions(files: Sequence[Path], store: Store, memory: Memory) -> Iterator[Entry]:
+    """Runs that others made, from files of `bench export run`; those that the last build had are not verified again.
+
+    Raises:
+        BenchError: a file is not what it says, or was not compared with the store's own reference.
+    """
+    seen: dict[str, Path] = {}
+    for file in files:
+        place = Path(IMPORTED) / hashlib.sha256(_content(file)).hexdigest()[:16]
+        entry = memory.entries.get(str(place)) or _verified(file, place, store)
+        if entry.outputs in seen:
+            raise BenchError(f"{file} has the same outputs as {seen[entry.outputs]}: leave one of them out")
+        seen[entry.outputs] = file
+        yield entry
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return read_bytes(file, LARGEST_FILE)
+    except OSError as problem:
+        raise BenchError(f"{file} cannot be read ({problem.strerror})") from problem
+
+
+def _verified(file: Path, place: Path, store: Store) -> Entry:
+    with imported_run(file) as run:
+        if run.record.method.control:
+            raise BenchError(f"{file} is a control row, which only the board's keeper runs")
+        found: dict[str, Section] = {}
+        for check in verify(store, run, found):
+            if not check.well:
+                raise BenchError(f"{file}, {check.point}: {check.problem}; `bench verify {file}` says more")
+        item = replace(
+            row(run), folder=place, scorecard=Scorecard(sections=found)
+        )  # what was computed here, not what came with it
+        return _entry(item, run.folder.name, [], SELF_REPORTED)
+
+
+def _read(folder: Path, stamp: Stamp) -> Entry:
+    run = Run.read(folder)
+    run.check_outputs()
+    return _entry(row(run), folder.name, stamp, VERIFIED)
+
+
+def _entry(item: Row, name: str, stamp: Stamp, provenance: str) -> Entry:
+    checksums = sorted(getattr(chunk, "sha256", "") for chunk in item.record.chunks)
+    outputs = hashlib.sha256("".join(checksums).encode()).hexdigest()
+    kept = Remembered(
+        folder=str(item.folder),
+        stamp=stamp,
+        record=_reduced_record(item.record),
+        scorecard=_reduced(item.scorecard) if item.scorecard else None,
+        failure=item.failure,
+        provenance=provenance,
+        name=name,
+        outputs=outputs,
+    )
+    shown = {key: value for key, value in as_json(Place(item), None).items() if key not in ("ceiling", "rank")}
+    shown |= {"run": name, "created": item.record.created, "provenance": provenance}
+    fragment = json.dumps(shown, allow_nan=False, separators=(",", ":"))
+    line = f"{msgspec.json.encode(kept).decode()}\t{fragment}"
+    return Entry(item, _slug(item), provenance, fragment, name, stamp, outputs, line, fresh=True)
+
+
+def remembered(line: str) -> Entry:
+    """An entry as an earlier build left it.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    text, _, fragment = line.partition("\t")
+    kept = msgspec.json.decode(text, type=Remembered)
+    item = Row(Path(kept.folder), kept.record, kept.scorecard, kept.failure)
+    return Entry(item, _slug(item), kept.provenance, fragment, kept.name, kept.stamp, kept.outputs, line, fresh=False)
+
+
+def _slug(item: Row) -> str:
+    return slug(item.label, item.folder.name)
+
+
+def _stamp(folder: Path) -> Stamp:
+    found = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.name not in _NOT_SHOWN)
+    return [(name, status.st_size, status.st_mtime_ns) for name, status in found]
+
+
+def _reduced_record(record: RunRecord) -> RunRecord:
+    """Without what only the run's own page shows."""
+    timed = tuple(Timed(trial=number, seconds=seconds) for number, seconds in enumerate(record.runtimes))
+    return msgspec.structs.replace(record, chunks=(), environment={}, timed=timed)
+
+
+def _reduced(card: Scorecard) -> Scorecard:
+    """What tables and ranks need."""
+    sections = {
+        name: msgspec.structs.replace(
+            section,
+            measures={key: measure for key, measure in section.measures.items() if key in SHOWN},
+            details={_RESAMPLED: section.details[_RESAMPLED]} if name == METRIC and _RESAMPLED in section.details else {},
+        )
+        for name, section in card.sections.items()
+    }
+    needed = {name: section for name, section in sections.items() if section.measures or section.flags}
+    return Scorecard(sections=needed, refused=card.refused)

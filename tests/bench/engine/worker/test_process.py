@@ -1,0 +1,51 @@
+"""Children are asked one thing at a time, and their death is told; `test_watch.py` has what they are killed for."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bench.errors import WorkerError
+from bench.store.fields import Record
+
+
+class Sum(Record, frozen=True, kw_only=True):
+    """What `add` answers."""
+
+    sum: int
+
+
+def test_answers(start) -> None:
+    worker = start()
+    assert worker.ask("add", a=1, b=2).read(Sum) == Sum(sum=3)
+    with pytest.raises(WorkerError, match="KeyError"):
+        worker.ask("no such thing")
+    assert worker.ask("add", a=1, b=2).read(Sum) == Sum(sum=3)
+
+
+def test_cpu_time_is_charged_and_sleep_is_not(start) -> None:
+    worker = start()
+    worker.ask("add", a=1, b=2)
+    before = worker.clock()
+    worker.ask("spin", seconds=0.3)
+    spun = worker.clock()
+    worker.ask("sleep", seconds=0.3)
+    assert 0.28 <= spun - before <= 0.4
+    assert worker.clock() - spun <= 0.05
+
+
+def test_death_is_told(start) -> None:
+    worker = start()
+    with pytest.raises(WorkerError, match=r"ended \(exit code 3\)") as caught:
+        worker.ask("leave")
+    assert caught.value.kind == "died"
+
+
+def test_a_child_that_dies_and_leaves_one_with_its_pipe_is_dead(start) -> None:
+    worker = start()
+    worker.ask("add", a=1, b=2)
+    begin = time.monotonic()
+    with pytest.raises(WorkerError, match="exit code 3"):
+        worker.ask("leave_a_child", limit=100.0)
+    assert time.monotonic() - begin < 10

@@ -1,0 +1,70 @@
+"""Children are watched from outside: time, memory, and what they leave behind."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from bench.errors import WorkerError
+from bench.store.fields import Record
+
+GIGABYTE = 10**9
+
+
+class Children(Record, frozen=True, kw_only=True):
+    """What `start_children` answers."""
+
+    children: list[int]
+
+
+@pytest.mark.parametrize(("operation", "wall"), [("spin", 0.5), ("sleep", 1.5)])
+def test_a_child_that_takes_too_long_is_killed(start, operation: str, wall: float) -> None:
+    worker = start()
+    worker.ask("add", a=1, b=2)
+    begin = time.monotonic()
+    with pytest.raises(WorkerError, match=r"the limit is 0\.5 s") as caught:
+        worker.ask(operation, seconds=100, limit=0.5)
+    assert caught.value.kind == "time"
+    assert time.monotonic() - begin >= wall
+    assert not worker.alive
+
+
+def test_a_limit_ends_with_its_question(start) -> None:
+    worker = start()
+    worker.ask("spin", seconds=0.1, limit=1.0)
+    worker.ask("spin", seconds=1.2)
+
+
+def test_a_child_that_takes_too_much_memory_is_killed(start) -> None:
+    worker = start(memory_limit=GIGABYTE)
+    worker.ask("hoard", size=GIGABYTE // 10)
+    assert 0.1 * GIGABYTE < worker.peak_memory() < GIGABYTE
+    with pytest.raises(WorkerError, match=r"limit is 1\.0 GB") as caught:
+        worker.ask("hoard", size=GIGABYTE)
+    assert caught.value.kind == "memory"
+
+
+def test_descendants_end_with_the_child(start) -> None:
+    """Also those whose parents have ended: they fall to the child."""
+    worker = start()
+    parents = worker.ask("start_children").read(Children).children
+    own = psutil.Process(worker._pid)
+    orphans: list[psutil.Process] = []
+    until = time.monotonic() + 60
+    while len(orphans) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+        orphans = [process for process in own.children() if process.pid not in parents]
+    assert len([process for process in orphans if _lives(process)]) == 2
+    worker.close()
+    while any(map(_lives, orphans)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(_lives, orphans))
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -1,0 +1,126 @@
+"""`name[k=v]`: reading, checking, writing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from bench.errors import BenchError
+from bench.method import Method
+from bench.registry.specs import Spec, configure, hyper_parameters, parse
+
+
+@dataclass(frozen=True)
+class Example(Method):
+    rate: float = 0.1
+    epochs: int = 2
+    name: str = "a"
+    on: bool = False
+    steps: tuple[int, ...] = (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "plugin", "parameters"),
+    [
+        ("scrub", "scrub", {}),
+        ("scrub[]", "scrub", {}),
+        ("scrub[alpha=0.1,epochs=5]", "scrub", {"alpha": 0.1, "epochs": 5}),
+        (' scrub[ name = "a,]b" , on=true ]', "scrub", {"name": "a,]b", "on": True}),
+        ("dir/my file.py:Mine[steps=[1,2]]", "dir/my file.py:Mine", {"steps": [1, 2]}),
+    ],
+)
+def test_parse(text: str, plugin: str, parameters: dict) -> None:
+    assert parse(text) == Spec(plugin, parameters)
+
+
+def test_specs_round_trip() -> None:
+    spec = Spec("scrub", {"epochs": 5, "alpha": 0.1, "name": 'a"b', "on": True})
+    assert parse(str(spec)) == spec
+    assert str(Spec("scrub", {})) == "scrub"
+
+
+@pytest.mark.parametrize(
+    ("text", "character"),
+    [
+        ("", 1),
+        ("[a=1]", 1),
+        ("scrub]", 6),
+        ("scrub[a]", 7),
+        ("scrub[a=]", 9),
+        ("scrub[a=1", 10),
+        ("scrub[a=x]", 9),
+        ("scrub[a=1, b=NaN]", 14),
+        ("scrub[a=1 b=2]", 11),
+        ("scrub[1=2]", 7),
+        ("scrub[a=1,a=2]", 11),
+        ("scrub[a=1] x", 12),
+    ],
+)
+def test_unreadable_specs_point_at_the_character(text: str, character: int) -> None:
+    with pytest.raises(BenchError, match=f"at character {character} ") as caught:
+        parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_configure() -> None:
+    method = configure(Example, parse('x[rate=1,epochs=3,name="b",on=true,steps=[4]]'))
+    assert method == Example(1.0, 3, "b", True, (4,))
+    assert hyper_parameters(method) == {"rate": 1.0, "epochs": 3, "name": "b", "on": True, "steps": [4]}
+
+
+def test_unknown_hyper_parameter_gets_a_suggestion() -> None:
+    with pytest.raises(BenchError, match="did you mean rate"):
+        configure(Example, parse("x[rat=1]"))
+
+
+@pytest.mark.parametrize("inside", ["epochs=1.5", 'rate="fast"', "on=1", "epochs=true", "name=1", "steps=3", "rate=null"])
+def test_wrong_types_are_refused(inside: str) -> None:
+    with pytest.raises(BenchError, match="takes"):
+        configure(Example, parse(f"x[{inside}]"))
+
+
+@dataclass(frozen=True)
+class Typed(Method):
+    clip: float | None = None
+    sizes: tuple[int, ...] = ()
+    pair: tuple[int, str] = (1, "a")
+    names: list[str] | None = None
+    mode: Literal["a", "b"] = "a"
+
+
+def test_annotations_are_followed_inside() -> None:
+    method = configure(Typed, parse('x[clip=1,sizes=[1,2],pair=[2,"b"],names=["c"],mode="b"]'))
+    assert method == Typed(1.0, (1, 2), (2, "b"), ["c"], "b")
+    assert configure(Typed, parse("x[clip=null]")) == Typed()
+
+
+@pytest.mark.parametrize("inside", ['clip="abc"', 'sizes=["x"]', "sizes=1", "pair=[1]", "names=3", "names=[1]", 'mode="c"'])
+def test_annotations_are_checked_inside(inside: str) -> None:
+    with pytest.raises(BenchError, match="takes"):
+        configure(Typed, parse(f"x[{inside}]"))
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_are_finite(value: str) -> None:
+    with pytest.raises(BenchError, match="expected a finite JSON value"):
+        parse(f"x[rate={value}]")
+
+
+def test_infinite_defaults_can_be_recorded() -> None:
+    assert hyper_parameters(Example(rate=float("inf")))["rate"] == "inf"
+    assert hyper_parameters(Example(steps=(1, float("inf"))))["steps"] == [1, "inf"]
+
+
+def test_forgotten_decorator_is_told() -> None:
+    class Undecorated(Method):
+        epochs: float = 1.0
+
+    with pytest.raises(BenchError, match="decorate it"):
+        configure(Undecorated, parse("x"))
+
+
+def test_refusals_of_the_method_itself_are_shown() -> None:
+    from bench_plugins.scrub import Scrub
+
+    with pytest.raises(BenchError, match="must exceed"):
+        configure(Scrub, parse("scrub[epochs=1,max_epochs=1]"))

@@ -1,0 +1,143 @@
+"""The house stays in order: what stands where, how large it may be, and that each part has a test."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TESTS = {"bench": "tests/bench", "plugins": "tests/plugins", "leaderboard": "tests/leaderboard"}
+MOST_AT_THE_TOP = 24
+LONGEST_MODULE, LARGE_MODULE = 300, 40  # lines
+COVERED_ELSEWHERE = {
+    "bench/cli/calibrate.py": "tests/bench/cli/test_scores.py",
+    "bench/cli/compare.py": "tests/bench/cli/test_scores.py",
+    "bench/cli/export.py": "tests/end_to_end/test_export.py",
+    "bench/cli/main.py": "tests/end_to_end/test_listing.py",
+    "bench/cli/metrics.py": "tests/bench/cli/test_scores.py",
+    "bench/cli/options.py": "tests/end_to_end/test_run.py",
+    "bench/cli/plugins.py": "tests/end_to_end/test_plugins.py",
+    "bench/cli/reference.py": "tests/end_to_end/test_exchange.py",
+    "bench/cli/run.py": "tests/end_to_end/test_run.py",
+    "bench/cli/score.py": "tests/bench/cli/test_scores.py",
+    "bench/cli/show.py": "tests/bench/cli/test_scores.py",
+    "bench/cli/tasks.py": "tests/bench/tasks/datasets/test_runs.py",
+    "bench/cli/verify.py": "tests/end_to_end/test_verify.py",
+    "bench/engine/checkpoints.py": "tests/end_to_end/test_export.py",
+    "bench/engine/inspection.py": "tests/end_to_end/test_plugins.py",
+    "bench/engine/keeper.py": "tests/bench/engine/test_runs.py",
+    "bench/engine/worker/guards.py": "tests/bench/engine/worker/test_process.py",
+    "bench/engine/worker/method.py": "tests/faults/test_isolation.py",
+    "bench/engine/worker/probe.py": "tests/bench/testing/test_checks.py",
+    "bench/engine/worker/server.py": "tests/bench/engine/worker/test_trusted.py",
+    "bench/errors.py": "tests/bench/test_project.py",
+    "bench/export/checkpoints.py": "tests/end_to_end/test_export.py",
+    "bench/export/submission.py": "tests/bench/export/test_script.py",
+    "bench/hookspecs.py": "tests/bench/registry/test_discovery.py",
+    "bench/method.py": "tests/bench/testing/test_checks.py",
+    "bench/metrics/metric.py": "tests/bench/metrics/test_properties.py",
+    "bench/models/resnet8.py": "tests/bench/models/test_networks.py",
+    "bench/outputs.py": "tests/bench/store/test_archives.py",
+    "bench/registry/documentation.py": "tests/end_to_end/test_plugins.py",
+    "bench/registry/scaffold/__init__.py": "tests/end_to_end/test_plugins.py",
+    "bench/store/fields.py": "tests/bench/store/test_records.py",
+    "bench/tasks/datasets/agedb.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/datasets/casia_surf.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/datasets/challenge.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/datasets/cifar10.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/datasets/dataset.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/datasets/fairface.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/datasets/folder.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/datasets/mufac.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/datasets/pictures.py": "tests/bench/tasks/datasets/test_preparation.py",
+    "bench/tasks/datasets/prepared.py": "tests/bench/tasks/datasets/test_preparation.py",
+    "bench/tasks/datasets/utkface.py": "tests/bench/tasks/datasets/test_layouts.py",
+    "bench/tasks/synthetic_faces/canvas.py": "tests/bench/tasks/test_age_synthetic.py",
+    "bench/tasks/synthetic_faces/people.py": "tests/bench/tasks/test_age_synthetic.py",
+    "bench/tasks/synthetic_faces/portrait.py": "tests/bench/tasks/test_age_synthetic.py",
+    "bench/tasks/task.py": "tests/bench/tasks/test_age_synthetic.py",
+    "bench/testing/__init__.py": "tests/bench/testing/test_checks.py",
+    "bench/testing/observation.py": "tests/bench/testing/test_checks.py",
+    "bench/testing/subject.py": "tests/bench/testing/test_checks.py",
+    "bench/testing/toy_task.py": "tests/bench/testing/test_checks.py",
+    "leaderboard/charts.py": "tests/leaderboard/test_site.py",
+    "leaderboard/command.py": "tests/leaderboard/test_site.py",
+    "leaderboard/division.py": "tests/leaderboard/test_site.py",
+    "leaderboard/entries.py": "tests/leaderboard/test_site.py",
+    "leaderboard/memory.py": "tests/leaderboard/test_site.py",
+    "leaderboard/methods.py": "tests/leaderboard/test_site.py",
+    "leaderboard/runs.py": "tests/leaderboard/test_site.py",
+    "leaderboard/tables.py": "tests/leaderboard/test_site.py",
+    "leaderboard/text.py": "tests/leaderboard/test_site.py",
+    "leaderboard/words.py": "tests/leaderboard/test_site.py",
+}
+
+
+def _sources() -> list[Path]:
+    return [path for folder in TESTS for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def _test_of(path: Path) -> Path:
+    """The test file of a module's name; of a package, that of the folder's."""
+    folder, *parts = path.relative_to(ROOT).with_suffix("").parts
+    inside = parts[:-1] if parts[-1] == "__init__" else parts
+    return ROOT.joinpath(TESTS[folder], *inside[:-1], f"test_{inside[-1] if inside else 'package'}.py")
+
+
+def _entry_points(group: str) -> dict[str, str]:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options.entry_points"][group].strip().split("\n")
+    return {name.strip(): module.strip() for name, _, module in (line.partition("=") for line in lines)}
+
+
+def test_the_top_of_bench_is_a_table_of_contents() -> None:
+    hidden = {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
+    assert len([entry for entry in (ROOT / "bench").iterdir() if entry.name not in hidden]) <= MOST_AT_THE_TOP
+
+
+def test_functions_and_modules_stay_small() -> None:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in _sources()}
+    functions = (node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    lines = sorted((node.end_lineno or 0) - node.lineno + 1 for node in functions)
+    assert statistics.median(lines) <= 7
+    assert lines[int(0.9 * len(lines))] <= 18
+    long = [path.name for path in trees if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_MODULE]
+    assert not long
+
+
+def _is_record(value: ast.expr) -> bool:
+    return (isinstance(value, ast.Name) and value.id == "record") or (isinstance(value, ast.Attribute) and value.attr == "record")
+
+
+def test_records_have_fields_not_keys() -> None:
+    nodes = ((path, node) for path in _sources() for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    subscripts = ((path, node) for path, node in nodes if isinstance(node, ast.Subscript) and _is_record(node.value))
+    keyed = [f"{path}, line {node.lineno}" for path, node in subscripts if isinstance(node.slice, ast.Constant)]
+    assert not keyed
+
+
+def test_every_large_module_has_a_test_file_or_is_named_here() -> None:
+    methods = {ROOT / "plugins" / f"{module.rpartition('.')[2]}.py" for module in _entry_points("bench").values()}  # see below
+    large = {path for path in _sources() if len(path.read_text(encoding="utf-8").splitlines()) > LARGE_MODULE}
+    without = {path.relative_to(ROOT).as_posix() for path in large - methods if not _test_of(path).exists()}
+    assert without == set(COVERED_ELSEWHERE)
+    assert not [test for test in COVERED_ELSEWHERE.values() if not (ROOT / test).exists()]
+
+
+def test_every_method_has_a_golden_test() -> None:
+    golden = json.loads((ROOT / "tests" / "plugins" / "golden.json").read_text(encoding="utf-8"))
+    controls = {"original", "retrain"}  # tests/plugins/test_controls.py
+    assert set(golden) == set(_entry_points("bench")) - controls
+
+
+@pytest.mark.parametrize("module", list(_entry_points("bench.metrics").values()))
+def test_every_metric_has_an_independent_test(module: str) -> None:
+    path = ROOT / "tests" / "bench" / "metrics" / f"test_{module.rpartition('.')[2]}.py"
+    tests = (node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef))
+    assert any(ast.unparse(mark) == "pytest.mark.independent" for test in tests for mark in test.decorator_list)
