@@ -1,4 +1,4 @@
-"""The search behind the default hyper-parameters of the shipped methods (docs/tuning.md tells the result).
+"""The search behind the default hyper-parameters of the shipped methods (docs/evidence/tuning.md tells the result).
 
 Equal effort for every method, on a forget set and run seeds that no board reports, N = 16: `FIRST` random configurations;
 `REFINED` more in the neighbourhood of the best of them; the best `CONFIRMED` of all run again with another seed. The best
@@ -6,7 +6,7 @@ mean final score of those wins. Only configurations that stay within `MARGIN` of
 the same hyper-parameters, so their neighbourhood is that of the better of the two. Fine-tuning is not searched: it is the
 challenge's baseline, and stays at the challenge's numbers.
 
-    python docs/tuning/search.py --store tuning-store --out docs/tuning/results.csv
+    python docs/evidence/tuning/search.py --store tuning-store --out docs/evidence/tuning/results.csv
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import numpy as np
 import pandas as pd
 
 from bench.budget import Budget
-from bench.cli.show import TerminalProgress
 from bench.engine import references
+from bench.engine.executor import find_executor
 from bench.engine.machine import find_device
 from bench.engine.requests import Request, describe
 from bench.engine.runs import complete_run
 from bench.engine.session import Session
 from bench.metrics.installed import installed_metrics
+from bench.progress import Bars
 from bench.registry import discovery
 from bench.registry.specs import Spec, parse
 from bench.scoring.rows import Row, row
@@ -176,7 +177,8 @@ def main(store: Path, out: Path) -> None:
     opened = Store(store)
     opened.prepare()
     task = age_synthetic(FORGET, task_data(FORGET).digest())
-    with TerminalProgress() as progress, Session(opened, task, find_device("cpu"), progress=progress) as session:
+    executor = find_executor("local")
+    with Bars() as progress, Session(opened, task, find_device("cpu"), executor, progress=progress) as session:
         search = Search(session, opened, out)
         for method in SPACES:
             for parameters in first(method):

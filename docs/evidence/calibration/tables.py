@@ -1,9 +1,9 @@
-"""Writes the tables of docs/trust.md from what `bench calibrate --json` printed; run it after replacing a JSON file there.
+"""Writes the tables of docs/evidence/trust.md from what `bench calibrate --json` printed; run it after replacing a JSON file.
 
 bench calibrate --models 16 --repeats 20 --json > leaderboard/calibration/n16.json
 bench calibrate --models 64 --repeats 5 --json > leaderboard/calibration/n64.json
 bench calibrate --models 512 --repeats 2 --json > leaderboard/calibration/n512.json
-python docs/calibration/tables.py
+python docs/evidence/calibration/tables.py
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[2] / "leaderboard" / "calibration"
+FOLDER = Path(__file__).parents[3] / "leaderboard" / "calibration"
 PAGE = Path(__file__).parents[1] / "trust.md"
 MEASURES = (
     "forgetting_score", "p_value", "cross_fitted_epsilon", "certified_epsilon", "gaussian_dp_mu", "log_deviation_ratio",
