@@ -13,6 +13,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from bench.engine.executor import ExecutorFactory
     from bench.method import Method
     from bench.metrics.metric import Metric
     from bench.tasks.datasets.dataset import Dataset
@@ -37,6 +38,11 @@ def register_tasks(register: Callable[[Task | Dataset], None]) -> None:
 @hookspec
 def register_metrics(register: Callable[[type[Metric]], None]) -> None:
     """Register one metric. Entry-point group: `bench.metrics`."""
+
+
+@hookspec
+def register_executors(register: Callable[[ExecutorFactory], None]) -> None:
+    """Register what makes an executor: a place where jobs are computed. Entry-point group: `bench.executors`."""
 
 
 @hookspec

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.seeds import numpy_generator
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Arrays = dict[str, NDArray[Any]]  # by name
 
 OUTPUT_SPLITS = ("forget", "test", "validation", "retain_sample", "forget_people", "unseen")
 RETAIN_ACCURACY = "retain_accuracy"

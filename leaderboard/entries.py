@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 IMPORTED = "imported"  # where the runs of others seem to lie
 VERIFIED, SELF_REPORTED = "verified", "self-reported"
-Stamp = list[tuple[str, int, int]]  # name, bytes and time of change of every file of a run
+Stamp = list[tuple[str, int, int]]  # name in ASCII, bytes and time of change of every file of a run
 SHOWN = (
     "final_score", "forgetting_score", "retain_accuracy", "test_accuracy", "forget_accuracy",
     "p_value", "ulira_auc", "runtime", "runtime_share", "budget_share",
@@ -62,7 +63,7 @@ class Entry:
 class Remembered(Record, frozen=True, kw_only=True):
     """What a later build needs of a run: what tables, ranks and charts show."""
 
-    folder: str
+    folder: bytes  # a path need not be text
     stamp: Stamp
     record: RunRecord
     scorecard: Scorecard | None
@@ -130,7 +131,7 @@ def _entry(item: Row, name: str, stamp: Stamp, provenance: str) -> Entry:
     checksums = sorted(getattr(chunk, "sha256", "") for chunk in item.record.chunks)
     outputs = hashlib.sha256("".join(checksums).encode()).hexdigest()
     kept = Remembered(
-        folder=str(item.folder),
+        folder=os.fsencode(item.folder),
         stamp=stamp,
         record=_reduced_record(item.record),
         scorecard=_reduced(item.scorecard) if item.scorecard else None,
@@ -154,7 +155,7 @@ def remembered(line: str) -> Entry:
     """
     text, _, fragment = line.partition("\t")
     kept = msgspec.json.decode(text, type=Remembered)
-    item = Row(Path(kept.folder), kept.record, kept.scorecard, kept.failure)
+    item = Row(Path(os.fsdecode(kept.folder)), kept.record, kept.scorecard, kept.failure)
     return Entry(item, _slug(item), kept.provenance, fragment, kept.name, kept.stamp, kept.outputs, line, fresh=False)
 
 
@@ -164,7 +165,7 @@ def _slug(item: Row) -> str:
 
 def _stamp(folder: Path) -> Stamp:
     found = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.name not in _NOT_SHOWN)
-    return [(name, status.st_size, status.st_mtime_ns) for name, status in found]
+    return [(ascii(name), status.st_size, status.st_mtime_ns) for name, status in found]
 
 
 def _reduced_record(record: RunRecord) -> RunRecord:

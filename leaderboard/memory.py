@@ -34,7 +34,7 @@ class Memory:
         """What a build by the same version of this package left; empty if that is missing or damaged."""
         try:
             index = msgspec.json.decode((folder / INDEX).read_bytes(), type=Index)
-            lines = (folder / LINES).read_text(encoding="utf-8").splitlines()
+            lines = (folder / LINES).read_text(encoding="utf-8").split("\n")[:-1]  # names may hold other ends of lines
             if index.version == version and len(lines) == index.runs:
                 members = [remembered(line) for line in lines]
                 return cls({str(entry.row.folder): entry for entry in members}, index.pages)

@@ -26,7 +26,7 @@ class NegativeGradient(Method):
     Source: Golatkar et al. 2020, arXiv:1911.04933.
     """
 
-    epochs: float = 1.0  # search on the embedded task (docs/tuning.md)
+    epochs: float = 1.0  # search on the embedded task (docs/evidence/tuning.md)
     learning_rate: float = 3e-3  # search
     batch_size: int = 16  # search
     max_norm: float = 5.0  # search

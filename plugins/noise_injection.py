@@ -39,7 +39,7 @@ class NoiseInjection(Method):
     Source: the idea of several winners of the challenge (Triantafillou et al. 2024, arXiv:2406.09073, section 5).
     """
 
-    noise: float = 0.463  # standard deviations; search on the embedded task (docs/tuning.md)
+    noise: float = 0.463  # standard deviations; search on the embedded task (docs/evidence/tuning.md)
     epochs: float = 1.0  # search
     learning_rate: float = 0.012  # search
     final_noise: float = 0.0  # search: off

@@ -31,7 +31,7 @@ class Scrub(Method):
 
     max_epochs: int = 1  # what fits a budget of 20 % of retraining on the embedded task
     epochs: int = 2  # likewise
-    learning_rate: float = 3.4e-3  # search on the embedded task (docs/tuning.md)
+    learning_rate: float = 3.4e-3  # search on the embedded task (docs/evidence/tuning.md)
     alpha: float = 0.015  # search
     gamma: float = 0.99  # public code, large-scale setting
     temperature: float = 2.0  # search

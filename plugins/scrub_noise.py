@@ -26,7 +26,7 @@ class ScrubNoise(Scrub):
     Source: SCRUB is Kurmanji et al. 2023, arXiv:2302.09880; the combination is a challenge entry's.
     """
 
-    learning_rate: float = 0.015  # search on the embedded task (docs/tuning.md)
+    learning_rate: float = 0.015  # search on the embedded task (docs/evidence/tuning.md)
     alpha: float = 0.0041  # search
     forget_batch: int = 120  # search
     noise: float = 0.37  # standard deviations of each tensor; search

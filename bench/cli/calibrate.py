@@ -29,8 +29,8 @@ OF_NO_CASE = ("utility", "runtime")  # cases differ in what is forgotten, nothin
 @options.as_json
 def calibrate(models: int, examples: int, repeats: int, only: tuple[str, ...], seed: int, as_json: bool) -> None:
     """Run every metric on made-up cases: its mean, and in how many repeats it tells them from retrained models."""
-    from bench.cli.show import TerminalProgress
     from bench.metrics.installed import installed_metrics
+    from bench.progress import Bars
     from bench.scoring.calibration import CASES, calibrated
     from bench.scoring.scorer import check_models
 
@@ -38,7 +38,7 @@ def calibrate(models: int, examples: int, repeats: int, only: tuple[str, ...], s
     for name in only:
         discovery.find(discovery.METRICS, name, "metric")
     metrics = [item for item in installed_metrics()[0] if (item.name in only if only else item.name not in OF_NO_CASE)]
-    with TerminalProgress() as progress:
+    with Bars() as progress:
         advance = progress.stage(f"{models} models, {examples} forget examples", repeats * len(metrics) * (1 + len(CASES)))
         answers = calibrated(metrics, models, examples, repeats, seed, lambda: advance(1))
     if as_json:

@@ -6,20 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.budget import Budget
 from bench.cli import options, report
-from bench.cli.score import find_runs, score_runs
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from bench.scoring.rows import Row
     from bench.store.records import RunRecord
-    from bench.store.runs import Run
     from bench.store.store import Store
 
 
@@ -40,64 +37,36 @@ def compare(runs: tuple[str, ...], store: Path, task: str | None, models: int | 
     if runs and (task, models, budget) != (None, None, None):
         raise BenchError("two runs are compared as they are; --task, --models and --budget choose divisions to rank")
     if runs:
-        _compare_two(opened, find_runs(opened, runs), as_json=as_json)
+        _compare_two(opened, runs, as_json=as_json)
     else:
         _rank(opened, Wanted(task, models, str(Budget.parse(budget)) if budget else None), as_json=as_json)
 
 
-def _compare_two(store: Store, runs: Sequence[Run], *, as_json: bool) -> None:
-    from bench.metrics.resampling import LEVEL
-    from bench.scoring.ranking import differences
+def _compare_two(store: Store, names: Sequence[str], *, as_json: bool) -> None:
+    from bench.progress import Bars
+    from bench.scoring.comparison import compare_runs
+    from bench.scoring.stored import find_runs
 
-    reasons = differences(runs[0].record, runs[1].record)
-    if reasons:
-        raise BenchError(f"{runs[0].folder.name} and {runs[1].folder.name} are not of one division: {'; '.join(reasons)} differ")
-    rows = _scored(store, runs)
-    value = _exchange(store, runs)
-    scores = [item.value("final_score") or 0.0 for item in rows]
-    names = [item.folder.name for item in rows]
-    answer: dict[str, Any] = {
-        "runs": names,
-        "final_scores": scores,
-        "difference": scores[0] - scores[1],
-        "p_value": value,
-        "distinguishable": value < LEVEL,
-    }
+    runs = find_runs(store, names, report.note)
+    with Bars() as bars:
+        found = compare_runs(store, runs, bars)
     if as_json:
+        answer = {
+            "runs": [item.folder.name for item in found.rows],
+            "final_scores": list(found.scores),
+            "difference": found.difference,
+            "p_value": found.p_value,
+            "distinguishable": found.distinguishable,
+        }
         click.echo(json.dumps(answer, indent=1))
         return
-    for item in rows:
+    for item, score in zip(found.rows, found.scores, strict=True):
         measure = item.measure("final_score")
         low, high = (measure.interval if measure else None) or (float("nan"), float("nan"))
-        click.echo(f"{item.folder.name}: final score {item.value('final_score') or 0.0:.4f} ({low:.4f} to {high:.4f})")
-    better = names[int(scores[1] > scores[0])]
-    verdict = f"{better} is better" if value < LEVEL else "indistinguishable at 5 %"
-    click.echo(f"difference {answer['difference']:+.4f}, p = {value:.3f} (trials exchanged within each index): {verdict}")
-
-
-def _scored(store: Store, runs: Sequence[Run]) -> list[Row]:
-    from bench.cli.show import TerminalProgress
-    from bench.scoring.rows import row
-
-    problems = score_runs(store, runs, only=("challenge",), progress=TerminalProgress)
-    rows = [row(run) for run in runs]
-    for item in rows:
-        if item.value("final_score") is None:
-            raise problems[0] if problems else BenchError(f"{item.folder.name} has no score: {item.failure}")
-    return rows
-
-
-def _exchange(store: Store, runs: Sequence[Run]) -> float:
-    from bench.cli.show import TerminalProgress
-    from bench.metrics.distinguishability import p_value
-    from bench.metrics.exchange import EXCHANGES, exchanged_differences
-    from bench.scoring.scorer import Scorer
-
-    scorer = Scorer.of(store, runs[0])
-    with TerminalProgress() as progress:
-        advance = progress.stage("exchanging trials", 1 + EXCHANGES)
-        one, other = (scorer.unlearned(run) for run in runs)
-        return p_value(exchanged_differences(one, other, scorer.retrained, advance=lambda: advance(1)))
+        click.echo(f"{item.folder.name}: final score {score:.4f} ({low:.4f} to {high:.4f})")
+    verdict = f"{found.better.folder.name} is better" if found.distinguishable else "indistinguishable at 5 %"
+    said = f"p = {found.p_value:.3f} (trials exchanged within each index)"
+    click.echo(f"difference {found.difference:+.4f}, {said}: {verdict}")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ def export() -> None:
 @options.task
 @options.store
 @options.device
+@options.executor
 @options.workers
 @options.memory_limit
 def challenge(
@@ -40,6 +41,7 @@ def challenge(
     task: str,
     store: Path,
     device: str,
+    executor: str,
     workers: int | None,
     memory_limit: int | None,
 ) -> None:
@@ -55,22 +57,23 @@ def challenge(
     if checkpoints is None:
         return
 
-    from bench.cli.show import TerminalProgress
     from bench.engine.checkpoints import unlearned_weights
+    from bench.engine.executor import find_executor
     from bench.engine.machine import find_device
     from bench.engine.requests import Request, describe
     from bench.engine.session import Session
     from bench.export.checkpoints import write_checkpoints
+    from bench.progress import Bars
     from bench.store.store import Store
     from bench.tasks.variants import load_task
 
     opened = Store(store)
     opened.prepare()
     request, chosen = Request(plugin, spec, checkpoints, Budget.parse(budget), seed), load_task(task)
-    found = find_device(device)
+    found, made = find_device(device), find_executor(executor)
     with (
-        TerminalProgress() as progress,
-        Session(opened, chosen, found, workers=workers, progress=progress, memory_limit=memory_limit) as session,
+        Bars() as progress,
+        Session(opened, chosen, found, made, workers=workers, progress=progress, memory_limit=memory_limit) as session,
     ):
         unlearned = unlearned_weights(session, request, describe(session, request))
         write_checkpoints(unlearned, chosen.network, len(chosen.groups), out / "submission.zip")
@@ -83,7 +86,7 @@ def challenge(
 @options.store
 def run(run: str, out: Path | None, store: Path) -> None:
     """Write a run with outputs and scorecard into one file, to send to the keeper of a leaderboard."""
-    from bench.cli.score import find_folders
+    from bench.scoring.stored import find_folders
     from bench.store.exchange import export_run
     from bench.store.runs import Run
     from bench.store.store import Store

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from bench.registry import discovery, specs
+from bench.store import DEFAULT
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -39,7 +40,7 @@ store = click.option(
     "--store",
     type=click.Path(path_type=Path),
     envvar="BENCH_STORE",
-    default=Path("bench-results"),
+    default=Path(DEFAULT),
     show_default=True,
     help="Folder of results; $BENCH_STORE if set.",
 )
@@ -82,6 +83,13 @@ task = _in_some_form(_task_name)
 named_task = _in_some_form(_task_argument)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models are computed."
+)
+executor = click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    help="Where jobs are computed, as listed by `bench plugins`.",
+    shell_complete=complete(discovery.EXECUTORS),
 )
 workers = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core, or one per GPU]")
 memory_limit = click.option(

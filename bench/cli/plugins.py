@@ -37,7 +37,7 @@ class Listed:
 @options.as_json
 @click.pass_context
 def plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
-    """List installed methods, tasks, metrics and commands; without --check none is imported."""
+    """List installed methods, tasks, metrics, executors and commands; without --check none is imported."""
     if ctx.invoked_subcommand:
         return
     problems = _problems() if check else {}

@@ -24,21 +24,24 @@ def reference() -> None:
 @options.task
 @options.store
 @options.device
+@options.executor
 @options.workers
 @click.option("--models", type=click.IntRange(min=1), default=16, show_default=True, help="Retrained models to have.")
-def build(task: str, store: Path, device: str, workers: int | None, models: int) -> None:
+def build(task: str, store: Path, device: str, executor: str, workers: int | None, models: int) -> None:
     """Train what is missing; an interrupted build goes on where it stopped."""
-    from bench.cli.show import TerminalProgress
     from bench.engine import references
+    from bench.engine.executor import find_executor
     from bench.engine.machine import find_device
     from bench.engine.session import Session
+    from bench.progress import Bars
     from bench.store.store import Store
     from bench.tasks.variants import load_task
 
     opened, chosen = Store(store), load_task(task)
     opened.prepare()
     found = find_device(device)
-    with TerminalProgress() as progress, Session(opened, chosen, found, workers=workers, progress=progress) as session:
+    made = find_executor(executor)
+    with Bars() as progress, Session(opened, chosen, found, made, workers=workers, progress=progress) as session:
         reference = opened.reference(chosen.key, found.kind, progress.note)
         references.build(session, reference, range(models))
     click.echo(f"{reference.record.available} retrained models in {reference.folder}")

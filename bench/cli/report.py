@@ -13,3 +13,8 @@ def problem(error: Exception, message: str = "", *, debug: bool) -> None:
         click.echo("".join(traceback.format_exception(error)), err=True)
         click.echo(getattr(error.__cause__, "traceback", ""), err=True)
     click.echo(f"bench: {' '.join((message or str(error)).split())}", err=True)
+
+
+def note(text: str) -> None:
+    """Print one line to standard error: something is not as it should be, and the command goes on."""
+    click.echo(f"bench: {text}", err=True)

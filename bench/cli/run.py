@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,31 +13,14 @@ import click
 
 from bench.budget import Budget
 from bench.cli import options, report
-from bench.cli.score import score_runs
-from bench.errors import BenchError, WorkerError
+from bench.errors import BenchError
 from bench.hookspecs import hookimpl
 from bench.registry import discovery, specs
 
 if TYPE_CHECKING:
-    from bench.engine.requests import Request
-    from bench.engine.session import Session
-    from bench.engine.worker.answers import Description
+    from bench.benchmark import Results
     from bench.registry.specs import Spec
     from bench.scoring.ranking import Place
-    from bench.store.references import Reference
-    from bench.store.runs import Run
-    from bench.store.store import Store
-
-FLOOR = "original"  # costs nothing, so every table has it
-CONTROL_ROWS = (FLOOR, "retrain", "finetune")
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a command's plugins came to: runs, and plugins that never got so far."""
-
-    runs: Sequence[Run]
-    problems: Sequence[BenchError]
 
 
 @click.command()
@@ -59,6 +42,7 @@ class Results:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all randomness of the run.")
 @options.store
 @options.device
+@options.executor
 @options.workers
 @options.memory_limit
 @click.option(
@@ -79,6 +63,7 @@ def run(
     seed: int,
     store: Path,
     device: str,
+    executor: str,
     workers: int | None,
     memory_limit: int | None,
     batch_format: str | None,
@@ -86,40 +71,30 @@ def run(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Run each method N times, compare with N retrained models, print the result."""
-    from bench.scoring.scorer import check_models
-    from bench.tasks.variants import load_task
+    from bench.benchmark import Settings, run_quickly
+    from bench.progress import Bars
 
-    check_models(models)
     budgets = Budget.parse_sweep(budget_sweep) if budget_sweep else [Budget.parse(budget)]
     wanted = [specs.parse(text) for text in _wanted(plugins, controls=controls, everything=everything)]
     if batch_format:
         wanted = [_with_batch_format(spec, batch_format) for spec in wanted]
-    requests = [request for each in budgets for request in _requests(wanted, models, each, seed, again)]
-    chosen = load_task(task)
-
-    from bench.cli.show import TerminalProgress
-    from bench.engine.machine import find_device
-    from bench.engine.session import Session
-    from bench.store.store import Store
-
-    opened = Store(store)
-    opened.prepare()
-    found = find_device(device)
-    with (
-        TerminalProgress() as progress,
-        Session(opened, chosen, found, workers=workers, progress=progress, memory_limit=memory_limit) as session,
-    ):
-        results = _run_all(session, opened, requests)
+    limits = workers, memory_limit, again
+    settings = Settings(task, models, tuple(budgets), seed, store, device, executor, *limits)
+    with Bars() as bars:
+        results = run_quickly(wanted, settings, bars)
     if not as_json:
-        _print_tables(results, opened)
-    score_runs(opened, [done for done in results.runs if done.record.complete], progress=TerminalProgress)
-    _report(results, opened, as_json=as_json)
+        _print_tables(results)
+    with Bars() as bars:
+        results.score(bars)
+    _report(results, as_json=as_json)
 
 
 def _wanted(plugins: Sequence[str], *, controls: bool, everything: bool) -> list[str]:
     """What was asked for, each once."""
+    from bench.benchmark import CONTROLS
+
     installed = [plugin.name for plugin in discovery.plugins(discovery.METHODS)] if everything else []
-    wanted = list(dict.fromkeys([*plugins, *(CONTROL_ROWS if controls else []), *installed]))
+    wanted = list(dict.fromkeys([*plugins, *(CONTROLS if controls else []), *installed]))
     if not wanted:
         raise BenchError("name a method with --plugin (`bench plugins` lists them), or use --controls or --all")
     return wanted
@@ -131,117 +106,33 @@ def _with_batch_format(spec: Spec, batch_format: str) -> Spec:
     return replace(spec, parameters={**spec.parameters, "batch_format": batch_format}) if is_file else spec
 
 
-def _requests(wanted: Sequence[Spec], models: int, budget: Budget, seed: int, again: bool) -> Iterator[Request]:
-    from bench.engine.requests import Request
-
-    for spec in wanted:
-        yield Request(discovery.find_method(spec.plugin), spec, models, budget, seed, again)
-
-
-def _run_all(session: Session, store: Store, requests: Sequence[Request]) -> Results:
-    from bench.engine import references
-    from bench.engine.requests import describe
-
-    described, problems = _describe_all(session, requests)
-    if not described:
-        return Results([], problems)
-    if FLOOR not in [request.plugin.name for request, _ in described]:
-        plugin, spec = discovery.find_method(FLOOR), specs.Spec(FLOOR, {})
-        floors = [replace(requests[0], plugin=plugin, spec=spec, budget=budget) for budget in _budgets(requests)]
-        described += [(floor, describe(session, floors[0])) for floor in floors]
-    reference = store.reference(session.task.key, session.device.kind, session.progress.note)
-    references.build(session, reference, _needed(described))
-    _prepare(session, reference, requests[0].models)
-    runs = []
-    for request, description in described:
-        try:
-            runs.append(_run_one(session, store, reference, request, description))
-        except (BenchError, WorkerError) as problem:  # of this run: the others go on
-            problems.append(BenchError(f"{request.spec}: {problem}"))
-    return Results(runs, problems)
-
-
-def _describe_all(session: Session, requests: Sequence[Request]) -> tuple[list[tuple[Request, Description]], list[BenchError]]:
-    """Those that load, and why the others do not: one broken plugin must not stop the rest."""
-    from bench.engine.requests import describe
-
-    described, problems = [], []
-    for request in requests:
-        if request.budget != requests[0].budget:
-            continue  # a method is the same at every budget
-        try:
-            description = describe(session, request)
-        except BenchError as problem:
-            problems.append(problem)
-        else:
-            same = [other for other in requests if other.spec == request.spec]
-            described += [(other, description) for other in same]
-    return described, problems
-
-
-def _budgets(requests: Sequence[Request]) -> list[Budget]:
-    return list(dict.fromkeys(request.budget for request in requests))
-
-
-def _needed(described: Sequence[tuple[Request, Description]]) -> list[int]:
-    indices = {index for request, _ in described for index in range(request.models)}
-    indices.update(index for _, description in described for index in description.reference_models if index is not None)
-    return sorted(indices)
-
-
-def _prepare(session: Session, reference: Reference, models: int) -> None:
-    """Compute before any trial what quick metrics say of the reference, so that the first table need not wait for it."""
-    from bench.metrics.installed import installed_metrics
-    from bench.scoring.scorer import Scorer
-
-    scorer = Scorer(reference, models, reference.identifier(models))
-    missing = [item for item in installed_metrics()[0] if item.metric.quick and not scorer.prepared(item)]
-    if missing:
-        advance = session.progress.stage("reference: scoring", len(missing))
-        scorer.prepare(missing, lambda name: advance(1))
-
-
-def _run_one(session: Session, store: Store, reference: Reference, request: Request, description: Description) -> Run:
-    """Run a method, and compute what the first table shows: nobody should wait for the rest to see it."""
-    from bench.engine.runs import complete_run
-    from bench.metrics.installed import installed_metrics
-    from bench.scoring.scorer import Scorer
-    from bench.store.runs import Run
-
-    done = Run.read(store.runs / complete_run(session, reference, request, description))
-    if done.record.complete:
-        scorer = Scorer(reference, request.models, done.record.reference_id)
-        quick = [item for item in scorer.missing(done, installed_metrics()[0]) if item.metric.quick]
-        if quick:
-            advance = session.progress.stage(f"{request.plugin.name}: scoring", len(quick))
-            scorer.score(done, quick, lambda name: advance(1))
-    return done
-
-
-def _divisions(results: Results, store: Store) -> list[list[Place]]:
+def _divisions(results: Results) -> list[list[Place]]:
     """The divisions of this command's runs, with the runs that it made and the control rows."""
+    from bench.benchmark import CONTROLS
     from bench.scoring.ranking import divisions, places
     from bench.scoring.rows import rows
 
     ours = {done.folder.name for done in results.runs}
-    found = [places(division) for division in divisions(rows(store)[0]) if any(item.folder.name in ours for item in division)]
+    found = [
+        places(division) for division in divisions(rows(results.store)[0]) if any(item.folder.name in ours for item in division)
+    ]
     return [
-        [place for place in division if place.row.folder.name in ours or place.row.record.method.spec in CONTROL_ROWS]
+        [place for place in division if place.row.folder.name in ours or place.row.record.method.spec in CONTROLS]
         for division in found
     ]
 
 
-def _print_tables(results: Results, store: Store) -> None:
+def _print_tables(results: Results) -> None:
     """What is known before the slower metrics are computed."""
     from bench.cli.show import division_table, heading
     from bench.scoring.ranking import ceiling
 
-    for division in _divisions(results, store):
+    for division in _divisions(results):
         click.echo(f"\n{heading(division[0].row.record)}\n")
         division_table(division, ceiling([place.row for place in division]))
 
 
-def _report(results: Results, store: Store, *, as_json: bool) -> None:
+def _report(results: Results, *, as_json: bool) -> None:
     """Print what attackers see, or everything as JSON; end with exit code 2 if a plugin has no score."""
     from bench.cli.show import evidence_table
     from bench.scoring.ranking import as_json as place_json
@@ -251,10 +142,10 @@ def _report(results: Results, store: Store, *, as_json: bool) -> None:
 
     debug = bool(click.get_current_context().obj)
     told = [str(problem) for problem in results.problems]
-    for problem in rows(store)[1]:
+    for problem in rows(results.store)[1]:
         if not any(str(problem) in each for each in told):
             report.problem(problem, debug=debug)
-    divisions = _divisions(results, store)
+    divisions = _divisions(results)
     ours = {done.folder.name for done in results.runs}
     if as_json:
         tops = [(division, ceiling([place.row for place in division])) for division in divisions]
@@ -265,7 +156,7 @@ def _report(results: Results, store: Store, *, as_json: bool) -> None:
             click.echo("\nwhat attackers see:")
             evidence_table(division)
         if divisions:
-            _print_next_steps(results, divisions, store)
+            _print_next_steps(results, divisions)
     for problem in results.problems:
         report.problem(problem, debug=debug)
     failed = [place.row for division in divisions for place in division if place.row.folder.name in ours and place.row.failure]
@@ -277,10 +168,13 @@ def _report(results: Results, store: Store, *, as_json: bool) -> None:
         raise click.exceptions.Exit(2)
 
 
-def _print_next_steps(results: Results, divisions: Sequence[Sequence[Place]], store: Store) -> None:
+def _print_next_steps(results: Results, divisions: Sequence[Sequence[Place]]) -> None:
+    from bench.benchmark import CONTROLS
+    from bench.store import DEFAULT
+
     click.echo(f"\nfiles: {', '.join(str(done.folder) for done in results.runs)}")
-    absent = set(CONTROL_ROWS) - {place.row.record.method.name for place in divisions[0]}
-    where = _options(store=(str(store.path), "bench-results"))
+    absent = set(CONTROLS) - {place.row.record.method.name for place in divisions[0]}
+    where = _options(store=(str(results.store.path), DEFAULT))
     if absent:
         record = divisions[0][0].row.record
         same = _options(task=(record.task.name, "age-synthetic"), models=(record.models, 16), budget=(record.budget, "20%"))

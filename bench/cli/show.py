@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bench import progress
 from bench.budget import in_words
 from bench.scoring.ranking import Ceiling, Place
 from bench.scoring.scorecard import Measure, Scorecard
@@ -21,42 +18,6 @@ NARROWEST = 120  # columns that a division's table needs; narrower terminals, an
 
 out = Console(highlight=False)
 out.width = max(out.width, NARROWEST)
-err = Console(stderr=True, highlight=False)
-
-
-class TerminalProgress(progress.Progress):
-    """A bar with time left per stage, on standard error."""
-
-    def __init__(self) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=err,
-        )
-
-    def stage(self, label: str, total: float) -> progress.Advance:
-        """Add a bar; the one before is done."""
-        self._bars.start()
-        for task in self._bars.tasks:
-            self._bars.update(task.id, completed=task.total)
-        bar = self._bars.add_task(label, total=total)
-        return lambda units: self._bars.advance(bar, units)
-
-    def note(self, text: str) -> None:
-        """Print a line above the bars."""
-        err.print(text, markup=False)
-
-    def __enter__(self) -> TerminalProgress:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            for task in self._bars.tasks:
-                self._bars.update(task.id, completed=task.total)
-        self._bars.stop()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int = NARROWEST) -> None:

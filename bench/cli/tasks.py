@@ -47,7 +47,7 @@ def tasks(context: click.Context) -> None:
 @options.as_json
 def prepare(name: str, data: Path, size: str | None, download: bool, partial: bool, workers: int | None, as_json: bool) -> None:
     """Read a dataset's folder once; later commands need only its name. Repeat it to go on after an interruption."""
-    from bench.cli.show import TerminalProgress
+    from bench.progress import Bars
     from bench.tasks.datasets.dataset import Dataset
     from bench.tasks.datasets.preparation import Preparation
     from bench.tasks.datasets.preparation import prepare as read_folder
@@ -58,7 +58,7 @@ def prepare(name: str, data: Path, size: str | None, download: bool, partial: bo
         raise BenchError(f"task {name} needs no data: `bench run --task {name}` works as it is")
     if download:
         dataset.download(data)
-    with TerminalProgress() as progress:
+    with Bars() as progress:
         prepared = read_folder(Preparation(dataset, data, int(size or dataset.size), partial, workers), progress)
     _print_report(dataset, prepared, as_json=as_json)
 
@@ -88,21 +88,27 @@ def check(task: str, as_json: bool) -> None:
 @tasks.command()
 @options.named_task
 @options.device
+@options.executor
 @options.workers
 @click.option("--models", type=click.IntRange(min=8), default=32, show_default=True, help="Models to train.")
-def memorise(task: str, device: str, workers: int | None, models: int) -> None:
+def memorise(task: str, device: str, executor: str, workers: int | None, models: int) -> None:
     """Measure which training photos models learn by heart, for --forget memorised:N; takes as long as so many references."""
-    from bench.cli.show import TerminalProgress
+    from bench.engine.executor import find_executor
     from bench.engine.machine import find_device
     from bench.engine.memorisation import measured
     from bench.engine.session import Session
+    from bench.progress import Bars
     from bench.store.store import Store
     from bench.tasks import memorisation
     from bench.tasks.datasets.prepared import home
     from bench.tasks.variants import load_task
 
     chosen, found = load_task(task), find_device(device)
-    with TerminalProgress() as progress, Session(Store(home()), chosen, found, workers=workers, progress=progress) as session:
+    made = find_executor(executor)
+    with (
+        Bars() as progress,
+        Session(Store(home()), chosen, found, made, workers=workers, progress=progress) as session,
+    ):
         path = memorisation.write(chosen, measured(session, models))
     click.echo(f"wrote {path}; now --forget memorised:N and least-memorised:N are possible")
 

@@ -22,14 +22,21 @@ if TYPE_CHECKING:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--rerun", type=click.IntRange(min=1), metavar="K", help="Also repeat K trials (whole stacks) and compare.")
 @options.store
+@options.executor
 @options.workers
 @options.memory_limit
 @options.as_json
 def verify(
-    runs: tuple[str, ...], rerun: int | None, store: Path, workers: int | None, memory_limit: int | None, as_json: bool
+    runs: tuple[str, ...],
+    rerun: int | None,
+    store: Path,
+    executor: str,
+    workers: int | None,
+    memory_limit: int | None,
+    as_json: bool,
 ) -> None:
     """Check runs (a folder's name or its beginning, or a file of `bench export run`); exit code 1 if one is not what it says."""
-    from bench.cli.score import find_folders
+    from bench.scoring.stored import find_folders
     from bench.scoring.verification import verify as verified
     from bench.store.store import Store
 
@@ -44,7 +51,7 @@ def verify(
                 continue
             checks = list(verified(opened, run))
             if rerun and all(check.well for check in checks):
-                checks += _rerun(opened, run, rerun, workers, memory_limit)
+                checks += _rerun(opened, run, rerun, executor, workers, memory_limit)
             found[path.name] = checks
     _show(found, machine=as_json)
     if not all(check.well for checks in found.values() for check in checks):
@@ -58,11 +65,14 @@ def _read(path: Path) -> AbstractContextManager[Run]:
     return imported_run(path) if path.is_file() else nullcontext(Run.read(path))
 
 
-def _rerun(store: Store, run: Run, trials: int, workers: int | None, memory_limit: int | None) -> list[CheckResult]:
-    from bench.cli.show import TerminalProgress
+def _rerun(
+    store: Store, run: Run, trials: int, executor: str, workers: int | None, memory_limit: int | None
+) -> list[CheckResult]:
+    from bench.engine.executor import find_executor
     from bench.engine.machine import find_device
     from bench.engine.rerun import rerun
     from bench.engine.session import Session
+    from bench.progress import Bars
     from bench.tasks.variants import load_task
 
     record = run.record
@@ -73,8 +83,9 @@ def _rerun(store: Store, run: Run, trials: int, workers: int | None, memory_limi
     if device.kind != record.device.kind or task.key != record.task.key:
         made = f"the run was made on {record.device.kind}, task {record.task.key[:16]}; not here"
         return [CheckResult("rerun", "", made)]
-    with TerminalProgress() as progress:
-        session = Session(store, task, device, workers=workers, progress=progress, memory_limit=memory_limit)
+    with Bars() as progress:
+        factory = find_executor(executor)
+        session = Session(store, task, device, factory, workers=workers, progress=progress, memory_limit=memory_limit)
         with session:
             stored = [run.chunk_outputs(chunk) for chunk in record.finished_chunks]
             return list(rerun(session, record, stored, trials))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
-from bench.arrays import Arrays
 from bench.engine import plan, references
+from bench.engine.jobs import UnlearnWeights, Work
 from bench.engine.requests import Request
 from bench.engine.session import Session
-from bench.engine.trials import Trials, Work
 from bench.engine.worker.answers import Description
-from bench.engine.worker.process import Worker
-from bench.errors import BenchError, WorkerError
+from bench.outputs import Arrays
 
 
 def unlearned_weights(session: Session, request: Request, description: Description) -> Iterator[tuple[plan.Chunk, Arrays]]:
@@ -27,19 +26,24 @@ def unlearned_weights(session: Session, request: Request, description: Descripti
     reference = session.keeper.reference(session.task.key, session.device.kind, session.progress.note)
     references.build(session, reference, [])
     allowance = request.budget.allowance(references.retraining_time(session, reference))
-    work = Work(request.plugin, request.spec, request.seed, description.stackable, description.uses_clock, allowance)
-    chunks = plan.chunks(description.variants, session.stack_size if description.stackable else 1)
-    advance = session.progress.stage(f"{request.plugin.name}: {request.models} checkpoints", len(chunks))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Trials(session, reference.original_weights(), work, Path(folder) / "log") as made,
-    ):
-
-        def unlearn(_: Worker, chunk: plan.Chunk) -> Arrays:
-            return made.weights(chunk)
-
-        for chunk, weights in session.executor.map(chunks, unlearn, at_once=work.at_once):
-            if isinstance(weights, WorkerError):
-                raise BenchError(f"{request.spec}: trials {chunk[0]}-{chunk[-1]}: {weights}") from weights
-            yield chunk, weights
-            advance(1)
+    plugin = request.plugin
+    if plugin.file and not plugin.distribution:
+        session.shelf.put_source(plugin.source_hash(), plugin.file.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        work = Work(
+            plugin=plugin,
+            source=plugin.source_hash(),
+            spec=request.spec,
+            seed=request.seed,
+            stackable=description.stackable,
+            uses_clock=description.uses_clock,
+            allowance=allowance,
+            original=session.shelf.put_weights(reference.original_weights()),
+            memory_limit=session.memory_limit,
+            log=str(Path(folder) / "log"),
+        )
+        chunks = plan.chunks(description.variants, session.stack_size if description.stackable else 1)
+        jobs = [UnlearnWeights(session.setting, work, chunk) for chunk in chunks]
+        label = f"{plugin.name}: {request.models} checkpoints"
+        for job, weights in session.results(jobs, label, str(request.spec), at_once=work.at_once):
+            yield cast(UnlearnWeights, job).trials, weights

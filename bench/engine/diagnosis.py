@@ -10,9 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.engine.inspection import inspect_all
-from bench.engine.machine import Device, default_memory_limit, find_device
+from bench.engine.machine import Device, default_memory_limit, default_workers, find_device
 from bench.errors import BenchError, CheckResult, WorkerError
-from bench.executors.local import default_workers
 from bench.metrics.installed import installed_metrics
 from bench.tasks.variants import load_task
 

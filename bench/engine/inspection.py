@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-from bench.engine.machine import default_memory_limit
-from bench.engine.requests import SETUP_LIMIT
-from bench.engine.worker.answers import Changed
-from bench.engine.worker.process import Reply, Worker, context
+from bench.engine.machine import default_memory_limit, default_workers
+from bench.engine.worker import entries
+from bench.engine.worker.calls import ProbeCalls
+from bench.engine.worker.process import Worker, context
 from bench.errors import BenchError, WorkerError, one_line
-from bench.executors.local import default_workers
 from bench.registry import discovery
 from bench.registry.discovery import KINDS, Plugin
 
@@ -44,20 +42,19 @@ def changed_by_loading(plugin: Plugin) -> list[str]:
     Raises:
         WorkerError: it does not load.
     """
-    return _asked("changed_by_loading", plugin=plugin).read(Changed).changed
+    with _probe() as worker:
+        return ProbeCalls(worker).changed_by_loading(plugin)
 
 
-def _asked(operation: str, **arguments: Any) -> Reply:
-    from bench.engine.worker.entries import probe
-
-    with Worker(context("cpu"), probe, memory_limit=default_memory_limit(1)) as worker:
-        return worker.ask(operation, limit=SETUP_LIMIT, **arguments)
+def _probe() -> Worker:
+    return Worker(context("cpu"), entries.probe, memory_limit=default_memory_limit(1))
 
 
 def _problem(group: str, plugin: Plugin) -> str:
     try:
         discovery.find(group, plugin.name, KINDS[group])  # two packages may claim its name
-        _asked("load", group=group, plugin=plugin)
+        with _probe() as worker:
+            ProbeCalls(worker).load(group, plugin)
     except (BenchError, WorkerError) as problem:
         return one_line(str(problem))
     return ""

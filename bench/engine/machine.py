@@ -1,17 +1,32 @@
-"""The machine that computes: its devices, processor and memory."""
+"""The machine that computes: its devices, processor and memory; its trusted workers, and what it has fetched."""
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Mapping
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import psutil
 
-from bench.engine.worker.answers import Devices
+from bench.engine.contents import Contents
+from bench.engine.device_lock import DeviceLock
+from bench.engine.jobs import Setting, Work
+from bench.engine.worker import entries
+from bench.engine.worker.calls import MethodCalls, ProbeCalls, TrustedCalls
 from bench.engine.worker.process import Worker, context
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
+from bench.outputs import Arrays
+from bench.progress import Note
+from bench.registry.discovery import Plugin
+from bench.registry.specs import Spec
+from bench.tasks.task import METHOD_SPLITS, SPLITS, TaskData
 
 
 @dataclass(frozen=True)
@@ -31,10 +46,8 @@ class Device:
 
 def find_device(wanted: str) -> Device:
     """The device that `auto`, `cpu` or `cuda` means here; a child looks, so that this process needs no torch."""
-    from bench.engine.worker.entries import probe
-
-    with Worker(context("cpu"), probe) as worker:
-        found = worker.ask("devices").read(Devices)
+    with Worker(context("cpu"), entries.probe) as worker:
+        found = ProbeCalls(worker).devices()
     if wanted == "cuda" and not found.cuda:
         raise BenchError("no CUDA device is available; use --device cpu")
     use_cuda = bool(found.cuda) and wanted != "cpu"
@@ -54,3 +67,184 @@ def processor() -> str:
 def default_memory_limit(workers: int) -> int:
     """Bytes that a trial's processes may have: an even share of what is free now, less a tenth for everybody else."""
     return int(0.9 * psutil.virtual_memory().available / workers)
+
+
+def default_workers(device_kind: str) -> int:
+    """One per core this process may use; on a GPU one, since two would share it."""
+    return len(os.sched_getaffinity(0)) if device_kind == "cpu" and hasattr(os, "sched_getaffinity") else 1
+
+
+class Machine:
+    """Where jobs are computed. What they name is fetched once; trusted workers are kept, and replaced when they die."""
+
+    def __init__(self, contents: Contents, note: Note = lambda text: None) -> None:
+        self.contents = contents
+        self.stopped = threading.Event()  # set when the command ends before its jobs do
+        self._note = note
+        self._trusted: dict[Setting, SimpleQueue[Worker]] = {}
+        self._idle: list[Worker] = []  # that run one plugin: on a GPU, where a process takes seconds to start
+        self._works = ""  # the log of the run that they belong to
+        self._guard = threading.Lock()
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None  # of plugins that were fetched
+        self._fetching = threading.Lock()
+        self._data = lru_cache(maxsize=2)(contents.data)
+        self._weights = lru_cache(maxsize=8)(contents.weights)
+
+    def data(self, digest: str) -> TaskData:
+        """A task's data."""
+        with self._fetching:
+            return self._data(digest)
+
+    def weights(self, digest: str) -> Arrays:
+        """Weights {name: array}."""
+        with self._fetching:
+            return self._weights(digest)
+
+    def lock(self, setting: Setting) -> DeviceLock:
+        """Who computes beside whom."""
+        return DeviceLock(setting.device_kind, self._note)
+
+    @contextmanager
+    def trusted(self, setting: Setting) -> Iterator[TrustedCalls]:
+        """A worker that trains and evaluates, to oneself for as long as the block lasts."""
+        worker = self._waiting(setting) or self._start_trusted(setting)
+        try:
+            yield TrustedCalls(worker)
+        finally:
+            if worker.alive:
+                self._queue(setting).put(worker)
+            else:
+                worker.close()
+
+    @contextmanager
+    def method(self, setting: Setting, work: Work, *, fresh: bool = False) -> Iterator[MethodCalls]:
+        """A process that runs one plugin; on a CPU, or if `fresh`, nobody used it before."""
+        once = fresh or setting.device == "cpu"
+        idle = self._idle_of(work)
+        worker = idle.pop() if idle and not once else self._start_method(setting, work)
+        try:
+            yield MethodCalls(worker)
+        except BaseException:
+            worker.close()
+            raise
+        if once:
+            worker.close()
+        else:
+            idle.append(worker)
+
+    def plugin(self, work: Work) -> Plugin:
+        """The plugin of some work as this machine has it.
+
+        Raises:
+            WorkerError: its source is another here.
+        """
+        plugin = work.plugin
+        if not plugin.distribution and not Path(plugin.module).is_file():
+            plugin = self._fetched(work)
+        if plugin.source_hash() != work.source:
+            remedy = f"; install version {plugin.version}" if plugin.version else ""
+            raise WorkerError(f"plugin {plugin.name} has another source on this machine{remedy}")
+        return plugin
+
+    def stop(self) -> None:
+        """End every child of this process, whoever waits for it."""
+        self.stopped.set()
+        Worker.end_all()
+
+    def close(self) -> None:
+        """End all workers."""
+        workers = list(self._idle)
+        for queue in self._trusted.values():
+            while not queue.empty():
+                workers.append(queue.get())
+        for worker in workers:
+            worker.close()
+        if self._scratch:
+            self._scratch.cleanup()
+
+    def _idle_of(self, work: Work) -> list[Worker]:
+        """Idle processes of a run; a process serves one plugin only, so those of another run end."""
+        with self._guard:
+            if work.log != self._works:
+                for worker in self._idle:
+                    worker.close()
+                self._idle, self._works = [], work.log
+            return self._idle
+
+    def _fetched(self, work: Work) -> Plugin:
+        with self._guard:
+            self._scratch = self._scratch or tempfile.TemporaryDirectory(prefix="bench-")
+            path = Path(self._scratch.name) / work.source / Path(work.plugin.module).name
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self.contents.source(work.source))
+        return Plugin(work.plugin.name, str(path), "", "", work.plugin.attribute)
+
+    def _queue(self, setting: Setting) -> SimpleQueue[Worker]:
+        with self._guard:
+            return self._trusted.setdefault(setting, SimpleQueue())
+
+    def _waiting(self, setting: Setting) -> Worker | None:
+        """A trusted worker that has nothing to do; those that somebody killed meanwhile are passed over."""
+        with suppress(Empty):
+            while True:
+                worker = self._queue(setting).get_nowait()
+                if worker.alive:
+                    return worker
+                worker.close()
+        return None
+
+    def _start_trusted(self, setting: Setting) -> Worker:
+        pictures = _pictures(self.data(setting.data), SPLITS)
+        how, kind = context(setting.device_kind), setting.device_kind
+        return self._started(lambda: Worker(how, entries.trusted, _of_network(setting), pictures, device_kind=kind))
+
+    def _start_method(self, setting: Setting, work: Work) -> Worker:
+        data, plugin = self.data(setting.data), self.plugin(work)
+        original = {name: array[0:1] for name, array in self.weights(work.original).items()}
+        log = Path(work.log)
+        return self._started(lambda: start_method(setting, plugin, work.spec, work.memory_limit, data, original, log))
+
+    def _started(self, start: Callable[[], Worker]) -> Worker:
+        """A new worker; `stop` does not find one that is just starting, so it is looked at before and after."""
+        if not self.stopped.is_set():
+            worker = start()
+            if not self.stopped.is_set():
+                return worker
+            worker.close()
+        raise WorkerError("stopped", kind="died")
+
+
+def start_method(
+    setting: Setting,
+    plugin: Plugin,
+    spec: Spec,
+    memory_limit: int,
+    data: TaskData | None = None,
+    original: Arrays | None = None,
+    log: Path | None = None,
+) -> Worker:
+    """A fresh process for one plugin, with the splits that a method may see; without data it can only be described."""
+    splits = METHOD_SPLITS if data else ()
+    return Worker(
+        context(setting.device_kind),
+        entries.method,
+        _of_network(setting),
+        _pictures(data, splits) if data else {},
+        {name: data.identities[data.splits[name]] for name in splits} if data else {},
+        original or {},
+        plugin,
+        spec,
+        device_kind=setting.device_kind,
+        log=log,
+        memory_limit=memory_limit,
+    )
+
+
+def _of_network(setting: Setting) -> tuple[object, ...]:
+    """What a child's own setting is made of: its class sits in a module that imports torch."""
+    return setting.network, setting.classes, setting.recipe, setting.device
+
+
+def _pictures(data: TaskData, splits: tuple[str, ...]) -> dict[str, object]:
+    return {name: data.split(name) for name in splits}

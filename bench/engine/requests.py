@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.budget import Budget
+from bench.engine.machine import start_method
 from bench.engine.worker.answers import Description
+from bench.engine.worker.calls import MethodCalls
 from bench.errors import BenchError, WorkerError
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
 
 if TYPE_CHECKING:
     from bench.engine.session import Session
-
-SETUP_LIMIT = 60.0  # seconds for what does not count against the budget: importing the plugin, handing the model over
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def describe(session: Session, request: Request) -> Description:
     Raises:
         BenchError: it cannot be loaded, or does not take these hyper-parameters.
     """
-    with session.method_worker(request.plugin, request.spec, {}) as worker:
+    with start_method(session.setting, request.plugin, request.spec, session.memory_limit) as worker:
         try:
-            description = worker.ask("describe", limit=SETUP_LIMIT, models=request.models).read(Description)
+            description = MethodCalls(worker).describe(request.models)
             if len(description.variants) != request.models:
                 raise WorkerError(f"{len(description.variants)} variants for {request.models} trials")
         except WorkerError as problem:

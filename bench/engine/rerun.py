@@ -5,18 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.budget import Budget
+from bench.engine.jobs import Unlearn
 from bench.engine.plan import Chunk
 from bench.engine.requests import Request
 from bench.engine.runs import work_of
 from bench.engine.session import Session
-from bench.engine.trials import FailureLimit, Trials
-from bench.engine.worker.process import Worker
-from bench.errors import BenchError, CheckResult, WorkerError
+from bench.errors import BenchError, CheckResult
 from bench.metrics.confidence import logit_scaled_confidence
 from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.metrics.resampling import LEVEL
@@ -48,7 +48,7 @@ def rerun(session: Session, record: RunRecord, stored: Sequence[Outputs], trials
     try:
         again = _repeat(session, record, request, chunks)
         labels = session.keeper.reference(session.task.key, session.device.kind, session.progress.note).labels()
-    except (BenchError, WorkerError) as problem:
+    except BenchError as problem:
         yield CheckResult(point, "", str(problem))
         return
     before = concatenate(stored[: len(chunks)])
@@ -65,26 +65,16 @@ def _first(record: RunRecord, trials: int) -> list[Chunk]:
 
 
 def _repeat(session: Session, record: RunRecord, request: Request, chunks: Sequence[Chunk]) -> Outputs:
-    advance = session.progress.stage(f"{request.plugin.name}: repeating trials", len(chunks))
-    parts: dict[Chunk, Outputs] = {}
     reference = session.keeper.reference(session.task.key, session.device.kind, session.progress.note)
-    work = work_of(request, record)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Trials(session, reference.original_weights(), work, Path(folder) / "log") as made,
-    ):
-
-        def compute(evaluator: Worker, chunk: Chunk) -> Outputs:
-            done = made.chunk(evaluator, chunk, lambda share: None, FailureLimit())
-            if isinstance(done, Failed):
-                raise WorkerError(done.failure)
-            return done.outputs
-
-        for chunk, outputs in session.executor.map(chunks, compute, at_once=work.at_once):
-            if isinstance(outputs, WorkerError):
-                raise outputs
-            parts[chunk] = outputs
-            advance(1)
+    parts: dict[Chunk, Outputs] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        work = work_of(session, request, record, reference.original_weights(), Path(folder) / "log")
+        jobs = [Unlearn(session.setting, work, chunk) for chunk in chunks]
+        label = f"{request.plugin.name}: repeating trials"
+        for job, result in session.results(jobs, label, "evaluating trials failed", at_once=work.at_once):
+            if isinstance(result, Failed):
+                raise BenchError(result.failure)
+            parts[cast(Unlearn, job).trials] = result.outputs
     return concatenate([parts[chunk] for chunk in chunks])
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
 
 from bench.engine import plan
+from bench.engine.failures import FailureLimit
+from bench.engine.jobs import Computed, TimeTrial, Unlearn, Work
 from bench.engine.keeper import ReferenceKeeper, RunKeeper
 from bench.engine.references import retraining_time
 from bench.engine.requests import Request
 from bench.engine.session import Session
-from bench.engine.trials import Computed, FailureLimit, Trials, Work
 from bench.engine.worker.answers import Description
-from bench.engine.worker.process import Worker
-from bench.errors import BenchError, WorkerError, one_line
-from bench.progress import job_progress
+from bench.errors import WorkerError, one_line
+from bench.outputs import Arrays
 from bench.registry.discovery import Plugin
 from bench.store.records import Chunk, DeviceRecord, Failed, Finished, MethodRecord, NotTimed, Pending, RunRecord, TaskRecord
 from bench.tasks.data_quality import examine
@@ -32,10 +34,23 @@ def complete_run(session: Session, reference: ReferenceKeeper, request: Request,
     return run.record.run
 
 
-def work_of(request: Request, record: RunRecord) -> Work:
+def work_of(session: Session, request: Request, record: RunRecord, original: Arrays, log: Path) -> Work:
     """How the trials of a run are computed."""
-    method = record.method
-    return Work(request.plugin, request.spec, record.seed, method.stackable, method.uses_clock, record.allowance_seconds)
+    method, plugin = record.method, request.plugin
+    if plugin.file and not plugin.distribution:
+        session.shelf.put_source(method.source_hash, plugin.file.read_bytes())
+    return Work(
+        plugin=plugin,
+        source=method.source_hash,
+        spec=request.spec,
+        seed=record.seed,
+        stackable=method.stackable,
+        uses_clock=method.uses_clock,
+        allowance=record.allowance_seconds,
+        original=session.shelf.put_weights(original),
+        memory_limit=session.memory_limit,
+        log=str(log.absolute()),
+    )
 
 
 def _new_record(session: Session, reference: ReferenceKeeper, request: Request, description: Description) -> RunRecord:
@@ -87,36 +102,33 @@ def _task_record(session: Session) -> TaskRecord:
 
 
 def _run_missing(session: Session, reference: ReferenceKeeper, request: Request, run: RunKeeper) -> None:
-    work = work_of(request, run.record)
-    with Trials(session, reference.original_weights(), work, run.log) as trials:
-        _compute_missing(session, trials, work, run)
-        while _back_off(session, run):
-            _compute_missing(session, trials, work, run)
-        _time_trials(session, trials, run)
+    work = work_of(session, request, run.record, reference.original_weights(), run.log)
+    _compute_missing(session, work, run)
+    while _back_off(session, run):
+        _compute_missing(session, work, run)
+    _time_trials(session, work, run)
 
 
-def _compute_missing(session: Session, trials: Trials, work: Work, run: RunKeeper) -> None:
+def _compute_missing(session: Session, work: Work, run: RunKeeper) -> None:
     missing = [chunk.trials for chunk in run.record.chunks if not isinstance(chunk, Finished)]
-    if not missing:
-        return
-    name = run.record.method.name
-    advance = session.progress.stage(f"{name}: {sum(map(len, missing))} trials", len(missing))
-    failures = FailureLimit()
-
-    def compute(evaluator: Worker, chunk: plan.Chunk) -> Computed | Chunk:
-        reached, end = job_progress(advance)
-        try:
-            return Pending(trials=chunk) if failures.reached else trials.chunk(evaluator, chunk, reached, failures)
-        finally:
-            end()
-
-    for chunk, result in session.executor.map(missing, compute, at_once=work.at_once):
-        if isinstance(result, WorkerError):  # of the evaluating process
-            raise BenchError(f"evaluating trials failed: {result}") from result
+    for trials in missing:
+        run.keep_chunk(Pending(trials=trials))
+    name, failures = run.record.method.name, FailureLimit()
+    jobs = [Unlearn(session.setting, work, trials) for trials in missing]
+    label = f"{name}: {sum(map(len, missing))} trials"
+    for job, result in session.results(jobs, label, "evaluating trials failed", at_once=work.at_once):
+        trials = cast(Unlearn, job).trials
         if isinstance(result, Computed):
-            run.keep_outputs(chunk, result.outputs, result.measured, result.wall_seconds)
-        else:
-            run.keep_chunk(result)
+            run.keep_outputs(trials, result.outputs, result.measured, result.wall_seconds)
+            failures.count(failed=False)
+            continue
+        run.keep_chunk(result)
+        if result.finished:
+            failures.count(failed=False)
+        for _ in range(result.in_a_row):
+            failures.count(failed=True)
+        if failures.reached:
+            session.cancel()
     if failures.reached and any(isinstance(chunk, Pending) for chunk in run.record.chunks):
         session.progress.note(f"{name}: {failures.most} trials in a row failed; the rest was not tried")
 
@@ -136,7 +148,7 @@ def _stacks_short_of_memory(chunks: Sequence[Chunk]) -> list[Failed]:
     return [chunk for chunk in chunks if isinstance(chunk, Failed) and chunk.kind == "memory" and len(chunk.trials) > 1]
 
 
-def _time_trials(session: Session, trials: Trials, run: RunKeeper) -> None:
+def _time_trials(session: Session, work: Work, run: RunKeeper) -> None:
     """Nothing else runs meanwhile: the time of such a trial is what the budget is compared with."""
     missing = run.record.untimed
     if not missing or not all(isinstance(chunk, Finished) for chunk in run.record.chunks):
@@ -145,9 +157,8 @@ def _time_trials(session: Session, trials: Trials, run: RunKeeper) -> None:
     known = [timed for timed in run.record.timed if not isinstance(timed, NotTimed)]
     try:
         for trial in missing:
-            known.append(trials.timed(trial))
+            known.append(session.attempt(TimeTrial(session.setting, work, trial)))
             run.keep_timed(known)
             advance(1)
     except WorkerError as problem:
-        trials.log(problem)
         run.keep_timed([*known, NotTimed(failure=str(problem))])

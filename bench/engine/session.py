@@ -1,27 +1,21 @@
-"""What all runs of one command share: the task's data, the device, the trusted workers, and where results are kept."""
+"""What all runs of one command share: the task, the device, where results are kept, and where jobs are computed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.engine import plan
-from bench.engine.device_lock import DeviceLock
+from bench.engine.contents import Shelf
+from bench.engine.executor import Executor, ExecutorFactory
+from bench.engine.jobs import Job, Result, Setting
 from bench.engine.keeper import Keeper
-from bench.engine.machine import Device, default_memory_limit
-from bench.engine.worker.process import Worker, context
-from bench.errors import BenchError
-from bench.executors.local import LocalExecutor, default_workers
+from bench.engine.machine import Device, default_memory_limit, default_workers
+from bench.errors import BenchError, WorkerError
 from bench.models.networks import NETWORKS
 from bench.progress import Progress
-from bench.registry.discovery import Plugin
-from bench.registry.specs import Spec
-from bench.tasks.task import METHOD_SPLITS, SPLITS, Task, TaskData
+from bench.tasks.task import Task, TaskData
 
 
 class Session:
@@ -32,6 +26,7 @@ class Session:
         keeper: Keeper,
         task: Task,
         device: Device,
+        executor: ExecutorFactory,
         *,
         workers: int | None = None,
         progress: Progress | None = None,
@@ -44,8 +39,8 @@ class Session:
         model_bytes = network.training_bytes(task.size, task.recipe.batch_size)
         self.stack_size = plan.stack_size(device.kind, network.cpu_stack, model_bytes)
         self.memory_limit = memory_limit or default_memory_limit(self.workers)
-        self.device_lock = DeviceLock(device.kind, self.progress.note)
-        self._context = context(device.kind)
+        self.shelf = Shelf()
+        self._make_executor = partial(executor, self.shelf, self.workers, self.progress.note)
 
     @cached_property
     def data(self) -> TaskData:
@@ -58,47 +53,65 @@ class Session:
         return data
 
     @cached_property
-    def executor(self) -> LocalExecutor[Worker]:
-        """The trusted workers."""
-        from bench.engine.worker.entries import trusted
+    def setting(self) -> Setting:
+        """What every process must know of the task and the device."""
+        task, device = self.task, self.device
+        digest = self.shelf.put_data(task.digest, lambda: self.data)
+        return Setting(task.network, len(task.groups), task.recipe, device.torch_name, device.kind, digest)
 
-        kind = self.device.kind
+    def results(
+        self,
+        jobs: Sequence[Job[Result]],
+        label: str,
+        failing: str,
+        *,
+        units: Callable[[Job[Result]], float] = lambda job: 1.0,
+        at_once: int | None = None,
+    ) -> Iterator[tuple[Job[Result], Result]]:
+        """Have jobs computed, as a stage of progress with so many units for each.
 
-        def start() -> Worker:
-            return Worker(self._context, trusted, self._setting(), self._pictures(SPLITS), device_kind=kind)
+        Raises:
+            BenchError: one cannot be computed; `failing` says what fails.
+        """
+        if not jobs:
+            return
+        advance = self.progress.stage(label, sum(map(units, jobs)))
+        told: dict[int, float] = {}
 
-        return LocalExecutor(start, self.workers, Worker.end_all)
+        def reached(job: Job[Result], share: float) -> None:
+            advance((share - told.get(id(job), 0.0)) * units(job))
+            told[id(job)] = share
 
-    def method_worker(
-        self, plugin: Plugin, spec: Spec, original: Mapping[str, NDArray[np.float32]], *, log: Path | None = None
-    ) -> Worker:
-        """A fresh process for one plugin, with the splits that a method may see."""
-        from bench.engine.worker.entries import method
+        for job, result in self._executor.submit(jobs, at_once=at_once, reached=reached):
+            reached(job, 1.0)
+            if isinstance(result, WorkerError):
+                raise BenchError(f"{failing}: {result}") from result
+            yield job, result
+        for job in jobs:  # also those that were cancelled
+            reached(job, 1.0)
 
-        splits = METHOD_SPLITS if original else ()
-        return Worker(
-            self._context,
-            method,
-            self._setting(),
-            self._pictures(splits),
-            {name: self.data.identities[self.data.splits[name]] for name in splits},
-            original,
-            plugin,
-            spec,
-            device_kind=self.device.kind,
-            log=log,
-            memory_limit=self.memory_limit,
-        )
+    def attempt(self, job: Job[Result]) -> Result:
+        """Have one job computed.
 
-    def _setting(self) -> tuple[object, ...]:
-        return self.task.network, len(self.task.groups), self.task.recipe, self.device.torch_name
+        Raises:
+            WorkerError: it cannot be.
+        """
+        ((_, result),) = self._executor.submit([job], reached=lambda job, share: None)
+        if isinstance(result, WorkerError):
+            raise result
+        return result
 
-    def _pictures(self, splits: tuple[str, ...]) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-        return {name: self.data.split(name) for name in splits}
+    def cancel(self) -> None:
+        """Jobs that have not begun are not computed."""
+        self._executor.cancel()
+
+    @cached_property
+    def _executor(self) -> Executor:
+        return self._make_executor()
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if "executor" in self.__dict__:
-            self.executor.close()
+        if "_executor" in self.__dict__:
+            self._executor.close()

@@ -1,1 +1,1 @@
-"""Where chunks are computed."""
+"""Where jobs are computed."""

@@ -1,94 +1,72 @@
-"""One single-threaded worker per core, or one per GPU."""
+"""Jobs on this machine: one single-threaded worker per core, or one per GPU."""
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from queue import SimpleQueue
-from typing import Generic, Protocol, TypeVar
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import Any
 
+from bench.engine.compute import compute
+from bench.engine.contents import Contents
+from bench.engine.executor import ExecutorFactory, Reached
+from bench.engine.jobs import Job, Result
+from bench.engine.machine import Machine
 from bench.errors import WorkerError
+from bench.hookspecs import hookimpl
+from bench.progress import Note
 
 
-class Worker(Protocol):
-    """What this executor must know of a worker."""
+class LocalExecutor:
+    """Threads that wait for child processes; each is busy with one job at a time."""
 
-    @property
-    def alive(self) -> bool:
-        """Whether it can still be asked."""
+    def __init__(self, contents: Contents, workers: int, note: Note) -> None:
+        self._machine, self._workers = Machine(contents, note), workers
+        self._waiting: deque[Any] = deque()
+        self._results: Generator[Any, None, None] | None = None
 
-    def close(self) -> None:
-        """End it."""
+    def submit(
+        self, jobs: Sequence[Job[Result]], *, at_once: int | None = None, reached: Reached[Result]
+    ) -> Generator[tuple[Job[Result], Result | WorkerError], None, None]:
+        """Results, or why there is none, as they come; whoever takes one may cancel before the next job begins."""
+        waiting = self._waiting = deque(jobs)
+        results = self._results = self._computed(waiting, at_once or self._workers, reached)
+        return results
 
-
-W = TypeVar("W", bound=Worker)
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
-
-def default_workers(device_kind: str) -> int:
-    """One per core this process may use; on a GPU one, since two would share it."""
-    return len(os.sched_getaffinity(0)) if device_kind == "cpu" and hasattr(os, "sched_getaffinity") else 1
-
-
-class LocalExecutor(Generic[W]):
-    """Trusted workers that take jobs in turn. Each is busy with one job at a time.
-
-    `start` makes a worker; `end_all` ends every child of this process, whoever waits for it.
-    """
-
-    def __init__(self, start: Callable[[], W], workers: int, end_all: Callable[[], None]) -> None:
-        self._start, self._end_all = start, end_all
-        self.stopped = threading.Event()  # set when the command ends before its jobs do
-        self._workers = [start() for _ in range(workers)]
-
-    def map(
-        self, jobs: Sequence[Job], do: Callable[[W, Job], Result], *, at_once: int | None = None
-    ) -> Iterator[tuple[Job, Result | WorkerError]]:
-        """Do every job with some worker, `at_once` of them at a time; results, or why there is none, as they come."""
-        idle: SimpleQueue[W] = SimpleQueue()
-        for worker in self._workers:
-            idle.put(worker)
-
-        def attempt(job: Job) -> Result | WorkerError:
-            worker = idle.get()
+    def _computed(
+        self, waiting: deque[Job[Result]], most: int, reached: Reached[Result]
+    ) -> Generator[tuple[Job[Result], Result | WorkerError], None, None]:
+        running: dict[Future[Result | WorkerError], Job[Result]] = {}
+        with ThreadPoolExecutor(most) as pool:
             try:
-                return do(worker, job)
-            except WorkerError as problem:
-                if worker.alive or self.stopped.is_set():
-                    return problem
-                worker = self._replace(worker)  # somebody killed it: the job is tried once more
-                try:
-                    return do(worker, job)
-                except WorkerError as again:
-                    return again
-            finally:
-                idle.put(worker if worker.alive or self.stopped.is_set() else self._replace(worker))
-
-        with ThreadPoolExecutor(at_once or len(self._workers)) as pool:
-            futures = {pool.submit(attempt, job): job for job in jobs}
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
+                while waiting or running:
+                    while waiting and len(running) < most:
+                        job = waiting.popleft()
+                        running[pool.submit(self._attempt, job, reached)] = job
+                    future = next(as_completed(running))
+                    yield running.pop(future), future.result()
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                self.stopped.set()
-                self._end_all()  # ends the waiting of the pool's threads
+                self._machine.stop()  # ends the waiting of the pool's threads
                 raise
 
-    def first(self, do: Callable[[W], Result]) -> Result:
-        """Do one thing while every other worker is idle."""
-        return do(self._workers[0])
+    def _attempt(self, job: Job[Result], reached: Reached[Result]) -> Result | WorkerError:
+        try:
+            return compute(job, self._machine, lambda share: reached(job, share))
+        except WorkerError as problem:
+            return problem
 
-    def _replace(self, dead: W) -> W:
-        dead.close()
-        successor = self._start()
-        self._workers[self._workers.index(dead)] = successor
-        return successor
+    def cancel(self) -> None:
+        """Jobs that have not begun are not computed."""
+        self._waiting.clear()
 
     def close(self) -> None:
-        """End all workers."""
-        for worker in self._workers:
-            worker.close()
+        """End all workers, also those that are still busy because nobody has taken all results."""
+        if self._results:
+            self._results.close()
+        self._machine.close()
+
+
+@hookimpl
+def register_executors(register: Callable[[ExecutorFactory], None]) -> None:
+    """Register the executor that needs nothing but this machine."""
+    register(LocalExecutor)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.arrays import Floats
 from bench.metrics.forgetting import BUFFER, CAP, PEAKY_RATIO, THRESHOLDS_PER_UNIT, epsilon_table, points
 from bench.metrics.resampling import FEW_MODELS
+from bench.outputs import Floats
 
 SPAN = int(2 * BUFFER * THRESHOLDS_PER_UNIT) + 1  # right thresholds of the grid
 CELLS = 2_000_000  # thresholds looked at together: 40 MB

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.arrays import Integers
 from bench.hookspecs import hookimpl
 from bench.metrics import forgetting
 from bench.metrics.approximation import approximate_score
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
 from bench.metrics.resampling import halves, resamples
 from bench.metrics.utility import final_score
+from bench.outputs import Integers
 
 CEILING_SPLITS = 2  # .7 s each at N = 16 on the embedded task
 
@@ -26,7 +26,7 @@ class Challenge(Metric):
     epsilon in [k/2, (k+1)/2). The forgetting score is the mean over examples; the final score multiplies it by retain and
     test accuracy, each relative to retrained models and not capped at 1. Intervals: 1.96 standard deviations over
     bootstraps of the models (200 of N <= 64, 100 of more), with a finer search for thresholds in place of the grid; they hold the
-    true value in 90 to 97 of 100 cases (docs/trust.md).
+    true value in 90 to 97 of 100 cases (docs/evidence/trust.md).
 
     >>> from bench.scoring.calibration import Population
     >>> population = Population.draw(20, seed=0)

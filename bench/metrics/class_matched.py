@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import ATTACKED_MODELS, loss_attack
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.outputs import Floats
 
 SPLITS = 5
 LARGEST_LOSS = 100.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.arrays import Floats
+from bench.outputs import Floats
 
 LARGEST_LOGIT = 745.0  # beyond it, exp is 0
 

@@ -9,11 +9,11 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.forgetting import DELTA
 from bench.metrics.metric import Metric, Quantity, TwoSample
 from bench.metrics.resampling import SPLITS, Sample, Values
+from bench.outputs import Floats
 
 CUTS = 24
 CONFIDENCE = 0.95

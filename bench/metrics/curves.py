@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import roc_curve
 from bench.metrics.metric import Baseline, Evidence, Findings, Metric, Models
 from bench.metrics.resampling import SPLITS, Sample
 from bench.metrics.rmia import forget_and_test_scores
 from bench.metrics.ulira import held_out_ratios
+from bench.outputs import Floats
 
 LOSS_EDGES = np.logspace(-5, 2, 43)  # nats; six bins per decade, the same for every run
 FALSE_POSITIVE_RATES = np.logspace(-3, 0, 31)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
 from bench.metrics.resampling import ranked_models, seed_of_values
+from bench.outputs import Floats
 from bench.seeds import numpy_generator
 
 PERMUTATIONS = 199

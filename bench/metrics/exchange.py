@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.arrays import Floats
 from bench.metrics.approximation import approximate_score
 from bench.metrics.metric import Models
 from bench.metrics.utility import final_score
+from bench.outputs import Floats
 from bench.seeds import numpy_generator
 
 EXCHANGES = 199

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Evidence, Findings, Metric, Models
+from bench.outputs import Floats
 
 NARROW = 0.1  # of the retrained models' interquartile range
 FAR_RANGES, FAR_QUARTILES = 3.0, 4.0  # how far out an outlier is: in half ranges of retrained, in own interquartile ranges
@@ -97,7 +97,7 @@ class Flags(Metric):
     """
 
     quick = True
-    source = "docs/trust.md: each flag's cases, and that retrained models raise none"
+    source = "docs/evidence/trust.md: each flag's cases, and that retrained models raise none"
     pitfalls = "Thresholds are conventions: a run without flags may still be an exploit that nobody thought of. Read epsilons."
 
     def score(self, evidence: Evidence) -> Findings:

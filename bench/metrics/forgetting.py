@@ -1,6 +1,6 @@
 """The challenge's forgetting score, exactly.
 
-Source: google-deepmind/unlearning_evaluation, `metric.py`; the protocol is described in docs/protocol.md. An attacker sees
+Source: google-deepmind/unlearning_evaluation, `metric.py`; docs/reference/protocol.md describes the protocol. An attacker sees
 the logit-scaled confidence of one forget example under one model and guesses whether the model was unlearned or
 retrained; epsilon is the best that a threshold rule does, over all examples and models of both sides.
 
@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.arrays import Floats
+from bench.outputs import Floats
 
 DELTA = 1e-5
 CAP = 50.0

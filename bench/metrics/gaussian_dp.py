@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Metric, Quantity, TwoSample
 from bench.metrics.resampling import Sample, Values
+from bench.outputs import Floats
 
 LARGEST_LOG_RATIO = 7.0  # a side without any spread
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.arrays import Floats
 from bench.metrics.metric import Models
 from bench.metrics.resampling import seed_of_values
+from bench.outputs import Floats
 from bench.seeds import numpy_generator, purpose_seed
 
 ATTACKED_MODELS = 64  # the regressions look at the first models of each side: 47 ms per model and 10 splits

@@ -12,10 +12,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.arrays import Floats
 from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
 from bench.metrics.resampling import Sample, Values, example_deviations, jackknife
-from bench.outputs import Outputs
+from bench.outputs import Floats, Outputs
 
 Better = Literal["higher", "lower", "as retrained"]
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.arrays import Floats, Integers
+from bench.outputs import Floats, Integers
 from bench.seeds import numpy_generator
 
 BOOTSTRAPS = 200

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import areas_under_curve, halves_of_test, true_positive_rate
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.outputs import Floats
 
 OFFLINE = 0.3  # how far probabilities under models without x are moved towards those of models with x: ml_privacy_meter
 GAMMA = 1.0  # likewise

@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.arrays import Floats, Integers
 from bench.hookspecs import hookimpl
 from bench.metrics.confidence import class_confidences
 from bench.metrics.membership import halves_of_test
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.outputs import Floats, Integers
 
 FEWEST = 20  # of a class, on either side; smaller classes use the threshold of all classes
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import ATTACKED_MODELS, loss_attack
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.outputs import Floats
 
 
 class StartingKit(PerModel):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import areas_under_curve, true_positive_rate
 from bench.metrics.metric import Metric, Quantity, TwoSample
 from bench.metrics.resampling import SPLITS, Sample, Values
+from bench.outputs import Floats
 
 NARROWEST = 0.1  # standard deviations are at least this share of the retrained models' typical one
 MANY = 1000  # negatives that a rate of 0.1 % needs

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import ATTACKED_MODELS, loss_attack
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.outputs import Floats
 
 
 def nomus(test_accuracy: ArrayLike, attack_accuracy: ArrayLike) -> Floats:

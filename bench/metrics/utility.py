@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.arrays import Floats
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.outputs import Floats
 
 
 def within_one_group(predictions: ArrayLike, labels: ArrayLike) -> Floats:

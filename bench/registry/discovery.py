@@ -19,8 +19,9 @@ from pathlib import Path
 
 from bench.errors import BenchError
 
-METHODS, TASKS, METRICS, COMMANDS = "bench", "bench.tasks", "bench.metrics", "bench.commands"
-KINDS = {METHODS: "method", TASKS: "task", METRICS: "metric", COMMANDS: "command"}
+METHODS, TASKS, METRICS = "bench", "bench.tasks", "bench.metrics"
+EXECUTORS, COMMANDS = "bench.executors", "bench.commands"
+KINDS = {METHODS: "method", TASKS: "task", METRICS: "metric", EXECUTORS: "executor", COMMANDS: "command"}
 DISABLED = "BENCH_PLUGINS_DISABLED"  # environment variable
 
 

@@ -49,6 +49,12 @@ def _adapted(plugin: Plugin, function: Callable[..., Any]) -> type[Method]:
         raise BenchError(f"plugin {plugin.label}: {problem}") from None
 
 
+def load_executor(plugin: Plugin) -> Callable[..., Any]:
+    """Import the plugin and return what makes its executor."""
+    factory: Callable[..., Any] = only(plugin, registered(plugin, "register_executors"), callable)
+    return factory
+
+
 def load_command(plugin: Plugin) -> click.Command:
     """Import the plugin and return the command that it adds."""
     import click

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bench.arrays import Floats
 from bench.errors import BenchError
 from bench.metrics.installed import InstalledMetric
 from bench.metrics.metric import Evidence, Models, Timing
 from bench.metrics.resampling import LEVEL
-from bench.outputs import OUTPUT_SPLITS, Outputs
+from bench.outputs import OUTPUT_SPLITS, Floats, Outputs
 from bench.scoring.scorecard import Measure, Scorecard, Section, section
 from bench.seeds import numpy_generator
 

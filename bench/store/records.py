@@ -114,6 +114,7 @@ class Failed(Record, frozen=True, kw_only=True, tag_field="state", tag="failed")
     failure: Line
     kind: Short = "error"  # see `bench.errors.WorkerError`
     finished: Index = 0
+    in_a_row: Index = 1  # trials that failed one after the other, the last ones that were tried
 
 
 class Timed(Measured, frozen=True, kw_only=True, tag_field="state", tag="timed"):

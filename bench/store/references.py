@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from bench.arrays import Arrays
 from bench.errors import one_line
-from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate
+from bench.outputs import OUTPUT_SPLITS, Arrays, Outputs, concatenate
 from bench.progress import Note
 from bench.store.archives import pack, read_npz, unpack, write_npz
 from bench.store.files import (

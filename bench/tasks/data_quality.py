@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.arrays import Integers
+from bench.outputs import Integers
 from bench.tasks.task import UNKNOWN, TaskData
 
 NO_TWIN = -1
 HASH_BITS = 10  # of 64 in which the hashes of two near-duplicates may differ
-LIKENESS = 0.95  # least correlation of the brightness of two near-duplicates; docs/datasets.md has the calibration
+LIKENESS = 0.95  # least correlation of the brightness of two near-duplicates; docs/reference/datasets.md has the calibration
 FEW_TRAINED, FEW_TESTED = 20, 5  # photos of an age group that are too few to say much
 SIGNIFICANT = 0.01
 _SIDE, _LOW = 32, 8  # the hash is taken from the 8x8 lowest frequencies of 32x32 pixels

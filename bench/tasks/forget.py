@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.arrays import Integers
 from bench.errors import BenchError
+from bench.outputs import Integers
 from bench.seeds import numpy_generator
 from bench.store.archives import read_npy
 from bench.tasks.task import UNKNOWN, TaskData

@@ -94,30 +94,37 @@ API += [metric.Evidence, metric.Models, metric.Timing, metric.Findings, metric.B
 
 @pytest.mark.parametrize("thing", API, ids=lambda thing: thing.__name__)
 def test_every_attribute_of_the_api_is_documented(thing: object) -> None:
-    code = "".join(re.findall(r"`[^`]+`", (ROOT / "docs" / "plugin-api.md").read_text(encoding="utf-8")))
+    code = "".join(re.findall(r"`[^`]+`", (ROOT / "docs" / "reference" / "plugin-api.md").read_text(encoding="utf-8")))
     documented = set(re.findall(r"[A-Za-z_]+", code))
     internal = {"columns", "generators", "drawn", "Columns", "Views"}  # how splits and views are made
     assert _public(thing) - internal <= documented
 
 
+@pytest.mark.parametrize("thing", [bench.Result, bench.Results, bench.Board], ids=lambda thing: thing.__name__)
+def test_every_attribute_of_the_python_api_is_documented(thing: object) -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"`[^`]+`", re.sub(r"```.*?```", "", page, flags=re.DOTALL)))
+    assert _public(thing) <= set(re.findall(r"[A-Za-z_]+", code))
+
+
 def test_every_command_is_documented() -> None:
-    pages = "".join(page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    pages = "".join(page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
     for name in _setup()["options.entry_points"]["bench.commands"].split("\n"):
         if name.strip():
             assert f"bench {name.partition('=')[0].strip()}" in pages
 
 
 def test_every_metric_is_documented() -> None:
-    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
     for line in _setup()["options.entry_points"]["bench.metrics"].strip().split("\n"):
         assert f"`{line.partition('=')[0].strip()}`" in page
 
 
 def test_trust_page_shows_what_calibration_printed() -> None:
-    specification = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "calibration" / "tables.py")
+    specification = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "evidence" / "calibration" / "tables.py")
     tables = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(tables)
-    text = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "evidence" / "trust.md").read_text(encoding="utf-8")
     assert tables.page(text) == text
     assert text.count("| retrained | shift 0.5 sd |") == 3
 

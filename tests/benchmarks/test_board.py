@@ -11,8 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from bench.store.files import read_record, write_record
+from bench.scoring.scorecard import keep_scorecard, read_scorecard
+from bench.store.files import write_record
+from bench.store.runs import Run
 
 BENCH = str(Path(sys.executable).parent / "bench")
 RUNS, DIVISIONS = 1000, 20
@@ -25,24 +28,26 @@ def _run(*words: object) -> None:
 
 def _multiply(run: Path, copies: int, divisions: int) -> None:
     """Runs like this one, of other methods with other scores, in divisions that differ in their budget."""
-    record, card = read_record(run / "run.json"), read_record(run / "scorecard.json")
-    measures, details = (card["sections"]["challenge"][name] for name in ("measures", "details"))
-    final, resampled = dict(measures["final_score"]), list(details["resampled_final_score"])
+    source = Run.read(run)
+    record, card = source.record, read_scorecard(source)
+    section = card.sections["challenge"]
+    final, resampled = section.measures["final_score"], section.details["resampled_final_score"]
     for _ in range(copies):
         number = next(_numbers)
         draw, folder = random.Random(number), run.parent / f"method-{number}-{number:012d}"
         folder.mkdir()
         for path in run.glob("outputs-*.npz"):
             os.link(path, folder / path.name)
-        shift = draw.uniform(-0.5, 1.0) * final["value"]
-        low, high = final["interval"]
-        moved = {"value": final["value"] + shift, "interval": [low + shift, high + shift]}
-        measures["final_score"] = {**final, **moved}
-        details["resampled_final_score"] = [value + shift + draw.gauss(0, 0.003) for value in resampled]
-        method = {**record["method"], "name": f"method-{number}", "spec": f"method-{number}"}
+        shift = draw.uniform(-0.5, 1.0) * final.value
+        low, high = final.interval
+        moved = replace(final, value=final.value + shift, interval=(low + shift, high + shift))
+        measures = {**section.measures, "final_score": moved}
+        details = {**section.details, "resampled_final_score": [value + shift + draw.gauss(0, 0.003) for value in resampled]}
+        method = replace(record.method, name=f"method-{number}", spec=f"method-{number}")
         budget = f"{5 + number % divisions}%"
-        write_record(folder / "run.json", {**record, "run": folder.name, "method": method, "budget": budget})
-        write_record(folder / "scorecard.json", {**card, "run": folder.name})
+        copy = Run(folder, replace(record, run=folder.name, method=method, budget=budget))
+        write_record(folder / "run.json", copy.record)
+        keep_scorecard(copy, card.with_section("challenge", replace(section, measures=measures, details=details)))
 
 
 @pytest.fixture(scope="module")

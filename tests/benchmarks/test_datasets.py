@@ -100,8 +100,7 @@ def test_load(benchmark, pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     prepare(Preparation(dataset, _utkface(tmp_path / "data", pictures, count), size), Progress())
 
     def load() -> None:
-        faces = task_of(dataset).load()
-        assert faces.digest()
+        assert task_of(dataset).load().digest()
 
     benchmark.pedantic(load, rounds=5)
 
@@ -112,7 +111,8 @@ def test_training_memory(benchmark) -> None:
 import json, sys
 import numpy as np, torch
 from bench.engine import plan
-from bench.engine.worker.loop import Setting, TrustedServer
+from bench.engine.worker.server import Setting
+from bench.engine.worker.trusted import TrustedServer
 from bench.models.networks import NETWORKS, recipe_for
 torch.set_num_threads(1)
 name = sys.argv[1]

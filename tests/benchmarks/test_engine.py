@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store.files import read_record
+from bench.store.runs import Run
 
 BENCH = str(Path(sys.executable).parent / "bench")
 NOTHING = '''"""A method that does nothing."""
@@ -44,8 +44,8 @@ def _run(store: Path, plugin: str) -> float:
 def _phases(store: Path, method: str) -> dict[str, float]:
     """Seconds of all chunks, per phase."""
     (folder,) = (store / "runs").glob(f"{method}-*")
-    chunks = read_record(folder / "run.json")["chunks"]
-    return {phase: sum(chunk["phases"][phase] for chunk in chunks) for phase in chunks[0]["phases"]}
+    chunks = Run.read(folder).record.finished_chunks
+    return {phase: sum(chunk.phases[phase] for chunk in chunks) for phase in chunks[0].phases}
 
 
 @pytest.mark.parametrize("stackable", [True, False])

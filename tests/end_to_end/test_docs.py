@@ -1,11 +1,11 @@
-"""The code and the commands of docs/first-method.md work as they are printed there."""
+"""The code and the commands of docs/guide/first-method.md work as they are printed there."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "guide"
 
 
 def _blocks(page: str, language: str) -> list[str]:

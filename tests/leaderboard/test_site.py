@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard, Section
 from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord
 from bench.store.runs import Run
+from bench.store.store import Store
 
 HOSTILE = "</script><script>alert(1)</script><b>&\"'"
 PutRun = Callable[..., None]
@@ -178,6 +180,60 @@ def test_a_damaged_memory_costs_a_whole_build(store: Path, tmp_path: Path, conte
     build_site(store, tmp_path / "site")
     (tmp_path / "site" / ".board" / "memory.json").write_bytes(content)
     assert build_site(store, tmp_path / "site") == 6
+
+
+def _misremember(memory: Path, version: str | None = None) -> None:
+    """Have the memory say something else of every run than the store does, as if a build of `version` had left it."""
+    lines = (memory / "runs.txt").read_text(encoding="utf-8").splitlines()
+    (memory / "runs.txt").write_text("".join(f"{line.replace('somebody', 'nobody')}\n" for line in lines), encoding="utf-8")
+    index = json.loads((memory / "memory.json").read_bytes())
+    (memory / "memory.json").write_text(json.dumps({**index, "version": version or index["version"]}))
+
+
+def test_the_memory_of_a_former_build_is_ignored(store: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    build_site(store, site)
+    whole = _contents(site)
+    _misremember(site / ".board", version="0" * 64)
+    assert build_site(store, site) == 6
+    assert _contents(site) == whole
+    _misremember(site / ".board")
+    build_site(store, site)
+    assert b"nobody" in _contents(site)[site / "board.json"]  # what the same version left is believed
+
+
+def test_a_memory_of_another_form_is_ignored(store: Path, tmp_path: Path) -> None:
+    """Lines that a former build wrote, with records as they were then."""
+    site = tmp_path / "site"
+    build_site(store, site)
+    whole = _contents(site)
+    former = {"folder": str(store / "runs" / "x"), "stamp": [], "record": {"models": 16, "solo": []}, "card": None, "failure": ""}
+    line = f'{json.dumps({**former, "provenance": "verified", "name": "x", "outputs": ""})}\t{{"run":"x"}}\n'
+    (site / ".board" / "runs.txt").write_text(6 * line)
+    assert build_site(store, site) == 6
+    assert _contents(site) == whole
+
+
+def test_names_with_other_ends_of_lines_are_remembered(
+    store: Path, put_run: PutRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_run(store, "line\N{LINE SEPARATOR}paragraph\N{PARAGRAPH SEPARATOR}", 0.02)
+    build_site(store, tmp_path / "site")
+    monkeypatch.setattr(Run, "check_outputs", lambda run: pytest.fail(f"{run.folder} is read again"))
+    assert build_site(store, tmp_path / "site") == 7
+
+
+def test_paths_need_not_be_text(put_run: PutRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of files are bytes; a stranger's store may have any."""
+    odd = tmp_path / os.fsdecode(b"odd\xff")
+    odd.mkdir()
+    Store(odd / "store").prepare()
+    put_run(odd / "store", "good", 0.08)
+    (folder,) = (odd / "store" / "runs").iterdir()
+    (folder / os.fsdecode(b"further\xff")).touch()
+    assert build_site(odd / "store", odd / "site") == 1
+    monkeypatch.setattr(Run, "check_outputs", lambda run: pytest.fail(f"{run.folder} is read again"))
+    assert build_site(odd / "store", odd / "site") == 1
 
 
 def test_empty_store(tmp_path: Path) -> None:

@@ -14,6 +14,18 @@ except PackageNotFoundError:
     pytest.skip("needs tests/third_party installed: `tox run -e third-party`", allow_module_level=True)
 
 
+BROKEN = """
+from bench import Method
+
+
+class Broken(Method):
+    \"\"\"Fails. Source: a test, 2026.\"\"\"
+
+    def unlearn(self, model, data, trial):
+        raise RuntimeError("not today")
+"""
+
+
 @pytest.fixture(scope="module")
 def store(bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store")
@@ -25,7 +37,7 @@ def test_every_kind_is_listed_and_loads(bench) -> None:
     rows = json.loads(bench("plugins", "--check", "--json").stdout)
     ours = {row["name"]: row for row in rows if row["distribution"] == "bench-third-party"}
     kinds = {name: row["kind"] for name, row in ours.items()}
-    assert kinds == {"shrink": "method", "age-stripes": "task", "mean-margin": "metric", "shout": "command"}
+    assert kinds == {"shrink": "method", "age-stripes": "task", "mean-margin": "metric", "pool": "executor", "shout": "command"}
     assert all(row["status"] == "ok" and row["version"] == "1.2.3" for row in ours.values())
     assert ours["shrink"]["summary"].startswith("Shrink: scale all weights down")
 
@@ -58,3 +70,26 @@ def test_the_board_shows_the_run(bench, store: Path, tmp_path: Path) -> None:
     bench("leaderboard", "build", "--store", store, "--out", tmp_path / "site")
     page = (tmp_path / "site" / "index.html").read_text()
     assert "shrink[factor=0.8]" in page
+
+
+def test_another_executor_gives_the_same_outputs_bit_for_bit(bench, store: Path, tmp_path: Path) -> None:
+    wanted = ["--plugin", "shrink[factor=0.8]", "--task", "age-stripes", "--models", 8, "--budget", "100s"]
+    bench("run", *wanted, "--executor", "pool", "--store", tmp_path)
+    outputs = sorted(path.relative_to(store) for path in store.rglob("*.npz"))
+    assert len(outputs) > 3
+    for path in outputs:
+        folder = next(tmp_path.glob(f"{path.parts[0]}/{path.parts[1].rpartition('-')[0]}*")) if path.parts[0] == "runs" else None
+        theirs = folder / path.name if folder else tmp_path / path
+        assert theirs.read_bytes() == (store / path).read_bytes()
+
+
+def test_a_chunk_that_fails_in_the_pool_is_a_row(bench, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    wanted = ["--plugin", tmp_path / "broken.py", "--task", "age-stripes", "--models", 8, "--budget", "100s"]
+    done = bench("run", *wanted, "--executor", "pool", "--store", tmp_path / "store", code=2)
+    assert "RuntimeError: not today" in done.stderr
+
+
+def test_an_executor_that_nobody_has_is_suggested(bench, tmp_path: Path) -> None:
+    done = bench("run", "--plugin", "shrink", "--executor", "pol", "--store", tmp_path, code=2)
+    assert done.stderr.splitlines()[-1] == "bench: unknown executor 'pol'; did you mean pool?"

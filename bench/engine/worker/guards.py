@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from bench.engine.worker.watch import status_bytes
-from bench.executors.lifetime import die_with_parent
+from bench.lifetime import die_with_parent
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SECOND_LINE = 1.25  # RLIMIT_DATA above the limit that the parent watches, which gives the better reason

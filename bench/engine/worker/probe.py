@@ -56,6 +56,7 @@ class Probe:
             discovery.METHODS: loading.load_method,
             discovery.TASKS: load_registered,
             discovery.METRICS: load_metric,
+            discovery.EXECUTORS: loading.load_executor,
             discovery.COMMANDS: loading.load_command,
         }
         loaders[group](plugin)

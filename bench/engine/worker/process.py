@@ -21,12 +21,13 @@ import psutil
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from bench.arrays import Arrays
 from bench.engine.worker.answers import Header
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.log import LogPump
 from bench.engine.worker.watch import Watch, status_bytes
 from bench.errors import WorkerError, one_line
+from bench.lifetime import without_main
+from bench.outputs import Arrays
 from bench.store.fields import R
 
 OnProgress = Callable[[float], None]
@@ -85,7 +86,8 @@ class Worker:
         guards = Guards(printing=prints, memory_limit=memory_limit)
         self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
         try:
-            self._process.start()
+            with without_main():
+                self._process.start()
             self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu)
         except (OSError, EOFError, psutil.Error) as problem:
             raise WorkerError(f"no worker process can be started: {type(problem).__name__}", kind="died") from problem

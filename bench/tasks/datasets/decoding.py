@@ -7,7 +7,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.executors.lifetime import die_with_parent
+from bench.lifetime import die_with_parent
 from bench.tasks.datasets.dataset import Dataset
 
 

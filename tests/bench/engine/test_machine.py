@@ -1,13 +1,25 @@
-"""Which device computes, and what times on it are compared with."""
+"""Which device computes, and what a machine keeps: trusted workers, processes of methods, and what it has fetched."""
 
 from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from bench.engine.machine import Device, find_device, processor
-from bench.errors import BenchError
+from bench.engine.compute import compute
+from bench.engine.contents import Shelf
+from bench.engine.jobs import Unlearn
+from bench.engine.machine import Device, Machine, find_device, processor
+from bench.errors import BenchError, WorkerError
+from bench.registry import discovery
+from bench.registry.discovery import Plugin
+from bench.store.records import Failed
 
 
 def test_the_processor_is_found_on_a_machine_with_or_without_a_gpu() -> None:
@@ -27,3 +39,193 @@ def test_a_device_that_is_not_there_is_told() -> None:
 def test_times_belong_to_what_computes() -> None:
     assert Device("cpu", "cpu", "Some CPU", {}).timed_as == "Some CPU"
     assert Device("Some GPU", "cuda", "Some CPU", {}).timed_as == "Some GPU"
+
+
+def test_trusted_workers_are_kept_for_their_setting(room) -> None:
+    other = replace(room.setting, classes=5)
+    for setting in (room.setting, other, room.setting, other):
+        with room.machine.trusted(setting):
+            pass
+    with room.machine.trusted(room.setting) as one, room.machine.trusted(room.setting) as two:
+        assert one.worker is not two.worker
+    assert [child.arguments[0][1] for child in room.trusted] == [4, 5, 4]  # classes
+    room.machine.close()
+    assert room.has_ended()
+
+
+def test_trusted_workers_have_every_split_and_methods_only_their_own(room) -> None:
+    with room.machine.trusted(room.setting), room.machine.method(room.setting, room.work()):
+        pass
+    (trusted,), (method,) = room.trusted, room.children
+    assert set(trusted.arguments[1]) == {"retain", "forget", "validation", "test", "forget_people", "unseen"}
+    assert trusted.options["device_kind"] == "cpu"
+    _, pictures, identities, original, plugin, spec = method.arguments
+    assert set(pictures) == set(identities) == {"retain", "forget", "validation"}
+    assert pictures["forget"][1].tolist() == [2, 3]
+    assert original["fc.weight"].shape == (1, 4, 2)
+    assert (plugin, spec) == (room.work().plugin, room.work().spec)
+    assert method.options == {"device_kind": "cpu", "log": room.log, "memory_limit": 10**9}
+
+
+def test_a_trusted_worker_that_was_killed_while_it_waited_is_passed_over(room) -> None:
+    with room.machine.trusted(room.setting), room.machine.trusted(room.setting):
+        pass
+    for child in room.trusted:
+        child.alive = False
+    with room.machine.trusted(room.setting) as calls:
+        assert calls.worker is room.trusted[2]
+    assert [child.closed for child in room.trusted] == [True, True, False]
+
+
+def test_on_a_cpu_every_method_call_has_a_fresh_process(room) -> None:
+    for _ in range(2):
+        with room.machine.method(room.setting, room.work()):
+            pass
+    assert [child.closed for child in room.children] == [True, True]
+
+
+def test_on_a_gpu_one_process_serves_the_chunks_of_a_run(room_with) -> None:
+    room = room_with("cuda")
+    for _ in range(3):
+        with room.machine.method(room.setting, room.work()):
+            pass
+    (child,) = room.children
+    with room.machine.method(room.setting, room.work(), fresh=True) as method:
+        assert method.worker is room.children[1]
+    assert [child.closed for child in room.children] == [False, True]
+    with room.machine.method(room.setting, room.work(log="another run's")) as method:
+        assert method.worker is room.children[2]
+        assert child.closed
+    room.machine.close()
+    assert room.has_ended()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_methods_process_that_failed_is_not_used_again(room_with, device: str) -> None:
+    room = room_with(device)
+    with pytest.raises(WorkerError, match="no luck"), room.machine.method(room.setting, room.work()):
+        raise WorkerError("no luck")
+    (child,) = room.children
+    assert child.closed
+    with room.machine.method(room.setting, room.work()) as method:
+        assert method.worker is not child
+
+
+@pytest.mark.parametrize("whom", ["trusted", "method"])
+def test_a_worker_that_is_just_starting_when_all_stop_ends_too(room, whom: str) -> None:
+    """It is not yet among those that can be killed, and whoever asked for it would wait until it has done its work."""
+    room.when_one_starts = room.machine.stop
+    use = room.machine.trusted(room.setting) if whom == "trusted" else room.machine.method(room.setting, room.work())
+    with pytest.raises(WorkerError, match="stopped") as caught, use:
+        pass
+    assert caught.value.kind == "died"
+    assert len(room.trusted) + len(room.children) == 1
+    assert room.has_ended()
+
+
+class Slow(Shelf):
+    """Contents that take their time, and remember what was fetched."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.put_data("data", lambda: data)
+
+    def data(self, digest: str) -> Any:
+        self.fetched.append(digest)
+        time.sleep(0.1)
+        return super().data(digest)
+
+    def weights(self, digest: str) -> Any:
+        self.fetched.append(digest)
+        time.sleep(0.1)
+        return super().weights(digest)
+
+
+def test_what_several_jobs_need_at_a_time_is_fetched_once(small_data) -> None:
+    shelf = Slow(small_data())
+    digest = shelf.put_weights({"fc.weight": np.zeros((1, 4, 2), np.float32)})
+    machine, found = Machine(shelf), []
+    gate = threading.Barrier(4)
+
+    def fetch() -> None:
+        gate.wait()
+        found.append((machine.data("data"), machine.weights(digest)))
+
+    threads = [threading.Thread(target=fetch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    machine.close()
+    assert sorted(shelf.fetched) == sorted(["data", digest])
+    assert len(found) == 4
+    assert all(data is found[0][0] and weights is found[0][1] for data, weights in found)
+
+
+def test_a_plugin_that_is_installed_here_is_used_as_it_is(room) -> None:
+    plugin = discovery.find_method("finetune")
+    assert room.machine.plugin(room.work(plugin=plugin, source=plugin.source_hash())) == plugin
+
+
+def test_a_plugin_with_another_source_on_this_machine_is_refused_in_one_line(room) -> None:
+    plugin = replace(discovery.find_method("finetune"), version="9.9")
+    work = room.work(plugin=plugin, source="0" * 64)
+    with pytest.raises(WorkerError) as caught:
+        room.machine.plugin(work)
+    assert str(caught.value) == "plugin finetune has another source on this machine; install version 9.9"
+    failed = compute(Unlearn(room.setting, work, (0,)), room.machine)
+    assert failed == Failed(trials=(0,), failure=str(caught.value))
+    assert room.children == []
+
+
+def test_a_plugin_that_is_not_installed_here_is_refused(room) -> None:
+    work = room.work(plugin=Plugin("theirs", "no_such_package.theirs", "theirs", "2.0"))
+    with pytest.raises(WorkerError, match=r"^plugin theirs has another source on this machine; install version 2\.0$"):
+        room.machine.plugin(work)
+
+
+def test_a_plugin_file_that_has_changed_is_refused_in_one_line(room) -> None:
+    work = room.work()
+    Path(work.plugin.module).write_text("# changed\n")
+    with pytest.raises(WorkerError, match=r"^plugin stub has another source on this machine$"):
+        room.machine.plugin(work)
+
+
+def test_a_plugin_file_that_is_not_there_is_fetched_once(room, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = room.work()
+    source = Path(work.plugin.module).read_bytes()
+    Path(work.plugin.module).unlink()
+    room.shelf.put_source(work.source, source)
+    fetched = []
+
+    def fetch(digest: str) -> bytes:
+        fetched.append(digest)
+        return source
+
+    monkeypatch.setattr(room.shelf, "source", fetch)
+    plugins = [room.machine.plugin(work) for _ in range(3)]
+    assert fetched == [work.source]
+    assert len(set(plugins)) == 1
+    assert (plugins[0].name, Path(plugins[0].module).name) == ("stub", "stub.py")
+    assert Path(plugins[0].module).read_bytes() == source
+    assert plugins[0].source_hash() == work.source
+    room.machine.close()
+    assert not Path(plugins[0].module).exists()
+
+
+def test_a_fetched_file_that_is_not_what_was_named_is_refused(room) -> None:
+    work = room.work()
+    Path(work.plugin.module).unlink()
+    room.shelf.put_source(work.source, b"# something else\n")
+    with pytest.raises(WorkerError, match=r"^plugin stub has another source on this machine$"):
+        room.machine.plugin(work)
+
+
+def test_a_class_that_is_named_after_a_file_is_named_after_the_fetched_one_too(room) -> None:
+    work = room.work()
+    named = replace(work, plugin=replace(work.plugin, attribute="Mine"))
+    source = Path(work.plugin.module).read_bytes()
+    Path(work.plugin.module).unlink()
+    room.shelf.put_source(work.source, source)
+    assert room.machine.plugin(named).attribute == "Mine"

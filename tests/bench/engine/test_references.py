@@ -3,63 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from itertools import count
-from types import SimpleNamespace
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.engine.jobs import EvaluateOriginal, Job, TimeRetraining, Trained, TrainOriginal, TrainRetrained
+from bench.engine.machine import Device
 from bench.engine.references import build, retraining_time
 from bench.engine.session import Session
-from bench.engine.worker.process import Reply
 from bench.errors import BenchError, WorkerError
-from bench.executors.local import LocalExecutor
 from bench.outputs import OUTPUT_SPLITS, Outputs
-from bench.progress import Progress
 from bench.store.records import ReferenceRecord
-from bench.tasks.task import SPLITS, UNKNOWN, TaskData
+from bench.tasks.age_synthetic import age_synthetic
+from bench.tasks.task import UNKNOWN
 
 WEIGHTS = {"fc.weight": np.ones((4, 2), np.float32)}
-EPOCHS = 12
+CPU = Device("cpu", "cpu", "Some CPU", {"torch": "2"})
 
 
 def outputs(models: int) -> Outputs:
     return Outputs({name: np.zeros((models, 3, 2), np.float32) for name in OUTPUT_SPLITS}, np.zeros(models))
 
 
-class Trainer:
-    """A trusted worker that trains in no time; every look at its clock is a second later."""
-
-    alive = True
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, Any]] = []
-        self._ticks = count()
-
-    def ask(self, operation: str, on_progress: object = None, **arguments: Any) -> Reply:
-        self.asked.append((operation, *arguments.values()))
-        if operation == "train_original":
-            weights = {f"weights/{name}": array[None] for name, array in WEIGHTS.items()}
-            return Reply(b"{}", {**outputs(1).arrays(), **weights})
-        if operation in ("train_retrained", "evaluate"):
-            return Reply(b"{}", outputs(len(arguments.get("indices", [0]))).arrays())
-        return Reply(b"{}", {})
-
-    def clock(self) -> float:
-        return float(next(self._ticks))
-
-    def close(self) -> None:
-        """Nothing to end."""
+def train(job: Job[Any]) -> Any:
+    """What a machine answers that trains in no time, and whose every timing takes a second."""
+    match job:
+        case TrainOriginal():
+            return Trained({name: array[None] for name, array in WEIGHTS.items()}, outputs(1))
+        case EvaluateOriginal():
+            return outputs(1)
+        case TrainRetrained():
+            return outputs(len(job.indices))
+        case TimeRetraining():
+            return 1.0
 
 
-class Broken(Trainer):
-    """It cannot."""
-
-    def ask(self, operation: str, on_progress: object = None, **arguments: Any) -> Reply:
-        raise WorkerError("no luck")
+def fail(job: Job[Any]) -> Any:
+    raise WorkerError("no luck")
 
 
 class InMemory:
@@ -102,67 +86,76 @@ class InMemory:
         self.times[processor] = seconds
 
 
-def session_of(worker: Trainer, *, original: object = None, people: int = 7) -> Session:
-    rows = {name: np.arange(2) + 2 * index for index, name in enumerate(SPLITS)}
-    count = 2 * len(SPLITS)
-    data = TaskData(np.zeros((count, 3, 2, 2), np.uint8), np.arange(count), np.full(count, people), rows)
-    task = SimpleNamespace(name="t", key="f" * 64, forget_set="nobody", original=original, recipe=SimpleNamespace(epochs=EPOCHS))
-    return SimpleNamespace(
-        task=task,
-        data=data,
-        device=SimpleNamespace(kind="cpu", timed_as="Some CPU", environment={"torch": "2"}),
-        device_lock=SimpleNamespace(shared=nullcontext, alone=nullcontext),
-        stack_size=4,
-        progress=Progress(),
-        executor=LocalExecutor(lambda: worker, workers=1, end_all=worker.close),
-    )
+class Engine:
+    """A session whose jobs a function answers, and the reference that it fills."""
+
+    def __init__(self, answering, told, small_data) -> None:
+        self.executor, self.told, self.small_data = answering(train), told, small_data
+        self.reference = InMemory()
+
+    def session(self, *, original: Mapping[str, NDArray[np.float32]] | None = None, people: int = 7) -> Session:
+        data = self.small_data(people)
+        task = replace(age_synthetic(), load=lambda: data, digest=data.digest(), original=original)
+        opened = Session(None, task, CPU, self.executor, progress=self.told)
+        opened.stack_size = 4
+        return opened
 
 
-def test_what_is_missing_is_trained_once() -> None:
-    worker, reference = Trainer(), InMemory()
-    build(session_of(worker), reference, range(5))
-    trained = [("train_retrained", [0, 1, 2, 3]), ("train_retrained", [4, 5, 6, 7]), ("train_original",)]
-    assert worker.asked == [*trained, ("prepare_epochs",), ("run_epochs", 2)]
+@pytest.fixture
+def engine(answering, told, small_data) -> Engine:
+    return Engine(answering, told, small_data)
+
+
+def test_what_is_missing_is_trained_once(engine: Engine) -> None:
+    session, reference = engine.session(), engine.reference
+    build(session, reference, range(5))
+    trained = [TrainRetrained(session.setting, chunk) for chunk in ((0, 1, 2, 3), (4, 5, 6, 7))]
+    assert engine.executor.asked == [*trained, TrainOriginal(session.setting), TimeRetraining(session.setting, 2)]
     assert (reference.kept["retrained 0"], reference.kept["retrained 4"]) == (4, 4)
     assert reference.kept["original"]["fc.weight"].shape == (1, 4, 2)
-    assert reference.times == {"Some CPU": EPOCHS / 2}  # two epochs took a second
-    assert (reference.about.device, reference.about.stack_size, reference.about.task.key) == ("cpu", 4, "f" * 64)
+    assert reference.times == {"Some CPU": session.task.recipe.epochs / 2}  # two epochs took a second
+    assert reference.about is not None
+    assert (reference.about.device, reference.about.stack_size, reference.about.task.key) == ("cpu", 4, session.task.key)
+    assert reference.about.environment == {"torch": "2"}
+    assert engine.told.done["reference: 8 retrained models and the original model"] == pytest.approx(1.0)
 
-    worker.asked.clear()
-    build(session_of(worker), reference, range(8))
-    assert worker.asked == []
-    build(session_of(worker), reference, [8])
-    assert worker.asked == [("train_retrained", [8, 9, 10, 11])]
+    engine.executor.asked.clear()
+    build(session, reference, range(8))
+    assert engine.executor.asked == []
+    build(session, reference, [8])
+    assert engine.executor.asked == [TrainRetrained(session.setting, (8, 9, 10, 11))]
 
 
-def test_labels_are_those_of_the_splits() -> None:
-    reference = InMemory()
-    build(session_of(Trainer()), reference, [])
-    labels, people = reference.kept["labels"]
+def test_labels_are_those_of_the_splits(engine: Engine) -> None:
+    build(engine.session(), engine.reference, [])
+    labels, people = engine.reference.kept["labels"]
     assert set(labels) == set(OUTPUT_SPLITS)
     assert labels["forget"].tolist() == [2, 3]
     assert labels["retain_sample"].tolist() == [0, 1]
     assert people.tolist() == [7, 7]
     unknown = InMemory()
-    build(session_of(Trainer(), people=UNKNOWN), unknown, [])
+    build(engine.session(people=UNKNOWN), unknown, [])
     assert unknown.kept["labels"][1] is None
 
 
-def test_an_original_that_came_with_the_task_is_evaluated_and_not_trained() -> None:
-    worker, reference = Trainer(), InMemory()
-    build(session_of(worker, original=WEIGHTS), reference, [])
-    assert [operation for operation, *_ in worker.asked] == ["evaluate", "prepare_epochs", "run_epochs"]
-    assert np.array_equal(reference.kept["original"]["fc.weight"], WEIGHTS["fc.weight"][None])
+def test_an_original_that_came_with_the_task_is_evaluated_and_not_trained(engine: Engine) -> None:
+    session = engine.session(original=WEIGHTS)
+    build(session, engine.reference, [])
+    evaluated, timed = engine.executor.asked
+    assert isinstance(evaluated, EvaluateOriginal)
+    assert timed == TimeRetraining(session.setting, 2)
+    assert np.array_equal(session.shelf.weights(evaluated.weights)["fc.weight"], WEIGHTS["fc.weight"][None])
+    assert np.array_equal(engine.reference.kept["original"]["fc.weight"], WEIGHTS["fc.weight"][None])
 
 
-def test_a_worker_that_cannot_train_is_told() -> None:
-    reference = InMemory()
+def test_a_worker_that_cannot_train_is_told(engine: Engine) -> None:
+    engine.executor.answer = fail
     with pytest.raises(BenchError, match="training the reference failed: no luck"):
-        build(session_of(Broken()), reference, range(4))
-    assert not reference.has_original
-    assert reference.times == {}
+        build(engine.session(), engine.reference, range(4))
+    assert not engine.reference.has_original
+    assert engine.reference.times == {}
 
 
-def test_nobody_guesses_how_long_a_retraining_takes() -> None:
+def test_nobody_guesses_how_long_a_retraining_takes(engine: Engine) -> None:
     with pytest.raises(BenchError, match="nobody has timed a retraining on Some CPU; `bench reference build` does it"):
-        retraining_time(session_of(Trainer()), InMemory())
+        retraining_time(engine.session(), engine.reference)

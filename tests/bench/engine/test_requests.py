@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace, TracebackType
 from typing import Any
 
@@ -9,8 +10,9 @@ import msgspec
 import pytest
 
 from bench.budget import Budget
+from bench.engine import requests
 from bench.engine.requests import Request, describe
-from bench.engine.session import Session
+from bench.engine.worker.answers import Description
 from bench.engine.worker.process import Reply
 from bench.errors import BenchError, WorkerError
 from bench.registry.discovery import Plugin
@@ -51,16 +53,34 @@ class Child:
         return Reply(self.answer, {})
 
 
-def session(answer: bytes | WorkerError) -> Session:
-    return SimpleNamespace(method_worker=lambda plugin, spec, original: Child(answer))
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes | WorkerError], Description]:
+    """What is made of the answer of a process that is started as the session says."""
+
+    def ask(answer: bytes | WorkerError) -> Description:
+        asked = ["the setting", REQUEST.plugin, REQUEST.spec, 10**9]  # and neither data nor weights
+        children = []
+
+        def start(*arguments: object) -> Child:
+            assert list(arguments) == asked
+            children.append(Child(answer))
+            return children[-1]
+
+        monkeypatch.setattr(requests, "start_method", start)
+        try:
+            return describe(SimpleNamespace(setting="the setting", memory_limit=10**9), REQUEST)
+        finally:
+            assert [child.open for child in children] == [False]
+
+    return ask
 
 
-def answered(**changes: object) -> Session:
-    return session(msgspec.json.encode({**HONEST, **changes}))
+def answer(**changes: object) -> bytes:
+    return msgspec.json.encode({**HONEST, **changes})
 
 
-def test_an_honest_description() -> None:
-    description = describe(answered(), REQUEST)
+def test_an_honest_description(described) -> None:
+    description = described(answer())
     assert description.stackable
     assert description.variants == [0, 0, 2]
 
@@ -73,27 +93,27 @@ def test_an_honest_description() -> None:
         ({"variants": [0] * 4}, "plugin mine: 4 variants for 3 trials"),
     ],
 )
-def test_nonsense_is_one_line_that_names_the_plugin(changes: dict[str, object], told: str) -> None:
+def test_nonsense_is_one_line_that_names_the_plugin(described, changes: dict[str, object], told: str) -> None:
     with pytest.raises(BenchError) as caught:
-        describe(answered(**changes), REQUEST)
+        described(answer(**changes))
     assert str(caught.value) == told
 
 
-def test_why_it_does_not_load_is_told_in_its_own_words() -> None:
+def test_why_it_does_not_load_is_told_in_its_own_words(described) -> None:
     problem = WorkerError("plugin mine (mine) fails to import: ValueError: no", traceback="Traceback ...")
     with pytest.raises(BenchError) as caught:
-        describe(session(problem), REQUEST)
+        described(problem)
     assert str(caught.value) == str(problem)
     with pytest.raises(BenchError, match=r"^plugin mine: the worker process died"):
-        describe(session(WorkerError("the worker process died (signal 9)", kind="died")), REQUEST)
+        described(WorkerError("the worker process died (signal 9)", kind="died"))
 
 
 @pytest.mark.parametrize("models", [[None] * 3, [3, 4, 5], [9, 9, 9]])
-def test_control_rows_stand_for_models_that_no_row_is_compared_with(models: list[int | None]) -> None:
-    assert describe(answered(control=True, reference_models=models), REQUEST).reference_models == models
+def test_control_rows_stand_for_models_that_no_row_is_compared_with(described, models: list[int | None]) -> None:
+    assert described(answer(control=True, reference_models=models)).reference_models == models
 
 
 @pytest.mark.parametrize("models", [[], [None] * 2, [3, 4], [3, 4, None], [2, 3, 4], [0, 1, 2]])
-def test_control_rows_that_name_other_models(models: list[int | None]) -> None:
+def test_control_rows_that_name_other_models(described, models: list[int | None]) -> None:
     with pytest.raises(BenchError, match=r"control row mine must name 3 models: .* from index 3 on"):
-        describe(answered(control=True, reference_models=models), REQUEST)
+        described(answer(control=True, reference_models=models))

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from bench.engine.jobs import Computed, Unlearn
+from bench.engine.machine import Device
 from bench.engine.rerun import FEWEST_RERUN, _compared, _first, rerun
+from bench.engine.session import Session
+from bench.errors import WorkerError
 from bench.outputs import Outputs
+from bench.registry import discovery
 from bench.scoring.calibration import Population, shifted
 from bench.store.records import (
     Chunk,
     DeviceRecord,
     Failed,
     Finished,
+    Measured,
     MethodRecord,
     Pending,
     RunRecord,
     TaskRecord,
 )
+from bench.tasks.age_synthetic import age_synthetic
 
 
 def record_of(chunks: Sequence[Chunk] = (), spec: str = "finetune") -> RunRecord:
@@ -63,6 +75,70 @@ def test_what_was_made_with_something_else_is_not_repeated() -> None:
 @pytest.fixture(scope="module")
 def population() -> Population:
     return Population.draw(40, seed=0)
+
+
+@dataclass
+class Repeated:
+    """A finished run of this version's fine-tuning in two chunks, and a session that repeats its trials."""
+
+    session: Session
+    executor: Any
+    record: RunRecord
+    stored: list[Outputs]
+
+    def check(self, trials: int):
+        (check,) = rerun(self.session, self.record, self.stored, trials)
+        return check
+
+
+@pytest.fixture
+def repeated(answering, population: Population) -> Repeated:
+    plain = record_of([finished(0, 1), finished(2)])
+    record = replace(plain, method=replace(plain.method, source_hash=discovery.find_method("finetune").source_hash()))
+    stored = [population.retrained(2).outputs, population.retrained(1).outputs]
+    by_trials = dict(zip([(0, 1), (2,)], stored, strict=True))
+    executor = answering(lambda job: Computed(by_trials[job.trials], Measured(), 1.0))
+    weights = {"fc.weight": np.zeros((1, 4, 2), np.float32)}
+    reference = SimpleNamespace(original_weights=lambda: weights, labels=lambda: population.labels)
+    keeper = SimpleNamespace(reference=lambda task_key, device_kind, note: reference)
+    session = Session(keeper, age_synthetic(), Device("cpu", "cpu", "Some CPU", {}), executor)
+    return Repeated(session, executor, record, stored)
+
+
+def test_trials_are_repeated_as_they_were_made(repeated: Repeated) -> None:
+    check = repeated.check(3)
+    assert (check.point, check.seen, check.problem) == ("rerun of 3 trials", "bit for bit the stored outputs", "")
+    jobs = repeated.executor.asked
+    assert [(type(job), job.trials) for job in jobs] == [(Unlearn, (0, 1)), (Unlearn, (2,))]
+    work, record = jobs[0].work, repeated.record
+    assert (work.seed, work.allowance, work.source) == (record.seed, record.allowance_seconds, record.method.source_hash)
+    assert (str(work.spec), work.stackable, work.uses_clock) == ("finetune", record.method.stackable, record.method.uses_clock)
+    assert repeated.session.shelf.weights(work.original)["fc.weight"].shape == (1, 4, 2)
+
+
+def test_chunks_that_come_in_another_order_are_compared_with_their_own(repeated: Repeated) -> None:
+    executor = repeated.executor
+    executor.submit = lambda jobs, **how: type(executor).submit(executor, jobs[::-1], **how)
+    assert repeated.check(3).seen == "bit for bit the stored outputs"
+
+
+def test_only_as_many_chunks_are_repeated_as_were_asked_for(repeated: Repeated) -> None:
+    assert repeated.check(1).point == "rerun of 2 trials"
+    assert [job.trials for job in repeated.executor.asked] == [(0, 1)]
+
+
+def test_trials_that_fail_when_they_are_repeated_are_told(repeated: Repeated) -> None:
+    repeated.executor.answer = lambda job: Failed(trials=job.trials, failure="no luck today")
+    assert repeated.check(3).problem == "no luck today"
+    assert [job.trials for job in repeated.executor.asked] == [(0, 1)]
+
+
+def test_a_worker_that_cannot_repeat_them_is_told(repeated: Repeated) -> None:
+    def die(job: Unlearn) -> Computed:
+        raise WorkerError("the worker process died (signal 9)", kind="died")
+
+    repeated.executor.answer = die
+    assert repeated.check(3).problem == "evaluating trials failed: the worker process died (signal 9)"
 
 
 def compared(population: Population, before: Outputs, again: Outputs):

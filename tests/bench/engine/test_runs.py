@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from bench.engine.failures import MOST_FAILURES
+from bench.engine.jobs import Computed, TimeTrial, Unlearn, Work
+from bench.engine.machine import Device
 from bench.engine.runs import _back_off, _compute_missing, _time_trials
 from bench.engine.session import Session
-from bench.engine.trials import MOST_FAILURES, Computed, FailureLimit, Work
 from bench.errors import BenchError, WorkerError
-from bench.executors.local import LocalExecutor
 from bench.outputs import Outputs
-from bench.progress import Progress
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
 from bench.store.records import (
@@ -34,9 +35,21 @@ from bench.store.records import (
     Timed,
     TimedTrial,
 )
+from bench.tasks.age_synthetic import age_synthetic
 
 METHOD = MethodRecord(name="stub", spec="stub", hyper_parameters={}, source_hash="0" * 64, control=False, reference_models=())
-WORK = Work(Plugin("stub", "stub", "", ""), Spec("stub", {}), seed=0, stackable=True, uses_clock=False, allowance=1.0)
+WORK = Work(
+    plugin=Plugin("stub", "stub", "", ""),
+    source="0" * 64,
+    spec=Spec("stub", {}),
+    seed=0,
+    stackable=True,
+    uses_clock=False,
+    allowance=1.0,
+    original="1" * 64,
+    memory_limit=10**9,
+    log="nowhere",
+)
 OUTPUTS = Outputs({}, np.zeros(1))
 MEASURED = Measured(phases={"method": 2.0}, peak_memory=7)
 
@@ -92,63 +105,54 @@ class InMemory:
 
 
 class Stub:
-    """Answers like the engine's trials: trials fail as they are told to."""
+    """Answers jobs like a machine: trials fail as they are told to, alone or with others of their chunk."""
 
-    def __init__(self, *, fails: Sequence[int] = (), killed: Sequence[int] = (), evaluator_dies: bool = False) -> None:
-        self.fails, self.killed, self.evaluator_dies = fails, killed, evaluator_dies
-        self.asked: list[int] = []
-        self.logged: list[str] = []
+    def __init__(
+        self, *, fails: Sequence[int] = (), killed: Sequence[int] = (), alone: bool = False, evaluator_dies: bool = False
+    ) -> None:
+        self.fails, self.killed, self.alone, self.evaluator_dies = fails, killed, alone, evaluator_dies
 
-    def chunk(
-        self, evaluator: object, trials: Sequence[int], reached: Callable[[float], None], failures: FailureLimit
-    ) -> Computed | Failed:
+    def __call__(self, job: Unlearn | TimeTrial) -> Any:
         if self.evaluator_dies:
             raise WorkerError("the worker process died (signal 9)", kind="died")
-        self.asked += trials
-        reached(0.5)
-        failed = bool(set(trials) & set(self.fails))
-        failures.count(failed=failed)
-        return Failed(trials=tuple(trials), failure="no luck") if failed else Computed(OUTPUTS, MEASURED, 3.0)
+        return self._chunk(job.trials) if isinstance(job, Unlearn) else self._timed(job.trial)
 
-    def timed(self, trial: int) -> Timed | Killed:
+    def _chunk(self, trials: tuple[int, ...]) -> Computed | Failed:
+        failed = set(trials) & set(self.fails)
+        if not failed:
+            return Computed(OUTPUTS, MEASURED, 3.0)
+        finished = len(trials) - len(failed) if self.alone else 0
+        return Failed(trials=trials, failure="no luck", finished=finished, in_a_row=int(trials[-1] in failed))
+
+    def _timed(self, trial: int) -> Timed | Killed:
         if trial in self.fails:
             raise WorkerError("no luck")
-        self.asked.append(trial)
         return Killed(trial=trial, seconds=7.0, killed="late") if trial in self.killed else Timed(trial=trial, seconds=1.0)
 
-    def log(self, problem: WorkerError) -> None:
-        self.logged.append(str(problem))
 
+class Engine:
+    """A session whose jobs the stub answers, in their order."""
 
-class Told(Progress):
-    """Remembers what the user is told, and how far every stage came."""
+    def __init__(self, answering, told) -> None:
+        self.executor = answering(Stub())
+        self.told = told
+        self.session = Session(None, age_synthetic(), Device("cpu", "cpu", "Some CPU", {}), self.executor, progress=told)
 
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.done: dict[str, float] = {}
+    def answers(self, **how: Any) -> None:
+        """From now on jobs are answered so, and those of before are forgotten."""
+        self.executor.answer = Stub(**how)
+        self.executor.asked.clear()
 
-    def stage(self, label: str, total: float) -> Callable[[float], None]:
-        self.done[label] = 0.0
-
-        def advance(units: float) -> None:
-            self.done[label] += units / total
-
-        return advance
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
+    @property
+    def asked(self) -> list[int]:
+        """Trials that were to be computed or timed, in their order."""
+        jobs = self.executor.asked
+        return [trial for job in jobs for trial in (job.trials if isinstance(job, Unlearn) else [job.trial])]
 
 
 @pytest.fixture
-def session(told: Told) -> Session:
-    """One worker, which does the chunks in their order."""
-    worker = SimpleNamespace(alive=True, close=lambda: None)
-    return SimpleNamespace(progress=told, executor=LocalExecutor(lambda: worker, workers=1, end_all=lambda: None))
+def engine(answering, told) -> Engine:
+    return Engine(answering, told)
 
 
 @pytest.fixture
@@ -157,51 +161,54 @@ def whole() -> InMemory:
     return InMemory(record_of(finished(*range(8))))
 
 
-def test_three_extra_trials_are_timed(session: Session, whole: InMemory) -> None:
-    trials = Stub()
-    _time_trials(session, trials, whole)
-    assert trials.asked == [8, 9, 10]
+def test_three_extra_trials_are_timed(engine: Engine, whole: InMemory) -> None:
+    _time_trials(engine.session, WORK, whole)
+    assert engine.executor.asked == [TimeTrial(engine.session.setting, WORK, trial) for trial in (8, 9, 10)]
     assert whole.record.complete
     assert [len(state.timed) for state in whole.history] == [1, 2, 3]  # each is kept as soon as it is known
+    assert engine.told.done == {"stub: timing 3 trials alone": pytest.approx(1.0)}
 
 
-def test_a_failed_timed_trial_is_tried_again_and_the_others_are_not(session: Session, whole: InMemory) -> None:
-    first = Stub(fails=[9])
-    _time_trials(session, first, whole)
-    assert first.logged == ["no luck"]
+def test_a_failed_timed_trial_is_tried_again_and_the_others_are_not(engine: Engine, whole: InMemory) -> None:
+    engine.answers(fails=[9])
+    _time_trials(engine.session, WORK, whole)
+    assert engine.asked == [8, 9]
     assert not whole.record.complete
     assert whole.record.failure == "no luck"
     assert whole.record.timed == (Timed(trial=8, seconds=1.0), NotTimed(failure="no luck"))
-    again, resumed = Stub(), InMemory(whole.record)
-    _time_trials(session, again, resumed)
-    assert again.asked == [9, 10]
+    resumed = InMemory(whole.record)
+    engine.answers()
+    _time_trials(engine.session, WORK, resumed)
+    assert engine.asked == [9, 10]
     assert resumed.record.complete
     assert resumed.record.failure == ""
 
 
-def test_a_killed_trial_is_timed_and_not_tried_again(session: Session, whole: InMemory) -> None:
-    _time_trials(session, Stub(killed=[8, 9, 10]), whole)
+def test_a_killed_trial_is_timed_and_not_tried_again(engine: Engine, whole: InMemory) -> None:
+    engine.answers(killed=[8, 9, 10])
+    _time_trials(engine.session, WORK, whole)
     assert whole.record.complete
     assert whole.record.over_budget
-    again = Stub()
-    _time_trials(session, again, whole)
-    assert again.asked == []
+    engine.answers()
+    _time_trials(engine.session, WORK, whole)
+    assert engine.asked == []
 
 
 @pytest.mark.parametrize("chunk", [Pending(trials=tuple(range(8))), Failed(trials=tuple(range(8)), failure="no luck")])
-def test_unfinished_runs_are_not_timed(session: Session, chunk: Chunk) -> None:
-    trials, run = Stub(), InMemory(record_of(chunk))
-    _time_trials(session, trials, run)
-    assert trials.asked == []
+def test_unfinished_runs_are_not_timed(engine: Engine, chunk: Chunk) -> None:
+    run = InMemory(record_of(chunk))
+    _time_trials(engine.session, WORK, run)
+    assert engine.asked == []
     assert run.history == []
 
 
-def test_finished_chunks_are_left_alone_and_all_others_are_computed(session: Session, told: Told) -> None:
+def test_finished_chunks_are_left_alone_and_all_others_are_computed(engine: Engine) -> None:
     failed = Failed(trials=(2, 3), failure="no luck the first time")
     run = InMemory(record_of(finished(0, 1), failed, Pending(trials=(4, 5)), Pending(trials=(6, 7))))
-    trials = Stub(fails=[5])
-    _compute_missing(session, trials, WORK, run)
-    assert trials.asked == [2, 3, 4, 5, 6, 7]
+    engine.answers(fails=[5])
+    _compute_missing(engine.session, WORK, run)
+    assert engine.executor.asked == [Unlearn(engine.session.setting, WORK, chunk) for chunk in ((2, 3), (4, 5), (6, 7))]
+    assert run.history[0].chunks[1] == Pending(trials=(2, 3))  # the old failure is forgotten before anything is computed
     assert run.record.chunks == (
         finished(0, 1),
         replace(finished(2, 3), phases={"method": 2.0}, wall_seconds=3.0),
@@ -209,41 +216,69 @@ def test_finished_chunks_are_left_alone_and_all_others_are_computed(session: Ses
         replace(finished(6, 7), phases={"method": 2.0}, wall_seconds=3.0),
     )
     assert run.outputs == {(2, 3): OUTPUTS, (6, 7): OUTPUTS}
-    assert told.done == {"stub: 6 trials": pytest.approx(1.0)}
-    assert told.notes == []
+    assert engine.told.done == {"stub: 6 trials": pytest.approx(1.0)}
+    assert engine.told.notes == []
 
 
-def test_a_run_with_nothing_missing_is_left_alone(session: Session, told: Told, whole: InMemory) -> None:
-    _compute_missing(session, Stub(evaluator_dies=True), WORK, whole)
-    assert (whole.history, told.done) == ([], {})
+@pytest.mark.parametrize(("uses_clock", "at_once"), [(False, None), (True, 1)])
+def test_chunks_of_a_method_that_uses_the_clock_are_computed_one_at_a_time(
+    engine: Engine, uses_clock: bool, at_once: int | None
+) -> None:
+    run = InMemory(record_of(Pending(trials=(0,)), Pending(trials=(1,))))
+    _compute_missing(engine.session, dataclasses.replace(WORK, uses_clock=uses_clock), run)
+    assert engine.executor.at_once == [at_once]
 
 
-def test_after_some_failures_in_a_row_the_rest_is_not_tried(session: Session, told: Told) -> None:
+def test_a_run_with_nothing_missing_is_left_alone(engine: Engine, whole: InMemory) -> None:
+    engine.answers(evaluator_dies=True)
+    _compute_missing(engine.session, WORK, whole)
+    assert (whole.history, engine.told.done) == ([], {})
+
+
+def test_after_some_failures_in_a_row_the_rest_is_not_tried(engine: Engine) -> None:
     old = Failed(trials=(7,), failure="of the run before")
     run = InMemory(record_of(*(Pending(trials=(index,)) for index in range(7)), old))
-    trials = Stub(fails=[1, 2, 3, 4, 5, 6, 7])
-    _compute_missing(session, trials, WORK, run)
-    assert trials.asked == [0, 1, 2, 3]
+    engine.answers(fails=[1, 2, 3, 4, 5, 6, 7])
+    _compute_missing(engine.session, WORK, run)
+    assert engine.asked == [0, 1, 2, 3]
     assert [type(chunk) for chunk in run.record.chunks] == [Finished] + [Failed] * MOST_FAILURES + [Pending] * 4
-    assert told.notes == ["stub: 3 trials in a row failed; the rest was not tried"]
-    assert told.done == {"stub: 8 trials": pytest.approx(1.0)}
+    assert engine.told.notes == ["stub: 3 trials in a row failed; the rest was not tried"]
+    assert engine.told.done == {"stub: 8 trials": pytest.approx(1.0)}
 
 
-def test_a_dead_evaluator_is_not_the_methods_failure(session: Session) -> None:
+def test_trials_that_finish_alone_end_a_row_of_failures(engine: Engine) -> None:
+    """Of each stack the last trial fails, and those before it finish: there are never two failures in a row."""
+    run = InMemory(record_of(*(Pending(trials=(2 * index, 2 * index + 1)) for index in range(4))))
+    engine.answers(fails=[1, 3, 5, 7], alone=True)
+    _compute_missing(engine.session, WORK, run)
+    assert [type(chunk) for chunk in run.record.chunks] == [Failed] * 4
+    assert engine.told.notes == []
+
+
+def test_a_stack_that_ended_in_too_many_failures_is_the_last(engine: Engine) -> None:
+    run = InMemory(record_of(Pending(trials=(0, 1, 2, 3)), Pending(trials=(4, 5, 6, 7))))
+    engine.executor.answer = lambda job: Failed(trials=job.trials, failure="no luck", in_a_row=MOST_FAILURES)
+    _compute_missing(engine.session, WORK, run)
+    assert [type(chunk) for chunk in run.record.chunks] == [Failed, Pending]
+    assert engine.told.notes == ["stub: 3 trials in a row failed; the rest was not tried"]
+
+
+def test_a_dead_evaluator_is_not_the_methods_failure(engine: Engine) -> None:
     run = InMemory(record_of(Pending(trials=tuple(range(8)))))
+    engine.answers(evaluator_dies=True)
     with pytest.raises(BenchError, match="evaluating trials failed: the worker process died"):
-        _compute_missing(session, Stub(evaluator_dies=True), WORK, run)
+        _compute_missing(engine.session, WORK, run)
     assert run.record.failure == ""
 
 
-def test_after_a_stack_that_memory_did_not_suffice_for_all_start_again_in_smaller_ones(session: Session, told: Told) -> None:
+def test_after_a_stack_that_memory_did_not_suffice_for_all_start_again_in_smaller_ones(engine: Engine) -> None:
     short = Failed(trials=(0, 1, 2, 3), failure="killed", kind="memory")
     run = InMemory(record_of(short, finished(4, 5, 6, 7)))
-    assert _back_off(session, run)
+    assert _back_off(engine.session, run)
     assert run.record.stack_size == 2
     assert run.record.backed_off
     assert run.record.chunks == tuple(Pending(trials=pair) for pair in ((0, 1), (2, 3), (4, 5), (6, 7)))
-    assert told.notes == ["stub: memory does not suffice; starting again with stacks of 2"]
+    assert engine.told.notes == ["stub: memory does not suffice; starting again with stacks of 2"]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +290,7 @@ def test_after_a_stack_that_memory_did_not_suffice_for_all_start_again_in_smalle
         Pending(trials=(0, 1)),
     ],
 )
-def test_nothing_else_is_a_reason_to_back_off(session: Session, chunk: Chunk) -> None:
+def test_nothing_else_is_a_reason_to_back_off(engine: Engine, chunk: Chunk) -> None:
     run = InMemory(record_of(chunk))
-    assert not _back_off(session, run)
+    assert not _back_off(engine.session, run)
     assert run.history == []

@@ -1,14 +1,16 @@
-"""What the runs of one command share."""
+"""What the runs of one command share, and how they have jobs computed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from bench.engine.jobs import TimeRetraining, TrainRetrained
 from bench.engine.machine import Device
 from bench.engine.session import Session
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
 from bench.tasks.age_synthetic import age_synthetic
 from bench.tasks.task import Task
 
@@ -16,8 +18,23 @@ CPU = Device("cpu", "cpu", "Some CPU", {})
 GPU = Device("Some GPU", "cuda", "Some CPU", {})
 
 
-def session(task: Task, device: Device = CPU, **options: int) -> Session:
-    return Session(None, task, device, **options)
+def nobody(*_: object) -> Any:
+    raise AssertionError("an executor is made that nobody needs")
+
+
+def session(task: Task, device: Device = CPU, **options: Any) -> Session:
+    return Session(None, task, device, **{"executor": nobody, **options})
+
+
+def answer(job: TrainRetrained | TimeRetraining) -> Any:
+    """Model 7 cannot be trained."""
+    if isinstance(job, TrainRetrained) and 7 in job.indices:
+        raise WorkerError("no luck")
+    return f"{job.label} is done"
+
+
+def retrained(opened: Session, *chunks: tuple[int, ...]) -> list[TrainRetrained]:
+    return [TrainRetrained(opened.setting, chunk) for chunk in chunks]
 
 
 def test_data_that_are_not_what_the_key_says_are_refused() -> None:
@@ -34,7 +51,93 @@ def test_stacks_depend_on_the_task_and_the_kind_of_device_only() -> None:
     assert session(replace(own, network="resnet18-v1", size=128), GPU).stack_size == 2
 
 
-def test_no_worker_is_started_before_it_is_needed() -> None:
+def test_what_every_process_must_know_is_known_before_the_data_are_loaded() -> None:
+    def load() -> Any:
+        raise AssertionError("nobody asked for the data")
+
+    own = age_synthetic()
+    opened = session(replace(own, load=load), GPU)
+    setting = opened.setting
+    assert (setting.network, setting.classes, setting.recipe) == (own.network, 10, own.recipe)
+    assert (setting.device, setting.device_kind, setting.data) == ("cuda", "Some GPU", own.digest)
+    with pytest.raises(AssertionError, match="nobody asked"):
+        opened.shelf.data(own.digest)
+
+
+def test_the_shelf_checks_the_data_that_it_gives_out() -> None:
+    own = age_synthetic()
+    assert session(own).setting.data == own.digest
+    opened = session(own)
+    assert opened.shelf.data(opened.setting.data) is own.load()
+    wrong = session(replace(own, digest="0" * 64))
+    with pytest.raises(BenchError, match="is not what its key says"):
+        wrong.shelf.data(wrong.setting.data)
+
+
+def test_no_executor_is_made_before_it_is_needed(answering, told) -> None:
     with session(age_synthetic()) as opened:
         assert opened.workers >= 1
-    assert "executor" not in vars(opened)
+        assert list(opened.results([], "nothing", "nothing failed")) == []
+    executor, made = answering(answer), []
+
+    def factory(*arguments: object) -> Any:
+        made.append(arguments)
+        return executor
+
+    with session(age_synthetic(), executor=factory, workers=3, progress=told) as opened:
+        for _ in range(2):
+            assert opened.attempt(TimeRetraining(opened.setting, 2)) == "TimeRetraining is done"
+        assert made == [(opened.shelf, 3, told.note)]
+        assert executor.closed == 0
+    assert executor.closed == 1
+
+
+def test_an_executor_is_closed_whatever_happens(answering) -> None:
+    executor = answering(answer)
+
+    def interrupted() -> None:
+        with session(age_synthetic(), executor=executor) as opened:
+            for _ in opened.results(retrained(opened, (0,), (1,)), "stage", "training failed"):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert executor.closed == 1
+    assert len(executor.asked) == 1
+
+
+def test_results_advance_their_stage_by_the_units_of_their_jobs(answering, told) -> None:
+    opened = session(age_synthetic(), executor=answering(answer), progress=told)
+    jobs = retrained(opened, (0, 1, 2), (3,))
+    results = opened.results(jobs, "stage", "training failed", units=lambda job: len(job.indices), at_once=1)
+    assert told.done == {}
+    assert next(results) == (jobs[0], "TrainRetrained is done")
+    assert told.done == {"stage": pytest.approx(0.75)}
+    assert list(results) == [(jobs[1], "TrainRetrained is done")]
+    assert told.done == {"stage": pytest.approx(1.0)}
+    assert opened._executor.at_once == [1]
+
+
+def test_the_first_job_that_cannot_be_computed_ends_all(answering) -> None:
+    executor = answering(answer)
+    opened = session(age_synthetic(), executor=executor)
+    with pytest.raises(BenchError, match=r"^training failed: no luck$"):
+        list(opened.results(retrained(opened, (0,), (7,), (1,)), "stage", "training failed"))
+    assert [job.indices for job in executor.asked] == [(0,), (7,)]
+
+
+def test_after_cancelling_a_stage_is_over(answering, told) -> None:
+    opened = session(age_synthetic(), executor=answering(answer), progress=told)
+    seen = []
+    for job, _ in opened.results(retrained(opened, (0,), (1,), (7,)), "stage", "training failed"):
+        seen.append(job.indices)
+        if job.indices == (1,):
+            opened.cancel()
+    assert seen == [(0,), (1,)]
+    assert told.done == {"stage": pytest.approx(1.0)}
+
+
+def test_why_an_attempt_failed_is_raised_as_it_is(answering) -> None:
+    opened = session(age_synthetic(), executor=answering(answer))
+    with pytest.raises(WorkerError, match=r"^no luck$"):
+        opened.attempt(TrainRetrained(opened.setting, (7,)))

@@ -1,77 +1,329 @@
-"""Jobs outlive the workers that are killed from outside."""
+"""Jobs on this machine: results as they come, and nothing that outlives whoever wanted them."""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 
-from bench.errors import WorkerError
+from bench.engine.contents import Shelf
+from bench.engine.executor import find_executor
+from bench.engine.jobs import Job, Setting, TrainOnShares, TrainRetrained
+from bench.engine.machine import Machine
+from bench.engine.worker.process import Worker
+from bench.errors import BenchError, WorkerError
+from bench.executors import local
 from bench.executors.local import LocalExecutor
+from bench.models.networks import recipe_for
+from bench.outputs import OUTPUT_SPLITS
+from bench.tasks.task import SPLITS, TaskData
+
+LONG = 60.0  # seconds after which a test that hangs fails
+Start = Callable[[int], LocalExecutor]
 
 
-class Mortal:
-    """A worker that somebody may kill."""
+def ignore(job: Job[Any], share: float) -> None:
+    """Nobody wants to know how far a job is."""
+
+
+def setting(epochs: int, data: str = "") -> Setting:
+    recipe = replace(recipe_for("resnet8-v1"), epochs=epochs, batch_size=16)
+    return Setting("resnet8-v1", 4, recipe, "cpu", "cpu", data)
+
+
+def retrained(*indices: int) -> TrainRetrained:
+    return TrainRetrained(setting(1), indices)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Makes an executor with so many workers, which is closed with the test."""
+    made: list[LocalExecutor] = []
+
+    def new(workers: int) -> LocalExecutor:
+        made.append(LocalExecutor(Shelf(), workers, lambda text: None))
+        return made[-1]
+
+    yield new
+    for executor in made:
+        executor.close()
+
+
+@pytest.fixture
+def computes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], None]:
+    """Has jobs computed by a function of the job and the machine."""
+
+    def use(compute: Callable[[Job[Any], Machine], Any]) -> None:
+        monkeypatch.setattr(local, "compute", lambda job, machine, reached: (reached(0.5), compute(job, machine))[1])
+
+    return use
+
+
+def test_it_is_what_local_means() -> None:
+    assert find_executor("local") is LocalExecutor
+
+
+def test_results_come_as_soon_as_they_are_there(start: Start, computes) -> None:
+    """The first job waits for the second one's result to have arrived."""
+    arrived = threading.Event()
+
+    def compute(job: TrainRetrained, machine: Machine) -> str:
+        assert job.indices != (1,) or arrived.wait(LONG)
+        return f"model {job.indices[0]}"
+
+    computes(compute)
+    jobs, seen = [retrained(1), retrained(2)], []
+    told: list[tuple[Job[Any], float]] = []
+    for job, result in start(2).submit(jobs, reached=lambda job, share: told.append((job, share))):
+        seen.append((job, result))
+        arrived.set()
+    assert seen == [(jobs[1], "model 2"), (jobs[0], "model 1")]
+    assert sorted(told, key=lambda each: each[0].indices) == [(jobs[0], 0.5), (jobs[1], 0.5)]
+
+
+def test_why_there_is_no_result_comes_in_its_place(start: Start, computes) -> None:
+    def compute(job: TrainRetrained, machine: Machine) -> str:
+        if job.indices == (2,):
+            raise WorkerError("no luck")
+        return "well"
+
+    computes(compute)
+    results = [(job.indices[0], str(result)) for job, result in start(1).submit([*map(retrained, range(4))], reached=ignore)]
+    assert results == [(0, "well"), (1, "well"), (2, "no luck"), (3, "well")]
+
+
+@pytest.mark.parametrize(("workers", "at_once", "most"), [(3, None, 3), (3, 1, 1), (3, 2, 2), (1, None, 1)])
+def test_so_many_jobs_are_computed_at_a_time(start: Start, computes, workers: int, at_once: int | None, most: int) -> None:
+    """The first ones wait for each other, so that fewer would never end; one more would be seen."""
+    together, guard = threading.Barrier(most), threading.Lock()
+    running, largest = 0, 0
+
+    def compute(job: TrainRetrained, machine: Machine) -> None:
+        nonlocal running, largest
+        with guard:
+            running += 1
+            largest = max(largest, running)
+        if job.indices[0] < most:
+            together.wait(LONG)
+        with guard:
+            running -= 1
+
+    computes(compute)
+    done = list(start(workers).submit([retrained(index) for index in range(9)], at_once=at_once, reached=ignore))
+    assert len(done) == 9
+    assert largest == most
+
+
+def test_jobs_that_have_not_begun_when_all_is_cancelled_are_left_out(start: Start, computes) -> None:
+    """Whoever takes a result decides before the next job begins: how many are computed does not depend on who is faster."""
+    begun = []
+    computes(lambda job, machine: begun.append(job.indices[0]))
+    executor, seen = start(1), []
+    for job, _ in executor.submit([retrained(index) for index in range(9)], reached=ignore):
+        seen.append(job.indices[0])
+        if job.indices[0] == 3:
+            executor.cancel()
+    assert seen == begun == [0, 1, 2, 3]
+    assert len(list(executor.submit([retrained(0), retrained(1)], reached=ignore))) == 2  # of another time
+
+
+def test_jobs_that_have_begun_when_all_is_cancelled_are_ended(start: Start, computes) -> None:
+    cancelled, begun = threading.Event(), threading.Barrier(2)
+
+    def compute(job: TrainRetrained, machine: Machine) -> None:
+        if job.indices[0] < 2:
+            begun.wait(LONG)
+        assert job.indices != (1,) or cancelled.wait(LONG)
+
+    computes(compute)
+    executor, seen = start(2), []
+    for job, _ in executor.submit([retrained(index) for index in range(9)], reached=ignore):
+        seen.append(job.indices[0])
+        executor.cancel()
+        cancelled.set()
+    assert seen == [0, 1]
+
+
+def test_what_is_no_workers_failure_ends_all(start: Start, computes) -> None:
+    """The second job would wait for ever if nobody told it to stop."""
+    begun = threading.Event()
+
+    def compute(job: TrainRetrained, machine: Machine) -> None:
+        if job.indices == (0,):
+            assert begun.wait(LONG)
+            raise BenchError("the task's data are not what their name says")
+        begun.set()
+        assert machine.stopped.wait(LONG)
+
+    computes(compute)
+    with pytest.raises(BenchError, match="not what their name says"):
+        list(start(2).submit([retrained(0), retrained(1)], reached=ignore))
+
+
+def test_results_that_nobody_asks_for_are_not_computed(start: Start, computes) -> None:
+    begun: list[Job[Any]] = []
+    computes(lambda job, machine: begun.append(job))
+    executor = start(1)
+    executor.submit([retrained(0)], reached=ignore)
+    executor.close()
+    assert begun == []
+
+
+class Children:
+    """An executor with real workers that train on a few pictures, and who they are."""
 
     def __init__(self) -> None:
-        self.alive = True
+        rows = {name: np.arange(24) + 24 * index for index, name in enumerate(SPLITS)}
+        count = 24 * len(SPLITS)
+        pixels = np.random.default_rng(0).integers(256, size=(count, 3, 32, 32), dtype=np.uint8)
+        data = TaskData(pixels, np.arange(count) % 4, np.zeros(count, np.int64), rows)
+        shelf = Shelf()
+        digest = shelf.put_data(data.digest(), lambda: data)
+        self.executor = LocalExecutor(shelf, 2, lambda text: None)
+        self.short, self.endless = setting(9, digest), setting(10**6, digest)
+        self._before = set(Worker._living)
 
-    def close(self) -> None:
-        self.alive = False
+    def living(self) -> list[int]:
+        """Processes of this test that have not ended."""
+        return [worker._pid for worker in set(Worker._living) - self._before if worker.alive]
 
-    def die(self) -> None:
-        self.alive = False
-        raise WorkerError("the worker process died (signal 9)", kind="died")
+    def have_ended(self) -> bool:
+        """Whether no process is left, at the latest after a while: the kernel takes its time to end one that was killed."""
+        until = time.monotonic() + LONG
+        while self.living() and time.monotonic() < until:
+            time.sleep(0.02)
+        return not self.living()
 
 
 @pytest.fixture
-def started() -> list[Mortal]:
-    return []
+def children() -> Iterator[Children]:
+    made = Children()
+    yield made
+    made.executor.close()
+    assert made.have_ended()
 
 
-@pytest.fixture
-def executor(started: list[Mortal]) -> LocalExecutor[Mortal]:
-    def start() -> Mortal:
-        started.append(Mortal())
-        return started[-1]
-
-    def end_all() -> None:
-        for worker in started:
-            worker.close()
-
-    return LocalExecutor(start, workers=2, end_all=end_all)
-
-
-def test_a_job_whose_worker_was_killed_is_tried_once_more(executor, started) -> None:
-    tried = []
-
-    def do(worker: Mortal, job: int) -> int:
-        tried.append(job)
-        if tried.count(3) == 1 and job == 3:
-            worker.die()
-        return job * 10
-
-    assert dict(executor.map(range(5), do)) == {job: job * 10 for job in range(5)}
-    assert tried.count(3) == 2
-    assert len(started) == 3
+def test_trusted_workers_train_and_are_kept_until_the_end(children: Children) -> None:
+    first = [TrainRetrained(children.short, (index,)) for index in range(3)]
+    results = dict(children.executor.submit(first, reached=ignore))
+    assert [len(results[job]) for job in first] == [1, 1, 1]
+    assert set(results[first[0]].logits) == set(OUTPUT_SPLITS)
+    kept = set(children.living())
+    assert 1 <= len(kept) <= 2
+    ((_, again),) = children.executor.submit([first[0]], reached=ignore)
+    assert again.digest() == results[first[0]].digest()
+    assert set(children.living()) == kept
 
 
-def test_a_job_that_kills_every_worker_is_given_up(executor, started) -> None:
-    done = dict(executor.map([1, 2], lambda worker, job: worker.die() if job == 1 else job))
-    assert isinstance(done[1], WorkerError)
-    assert done[2] == 2
-    assert len(started) == 4
+def test_a_job_whose_worker_was_killed_is_tried_once_more(children: Children) -> None:
+    killed = []
+
+    def kill(job: Job[Any], share: float) -> None:
+        if not killed:
+            killed.extend(children.living())
+            os.kill(killed[0], signal.SIGKILL)
+
+    job = TrainRetrained(children.short, (0,))
+    ((_, result),) = children.executor.submit([job], reached=kill)
+    ((_, undisturbed),) = children.executor.submit([job], reached=ignore)
+    assert result.digest() == undisturbed.digest()
+    (successor,) = children.living()
+    assert killed != [successor]
 
 
-def test_an_error_is_not_tried_again(executor, started) -> None:
-    def do(worker: Mortal, job: int) -> None:
-        raise WorkerError("no luck")
+def test_a_job_whose_worker_is_killed_every_time_is_given_up(children: Children) -> None:
+    killed = []
 
-    assert [str(result) for _, result in executor.map([1], do)] == ["no luck"]
-    assert len(started) == 2
+    def kill(job: Job[Any], share: float) -> None:
+        for process in children.living():
+            killed.append(process)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    ((_, result),) = children.executor.submit([TrainRetrained(children.endless, (0,))], reached=kill)
+    assert isinstance(result, WorkerError)
+    assert "died (signal 9)" in str(result)
+    assert len(set(killed)) == 2
 
 
-def test_whoever_stops_listening_ends_every_worker(executor, started) -> None:
-    results = executor.map(range(5), lambda worker, job: job)
+def _interrupt(results: Iterator[Any]) -> None:
     next(results)
+    raise KeyboardInterrupt
+
+
+def test_whoever_stops_listening_ends_every_worker(children: Children) -> None:
+    jobs = [TrainRetrained(children.short, (0,)), TrainRetrained(children.endless, (1,)), TrainRetrained(children.endless, (2,))]
+    results = children.executor.submit(jobs, reached=ignore)
+    assert next(results)[0] is jobs[0]
+    assert children.living()
     results.close()
-    assert executor.stopped.is_set()
-    assert not any(worker.alive for worker in started)
+    assert children.have_ended()
+
+
+def test_an_interrupted_command_ends_every_worker_when_its_block_ends(children: Children) -> None:
+    """Even if somebody still holds the results that nobody will take."""
+    jobs = [TrainRetrained(children.short, (0,)), TrainRetrained(children.endless, (1,))]
+    results = children.executor.submit(jobs, reached=ignore)
+    with pytest.raises(KeyboardInterrupt):
+        _interrupt(results)
+    children.executor.close()
+    assert children.have_ended()
+    assert list(results) == []
+
+
+def test_an_interruption_while_nothing_has_come_yet_ends_every_worker(children: Children) -> None:
+    """It comes as a signal, as Ctrl-C does, while the main thread waits for the first result."""
+    jobs = [TrainRetrained(children.endless, (index,)) for index in range(3)]
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt(job: Job[Any], share: float) -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            signal.pthread_kill(main, signal.SIGINT)
+
+    interrupted = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        list(children.executor.submit(jobs, reached=interrupt))
+    assert children.have_ended()
+
+
+def test_an_interruption_while_workers_are_starting_ends_them_too(children: Children, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take a while: somebody who has mistyped a command interrupts it in its first second."""
+    starting, goes_on = threading.Event(), threading.Event()
+    data = children.executor._machine.contents.data
+
+    def load(digest: str) -> TaskData:
+        starting.set()
+        assert goes_on.wait(LONG)
+        return data(digest)
+
+    monkeypatch.setattr(children.executor._machine, "_data", load)
+    stop = children.executor._machine.stop
+
+    def stop_while_one_starts() -> None:
+        stop()
+        goes_on.set()
+
+    monkeypatch.setattr(children.executor._machine, "stop", stop_while_one_starts)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        assert starting.wait(LONG)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(children.executor.submit([TrainOnShares(children.endless, (0,), 0.7)], reached=ignore))
+    thread.join()
+    assert children.have_ended()

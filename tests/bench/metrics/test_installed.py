@@ -46,7 +46,7 @@ def test_a_third_party_metric_is_a_metric(install, drawn) -> None:
 
 
 def test_the_documented_metric_is_a_metric(install, drawn) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
     (source,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "register_metrics" in block]
     install("third-margin", "mean-margin", "third_margin", source, "bench.metrics")
     run = drawn.add("run", drawn.shifted(1.0))

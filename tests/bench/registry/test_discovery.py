@@ -79,7 +79,7 @@ def test_missing_file() -> None:
         discovery.find_method("absent.py")
 
 
-def test_tasks_and_commands_use_the_same_door() -> None:
+def test_tasks_executors_and_commands_use_the_same_door() -> None:
     assert load_task("age-synthetic").name == "age-synthetic"
     assert {plugin.name for plugin in discovery.plugins(discovery.COMMANDS)} >= {
         "run",
@@ -88,6 +88,7 @@ def test_tasks_and_commands_use_the_same_door() -> None:
         "reference",
         "leaderboard",
     }
+    assert {plugin.name for plugin in discovery.plugins(discovery.EXECUTORS)} >= {"local"}
 
 
 def _hooks() -> list[str]:
@@ -95,7 +96,7 @@ def _hooks() -> list[str]:
 
 
 def test_there_are_hooks() -> None:
-    assert {"register_methods", "register_tasks", "register_metrics", "register_commands"} <= set(_hooks())
+    assert {"register_methods", "register_tasks", "register_metrics", "register_executors", "register_commands"} <= set(_hooks())
 
 
 @pytest.mark.parametrize("hook", _hooks())
@@ -103,7 +104,7 @@ def test_every_hook_is_documented_and_has_a_third_party_user(hook: str) -> None:
     root = Path(__file__).parents[3]
     package = "".join(path.read_text() for path in (root / "tests" / "third_party" / "third_party").glob("*.py"))
     assert f"def {hook}(" in package
-    assert f"`{hook}(" in (root / "docs" / "plugin-api.md").read_text()
+    assert f"`{hook}(" in (root / "docs" / "reference" / "plugin-api.md").read_text()
     assert getattr(hookspecs, hook).__doc__
     group = getattr(hookspecs, hook).__doc__.partition("group: `")[2].partition("`")[0]
     assert f"{group} =" in (root / "tests" / "third_party" / "setup.cfg").read_text()

@@ -64,7 +64,7 @@ def test_method_in_a_file(tmp_path: Path) -> None:
     ("source", "told"),
     [
         (GOOD.replace("@hookimpl\n", ""), "decorate register_methods with @hookimpl"),
-        (f"{GOOD}\n\n@hookimpl\ndef register_executors(register):\n    pass\n", "is made for another version of bench"),
+        (f"{GOOD}\n\n@hookimpl\ndef register_boards(register):\n    pass\n", "is made for another version of bench"),
     ],
     ids=["undecorated", "unknown-hook"],
 )

@@ -260,5 +260,5 @@ def test_every_dataset_says_what_it_may_be_used_for_and_where_it_is_had(task: st
     dataset = registered_task(task)
     assert dataset.licence
     assert dataset.obtain
-    page = (Path(__file__).parents[4] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs" / "guide" / "datasets.md").read_text(encoding="utf-8")
     assert f"`{task}`" in page

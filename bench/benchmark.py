@@ -1,0 +1,225 @@
+"""The benchmark in Python, which the commands call, too: run methods, load a store, compare.
+
+    import bench
+    results = bench.run("scrub", "my_method.py", models=16, budget="20%")
+    results.frame()
+    results["scrub"].scorecard
+
+Results are rows of a store: whatever is run twice is computed once, and an interrupted call goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from bench.budget import Budget
+from bench.engine import references
+from bench.engine.executor import find_executor
+from bench.engine.machine import find_device
+from bench.engine.requests import Request, describe
+from bench.engine.runs import complete_run
+from bench.engine.session import Session
+from bench.errors import BenchError, WorkerError
+from bench.metrics.installed import installed_metrics
+from bench.progress import Bars, Progress
+from bench.registry import discovery, specs
+from bench.scoring.results import Board, Result, Results, load, unknown
+from bench.scoring.scorer import Scorer, check_models
+from bench.store import DEFAULT
+from bench.store.references import Reference
+from bench.store.runs import Run
+from bench.store.store import Store
+from bench.tasks.variants import load_task
+
+if TYPE_CHECKING:
+    from bench.engine.worker.answers import Description
+
+__all__ = ["CONTROLS", "Board", "Result", "Results", "Settings", "load", "run", "run_quickly"]
+
+FLOOR = "original"  # costs nothing, so every division has it
+CONTROLS = (FLOOR, "retrain", "finetune")  # rows that a table needs to be read
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all methods of a call."""
+
+    task: str = "age-synthetic"
+    models: int = 16
+    budgets: tuple[Budget, ...] = (Budget(20.0, "%"),)
+    seed: int = 0
+    store: Path = Path(DEFAULT)
+    device: str = "auto"
+    executor: str = "local"
+    workers: int | None = None
+    memory_limit: int | None = None
+    again: bool = False
+
+
+def _suggesting(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
+    """A misspelt option gets a suggestion instead of a traceback through the machinery."""
+    signature = inspect.signature(function)
+    names = [name for name, each in signature.parameters.items() if each.kind is not inspect.Parameter.VAR_POSITIONAL]
+
+    @wraps(function)
+    def called(*arguments: Given.args, **options: Given.kwargs) -> Answer:
+        for name in options:
+            if name not in names:
+                raise unknown("option", name, names)
+        return function(*arguments, **options)
+
+    return called
+
+
+@_suggesting
+def run(
+    *plugins: str | Path,
+    task: str = "age-synthetic",
+    models: int = 16,
+    budget: str = "20%",
+    seed: int = 0,
+    store: str | Path = DEFAULT,
+    controls: bool = False,
+    device: str = "auto",
+    executor: str = "local",
+    workers: int | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> Results:
+    """Run each method `models` times, compare with as many retrained models, and score; what the store has is not repeated.
+
+    Args:
+        plugins: methods: a name, `name[k=v]`, a file, or `file.py:CLASS`.
+        task: as listed by `bench tasks`.
+        models: trials of each method, and retrained models to compare with.
+        budget: time of a trial: a share of retraining (`20%`) or seconds (`30s`).
+        seed: root of all randomness.
+        store: the folder of results.
+        controls: also run the rows that a table needs to be read: original, retrain, finetune.
+        device: `auto`, `cpu` or `cuda`.
+        executor: where jobs are computed, as listed by `bench plugins`.
+        workers: processes; None: one per core, or one per GPU.
+        again: run once more even if the store has a run.
+        progress: who is told; None: bars on standard error, or below the cell.
+
+    Raises:
+        BenchError: an argument is not understood. Methods that fail are in the results, with their reason.
+    """
+    settings = Settings(task, models, (Budget.parse(budget),), seed, Path(store), device, executor, workers, None, again)
+    wanted = [specs.parse(_name(plugin)) for plugin in [*plugins, *(CONTROLS if controls else ())]]
+    with progress or Bars() as bars:
+        results = run_quickly(wanted, settings, bars)
+        results.score(bars)
+    return results
+
+
+def _name(plugin: object) -> str:
+    if isinstance(plugin, str | Path):
+        return str(plugin)
+    kind = getattr(plugin, "__name__", type(plugin).__name__)
+    raise BenchError(
+        f"{kind} is no name: methods run in processes of their own, which cannot see it; save it with"
+        " %%writefile my_method.py and give bench.run the file's name"
+    )
+
+
+def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Progress) -> Results:
+    """Run methods, and compute what a first table shows of them; the rest is `Results.score`.
+
+    Raises:
+        BenchError: a setting is not understood, or the store cannot be written.
+    """
+    check_models(settings.models)
+    requests = [request for budget in settings.budgets for request in _requests(wanted, settings, budget)]
+    task, factory = load_task(settings.task), find_executor(settings.executor)
+    store = Store(settings.store)
+    store.prepare()
+    device = find_device(settings.device)
+    limits = {"workers": settings.workers, "memory_limit": settings.memory_limit}
+    with Session(store, task, device, factory, progress=progress, **limits) as session:
+        return _run_all(session, store, requests)
+
+
+def _requests(wanted: Sequence[specs.Spec], settings: Settings, budget: Budget) -> Iterator[Request]:
+    for spec in dict.fromkeys(map(str, wanted)):
+        parsed = specs.parse(spec)
+        plugin = discovery.find_method(parsed.plugin)
+        yield Request(plugin, parsed, settings.models, budget, settings.seed, settings.again)
+
+
+def _run_all(session: Session, store: Store, requests: Sequence[Request]) -> Results:
+    described, problems = _described(session, requests)
+    if not described:
+        return Results(store, [], problems)
+    described += _floors(session, described)
+    reference = store.reference(session.task.key, session.device.kind, session.progress.note)
+    references.build(session, reference, _needed(described))
+    _prepare(session, reference, requests[0].models)
+    runs = []
+    for request, description in described:
+        try:
+            runs.append(_run_one(session, store, reference, request, description))
+        except (BenchError, WorkerError) as problem:  # of this run: the others go on
+            problems.append(BenchError(f"{request.spec}: {problem}"))
+    return Results(store, runs, problems)
+
+
+def _described(session: Session, requests: Sequence[Request]) -> tuple[list[tuple[Request, Description]], list[BenchError]]:
+    """Those that load, and why the others do not: one broken plugin must not stop the rest."""
+    described, problems = [], []
+    for request in requests:
+        if request.budget != requests[0].budget:
+            continue  # a method is the same at every budget
+        try:
+            description = describe(session, request)
+        except BenchError as problem:
+            problems.append(problem)
+        else:
+            described += [(other, description) for other in requests if other.spec == request.spec]
+    return described, problems
+
+
+def _floors(session: Session, described: Sequence[tuple[Request, Description]]) -> list[tuple[Request, Description]]:
+    """The row of the original model at every budget, unless somebody asked for it."""
+    asked = [request for request, _ in described]
+    if any(request.plugin.name == FLOOR for request in asked):
+        return []
+    plugin, spec = discovery.find_method(FLOOR), specs.Spec(FLOOR, {})
+    budgets = dict.fromkeys(request.budget for request in asked)
+    floors = [replace(asked[0], plugin=plugin, spec=spec, budget=budget) for budget in budgets]
+    return [(floor, describe(session, floors[0])) for floor in floors]
+
+
+def _needed(described: Sequence[tuple[Request, Description]]) -> list[int]:
+    indices = {index for request, _ in described for index in range(request.models)}
+    indices.update(index for _, description in described for index in description.reference_models if index is not None)
+    return sorted(indices)
+
+
+def _prepare(session: Session, reference: Reference, models: int) -> None:
+    """Compute before any trial what quick metrics say of the reference, so that the first table need not wait for it."""
+    scorer = Scorer(reference, models, reference.identifier(models))
+    missing = [item for item in installed_metrics()[0] if item.metric.quick and not scorer.prepared(item)]
+    if missing:
+        advance = session.progress.stage("reference: scoring", len(missing))
+        scorer.prepare(missing, lambda name: advance(1))
+
+
+def _run_one(session: Session, store: Store, reference: Reference, request: Request, description: Description) -> Run:
+    """Run a method, and compute what the first table shows: nobody should wait for the rest to see it."""
+    done = Run.read(store.runs / complete_run(session, reference, request, description))
+    if done.record.complete:
+        scorer = Scorer(reference, request.models, done.record.reference_id)
+        quick = [item for item in scorer.missing(done, installed_metrics()[0]) if item.metric.quick]
+        if quick:
+            advance = session.progress.stage(f"{request.plugin.name}: scoring", len(quick))
+            scorer.score(done, quick, lambda name: advance(1))
+    return done

@@ -1,0 +1,212 @@
+"""What a job comes to on a machine. Whoever executes jobs calls `compute` where the data are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from bench.budget import PhaseClock, limit_seconds
+from bench.engine import jobs
+from bench.engine.failures import FailureLimit
+from bench.engine.jobs import Computed, Job, Result, Setting, Work
+from bench.engine.machine import Machine
+from bench.engine.worker.calls import MethodCalls, TrustedCalls
+from bench.engine.worker.log import write_log
+from bench.engine.worker.process import OnProgress
+from bench.errors import WorkerError
+from bench.outputs import Arrays, Outputs
+from bench.store.records import Failed, Killed, Measured, Timed
+
+
+def compute(job: Job[Result], machine: Machine, reached: OnProgress = lambda share: None) -> Result:
+    """Compute a job; `reached` is told which share of it is done.
+
+    A trusted worker that somebody killed is replaced, and its job tried once more.
+
+    Raises:
+        WorkerError: it cannot be computed.
+    """
+    does = _COMPUTE[type(job)]
+    try:
+        return cast(Result, does(job, machine, reached))
+    except _TrustedDiedError:
+        return cast(Result, does(job, machine, reached))
+
+
+class _TrustedDiedError(WorkerError):
+    """A trusted worker is gone, which is nobody's fault here."""
+
+
+@contextmanager
+def _trusted(machine: Machine, setting: Setting) -> Iterator[TrustedCalls]:
+    """A trusted worker for one job; its death is told apart from a failure of what it was asked."""
+    with machine.trusted(setting) as calls:
+        try:
+            yield calls
+        except WorkerError as problem:
+            if calls.worker.alive or machine.stopped.is_set():
+                raise
+            raise _TrustedDiedError(str(problem), kind="died") from problem
+
+
+def _train_original(job: jobs.TrainOriginal, machine: Machine, reached: OnProgress) -> jobs.Trained:
+    with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
+        return jobs.Trained(*trusted.train_original(reached))
+
+
+def _evaluate_original(job: jobs.EvaluateOriginal, machine: Machine, reached: OnProgress) -> Outputs:
+    with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
+        return trusted.evaluate(machine.weights(job.weights))
+
+
+def _train_retrained(job: jobs.TrainRetrained, machine: Machine, reached: OnProgress) -> Outputs:
+    with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
+        return trusted.train_retrained(job.indices, reached)
+
+
+def _time_retraining(job: jobs.TimeRetraining, machine: Machine, reached: OnProgress) -> float:
+    with machine.lock(job.setting).alone(), _trusted(machine, job.setting) as trusted:
+        return trusted.timed_epochs(job.epochs)
+
+
+def _train_on_shares(job: jobs.TrainOnShares, machine: Machine, reached: OnProgress) -> jobs.Recognised:
+    with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
+        return jobs.Recognised(*trusted.train_on_shares(job.indices, job.share))
+
+
+def _unlearn(job: jobs.Unlearn, machine: Machine, reached: OnProgress) -> Computed | Failed:
+    lock, work, trials = machine.lock(job.setting), job.work, job.trials
+    with lock.alone() if work.uses_clock else lock.shared(), _trusted(machine, job.setting) as trusted:
+        try:
+            if machine.stopped.is_set():
+                raise WorkerError("stopped", kind="died")
+            return _chunk(machine, job, trusted, reached)
+        except WorkerError as problem:
+            if not trusted.worker.alive:
+                raise  # not the method's fault
+            _log(work, problem)
+            if len(trials) > 1 and problem.kind != "memory" and not machine.stopped.is_set():
+                return _blamed(machine, job, trusted, problem)
+            return Failed(trials=trials, failure=str(problem), kind=problem.kind)
+
+
+def _chunk(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, reached: OnProgress) -> Computed:
+    """Unlearn as a stack if the method allows it, evaluate in the trusted worker."""
+    clock, start = PhaseClock(), time.monotonic()
+    with machine.method(job.setting, job.work) as method:
+        weights, _ = _unlearned(machine, method, job.work, clock, job.trials, reached, stacked=job.work.stackable)
+        device, host = _peak_memory(job.setting, method)
+    clock.lap("setup")
+    outputs = trusted.evaluate(weights)
+    if len(outputs) != len(job.trials):
+        raise WorkerError(f"the plugin's process answered {len(outputs)} models for {len(job.trials)} trials")
+    clock.lap("eval")
+    measured = Measured(phases=clock.phases, peak_memory=device, peak_host_memory=host)
+    return Computed(outputs, measured, time.monotonic() - start)
+
+
+def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, problem: WorkerError) -> Failed:
+    """After a stack has failed, run its trials one by one; one that fails alone is to blame."""
+    trials, failures = job.trials, FailureLimit()
+    failed: dict[int, WorkerError] = {}
+    finished = 0
+    for trial in trials:
+        if failures.reached or machine.stopped.is_set():
+            break
+        try:
+            with machine.method(job.setting, job.work) as method:
+                weights, _ = _unlearned(machine, method, job.work, PhaseClock(), [trial], lambda share: None, stacked=True)
+            trusted.evaluate(weights)
+            finished += 1
+            failures.count(failed=False)
+        except WorkerError as own:
+            if not trusted.worker.alive:
+                raise
+            failed[trial] = own
+            failures.count(failed=True)
+    if not failed:
+        alone = " (each alone finishes)" if finished == len(trials) else ""
+        failure = f"trials {trials[0]}-{trials[-1]}, stacked: {problem}{alone}"
+        return Failed(trials=trials, failure=failure, kind=problem.kind, finished=finished, in_a_row=0)
+    first, reason = next(iter(failed.items()))
+    failure, in_a_row = f"{reason} (trial {first})", failures.in_a_row
+    return Failed(trials=trials, failure=failure, kind=reason.kind, finished=finished, in_a_row=in_a_row)
+
+
+def _time_trial(job: jobs.TimeTrial, machine: Machine, reached: OnProgress) -> Timed | Killed:
+    """What a method takes beyond twice its budget is not waited for: it is over budget either way."""
+    clock, work = PhaseClock(), job.work
+    with machine.lock(job.setting).alone():
+        clock.lap("io")
+        try:
+            with machine.method(job.setting, work, fresh=True) as method:
+                seconds = _unlearned(machine, method, work, clock, [job.trial], reached, stacked=False)[1]
+                device, host = _peak_memory(job.setting, method)
+        except WorkerError as problem:
+            if problem.kind != "time":
+                _log(work, problem)
+                raise
+            return Killed(trial=job.trial, seconds=limit_seconds(work.allowance), killed=str(problem))
+    clock.lap("setup")
+    return Timed(trial=job.trial, seconds=seconds, phases=clock.phases, peak_memory=device, peak_host_memory=host)
+
+
+def _unlearn_weights(job: jobs.UnlearnWeights, machine: Machine, reached: OnProgress) -> Arrays:
+    work, trials = job.work, job.trials
+    try:
+        with machine.lock(job.setting).shared(), machine.method(job.setting, work) as method:
+            return _unlearned(machine, method, work, PhaseClock(), trials, reached, stacked=work.stackable)[0]
+    except WorkerError as problem:
+        raise WorkerError(f"trials {trials[0]}-{trials[-1]}: {problem}", problem.traceback, problem.kind) from problem
+
+
+def _unlearned(
+    machine: Machine,
+    method: MethodCalls,
+    work: Work,
+    clock: PhaseClock,
+    trials: Sequence[int],
+    reached: OnProgress,
+    *,
+    stacked: bool,
+) -> tuple[Arrays, float]:
+    """Weights of the unlearned models, and the seconds until they had arrived: to answer before that gains nothing."""
+    method.start(trials, work.seed, work.allowance, stacked=stacked)
+    clock.lap("setup")
+    method.warm_up()
+    clock.lap("warmup")
+    start, limit = method.worker.clock(), limit_seconds(work.allowance, len(trials))
+    method.unlearn(reached, expected=work.allowance * len(trials), limit=limit)
+    clock.lap("method")
+    model_bytes = sum(array[0:1].nbytes for array in machine.weights(work.original).values())
+    arrays = method.weights(largest=2**20 + 4 * len(trials) * model_bytes)
+    seconds = max(0.0, method.worker.clock() - start)
+    clock.lap("io")
+    return arrays, seconds
+
+
+def _peak_memory(setting: Setting, method: MethodCalls) -> tuple[int, int]:
+    """Bytes of the device, as its allocator counts, or of the processes if the device is a CPU; and of the processes."""
+    host = method.worker.peak_memory()
+    return (host if setting.device == "cpu" else method.peak_device_memory()), host
+
+
+def _log(work: Work, problem: WorkerError) -> None:
+    """Keep a child's traceback."""
+    if problem.traceback:
+        write_log(Path(work.log), problem.traceback.encode(errors="replace"))
+
+
+_COMPUTE: dict[type, Callable[..., object]] = {
+    jobs.TrainOriginal: _train_original,
+    jobs.EvaluateOriginal: _evaluate_original,
+    jobs.TrainRetrained: _train_retrained,
+    jobs.TimeRetraining: _time_retraining,
+    jobs.TrainOnShares: _train_on_shares,
+    jobs.Unlearn: _unlearn,
+    jobs.TimeTrial: _time_trial,
+    jobs.UnlearnWeights: _unlearn_weights,
+}

@@ -1,0 +1,116 @@
+"""What can be asked of each kind of child, as typed calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.engine.worker.answers import Changed, Description, Devices, Nothing, PeakMemory
+from bench.engine.worker.process import OnProgress, Worker
+from bench.errors import WorkerError
+from bench.outputs import Arrays, Outputs, from_arrays
+from bench.registry.discovery import Plugin
+
+SETUP_LIMIT = 60.0  # seconds for what does not count against the budget: importing the plugin, handing the model over
+_WEIGHTS = "weights/"  # what the names of weights begin with where outputs come with them
+
+
+class ProbeCalls:
+    """A child that looks; see `probe`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def devices(self) -> Devices:
+        """What there is to compute on."""
+        return self._worker.ask("devices").read(Devices)
+
+    def load(self, group: str, plugin: Plugin) -> None:
+        """Import a plugin of any kind."""
+        self._worker.ask("load", limit=SETUP_LIMIT, group=group, plugin=plugin).read(Nothing)
+
+    def changed_by_loading(self, plugin: Plugin) -> list[str]:
+        """What importing a method changes in a process, in words."""
+        return self._worker.ask("changed_by_loading", limit=SETUP_LIMIT, plugin=plugin).read(Changed).changed
+
+
+class TrustedCalls:
+    """A child that trains and evaluates; see `trusted`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+    def train_original(self, reached: OnProgress) -> tuple[Arrays, Outputs]:
+        """The original model: weights {name: [1, ...]} and outputs."""
+        arrays = self.worker.ask("train_original", on_progress=reached).arrays
+        weights = {name.removeprefix(_WEIGHTS): array for name, array in arrays.items() if name.startswith(_WEIGHTS)}
+        return weights, from_arrays(arrays)
+
+    def train_retrained(self, indices: Sequence[int], reached: OnProgress) -> Outputs:
+        """Outputs of a stack of retrained models."""
+        return from_arrays(self.worker.ask("train_retrained", on_progress=reached, indices=list(indices)).arrays)
+
+    def train_on_shares(self, indices: Sequence[int], share: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Of models that are each trained on a share [M, n]: which photos they recognise, and which they saw."""
+        arrays = self.worker.ask("train_on_shares", indices=list(indices), share=share).arrays
+        return arrays["right"], arrays["included"]
+
+    def timed_epochs(self, epochs: int) -> float:
+        """Seconds of some epochs of retraining a plain network, which is warm."""
+        self.worker.ask("prepare_epochs")
+        start = self.worker.clock()
+        self.worker.ask("run_epochs", epochs=epochs)
+        return self.worker.clock() - start
+
+    def evaluate(self, weights: Mapping[str, NDArray[Any]]) -> Outputs:
+        """Outputs of M models given by their weights {name: [M, ...]}."""
+        return from_arrays(self.worker.ask("evaluate", weights=weights).arrays)
+
+
+class MethodCalls:
+    """A child that runs one plugin; see `method`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+    def describe(self, models: int) -> Description:
+        """What the engine must know of the method."""
+        return self.worker.ask("describe", limit=SETUP_LIMIT, models=models).read(Description)
+
+    def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> None:
+        """Make model, data and trial object."""
+        with _beside("start"):
+            self.worker.ask("start", limit=SETUP_LIMIT, trials=list(trials), root=root, allowance=allowance, stacked=stacked)
+
+    def warm_up(self) -> None:
+        """One step of a throw-away copy."""
+        with _beside("warm_up"):
+            self.worker.ask("warm_up", limit=SETUP_LIMIT)
+
+    def unlearn(self, reached: OnProgress, *, expected: float, limit: float) -> None:
+        """Run the method; after `limit` seconds it is killed."""
+        self.worker.ask("unlearn", on_progress=reached, expected=expected, limit=limit)
+
+    def weights(self, largest: int) -> Arrays:
+        """Weights of the unlearned models {name: [M, ...]}, at most so many bytes."""
+        with _beside("weights"):
+            return self.worker.ask("weights", limit=SETUP_LIMIT, largest=largest).arrays
+
+    def peak_device_memory(self) -> int:
+        """Most bytes of device memory that tensors have had."""
+        return self.worker.ask("peak_memory", limit=SETUP_LIMIT).read(PeakMemory).bytes
+
+
+@contextmanager
+def _beside(operation: str) -> Iterator[None]:
+    """Around what does not count against the budget; to be killed meanwhile is a failure, not a late trial."""
+    try:
+        yield
+    except WorkerError as problem:
+        if problem.kind == "time":
+            raise WorkerError(f"{operation}: {problem}", kind="died") from problem
+        raise

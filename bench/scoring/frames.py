@@ -1,0 +1,60 @@
+"""Rows as tables for other programs: a row per run, a column per number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.budget import in_words
+from bench.scoring.ranking import Place
+from bench.scoring.rows import Row
+from bench.store.records import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def title(record: RunRecord) -> str:
+    """A division in words."""
+    return f"{record.task.name}, {record.models} models, {in_words(record.budget)}, {record.device.kind}"
+
+
+def of_rows(rows: Sequence[Row]) -> pd.DataFrame:
+    """One row per run, in their order. `attrs["units"]` has the unit of every column of numbers."""
+    return _frame([_values(item) for item in rows], rows)
+
+
+def of_places(placed: Sequence[tuple[str, Place]]) -> pd.DataFrame:
+    """The same with division and rank: `rank_best` and `rank_worst` are what it can be as far as the division can tell."""
+    ranked = [
+        {"division": name, "rank": place.rank, "rank_best": place.best, "rank_worst": place.worst, **_values(place.row)}
+        for name, place in placed
+    ]
+    return _frame(ranked, [place.row for _, place in placed])
+
+
+def _frame(values: Sequence[dict[str, Any]], rows: Sequence[Row]) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(values)
+    cards = [item.scorecard for item in rows if item.scorecard]
+    frame.attrs["units"] = {name: measure.unit for card in cards for name, measure in card.measures.items()}
+    return frame
+
+
+def _values(item: Row) -> dict[str, Any]:
+    record = item.record
+    about = {
+        "method": item.label,
+        "run": item.folder.name,
+        "task": record.task.name,
+        "models": record.models,
+        "budget": record.budget,
+        "seed": record.seed,
+        "device": record.device.kind,
+        "control": item.control,
+        "badges": "; ".join(item.badges),
+        "failure": item.failure,
+    }
+    measures = item.scorecard.measures if item.scorecard else {}
+    return about | {name: measure.value for name, measure in measures.items()}

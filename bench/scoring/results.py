@@ -1,0 +1,159 @@
+"""What runs came to, for whoever asks in Python: results of a call, and the board of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.outputs import Floats
+from bench.progress import Bars, Progress
+from bench.scoring import frames
+from bench.scoring.comparison import Comparison, compare_runs
+from bench.scoring.ranking import METRIC, Place, divisions, places
+from bench.scoring.rows import Row, row, rows
+from bench.scoring.scorecard import Scorecard
+from bench.scoring.stored import find_runs, score_runs
+from bench.store import DEFAULT
+from bench.store.runs import Run
+from bench.store.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def unknown(noun: str, name: str, known: Sequence[str]) -> BenchError:
+    """A name that nobody has, with what it may be a slip of."""
+    close = get_close_matches(name, known, 1, 0.5)
+    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known) or 'none'}"
+    return BenchError(f"unknown {noun} {name!r}; {hint}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run."""
+
+    run: Run
+    store: Store
+
+    @property
+    def row(self) -> Row:
+        """As the board sees it, read afresh."""
+        return row(Run.read(self.run.folder))
+
+    @property
+    def name(self) -> str:
+        """The method with the hyper-parameters that differ from its defaults."""
+        return self.row.label
+
+    @property
+    def scorecard(self) -> Scorecard | None:
+        """All numbers; None if there is none, and `failure` says why."""
+        return self.row.scorecard
+
+    @property
+    def failure(self) -> str:
+        """Why there is no scorecard; "" if there is one."""
+        return self.row.failure
+
+    def epsilons(self) -> Floats:
+        """The attacker's epsilon per forget example [E], NaN where it is undecided; empty without a score."""
+        import numpy as np
+
+        return np.array(self.row.detail(METRIC, "epsilons"), dtype=np.float64)
+
+    def outputs(self, split: str) -> NDArray[np.float32]:
+        """Logits of the N unlearned models [N, n, K] on a split: forget, test, validation, retain_sample or unseen."""
+        record = self.run.record
+        reference = self.store.reference(record.task.key, record.device.kind)
+        logits = self.run.outputs(reference).logits
+        if split not in logits:
+            raise unknown("split", split, list(logits))
+        return logits[split]
+
+
+class Results:
+    """The runs of a call, in its order, and why methods have none."""
+
+    def __init__(self, store: Store, runs: Sequence[Run], problems: Sequence[BenchError] = ()) -> None:
+        self.store, self.runs, self.problems = store, list(runs), list(problems)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[Result]:
+        return (Result(run, self.store) for run in self.runs)
+
+    def __getitem__(self, key: int | str) -> Result:
+        """A result by its place, its method or the name of its run.
+
+        Raises:
+            BenchError: there is none of that name, or several.
+        """
+        if not isinstance(key, str):
+            return Result(self.runs[key], self.store)
+        named = [result for result in self if key in (result.run.record.method.spec, result.name, result.run.folder.name)]
+        if len(named) != 1:
+            names = [result.run.folder.name if named else result.name for result in named or self]
+            raise BenchError(f"several runs are called {key!r}: {', '.join(names)}") if named else unknown("run", key, names)
+        return named[0]
+
+    def score(self, progress: Progress) -> None:
+        """Compute what the scorecards of complete runs lack."""
+        self.problems += score_runs(self.store, [run for run in self.runs if run.record.complete], progress)
+
+    def frame(self) -> pd.DataFrame:
+        """A row per run, a column per number; `attrs["units"]` has the unit of each."""
+        return frames.of_rows([result.row for result in self])
+
+
+class Board:
+    """What a store has: divisions of rows that may be ranked together."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        found, self.problems = rows(store)  # what is wrong with runs that cannot be read
+        self._divisions = {frames.title(division[0].record): places(division) for division in divisions(found)}
+
+    @property
+    def divisions(self) -> list[str]:
+        """What can be given to `frame`: task, N, budget and device of each division."""
+        return list(self._divisions)
+
+    def frame(self, division: str | None = None) -> pd.DataFrame:
+        """A row per run with its rank, best first; of one division, or of all.
+
+        Raises:
+            BenchError: there is no such division.
+        """
+        if division is not None and division not in self._divisions:
+            raise unknown("division", division, self.divisions)
+        chosen = self._divisions if division is None else {division: self._divisions[division]}
+        placed: list[tuple[str, Place]] = [(title, place) for title, members in chosen.items() for place in members]
+        return frames.of_places(placed)
+
+    def compare(self, one: str, other: str, progress: Progress | None = None) -> Comparison:
+        """Can two runs be told apart? Given by the names of their runs, or beginnings of them.
+
+        Raises:
+            BenchError: there is none of a name, or several, or they are not of one division.
+        """
+        with progress or Bars() as bars:
+            return compare_runs(self.store, find_runs(self.store, [one, other], bars.note), bars)
+
+
+def load(store: str | Path = DEFAULT) -> Board:
+    """What a store has.
+
+    Raises:
+        BenchError: there is no store, or it is of another version.
+    """
+    path = Path(store)
+    if not path.is_dir():
+        raise BenchError(f"{path} is no folder of results; `bench run` makes one")
+    return Board(Store(path))
