@@ -1,0 +1,106 @@
+"""What the first call in a fresh process costs (seconds): a timed trial is one, and is measured against the budget."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+from typing import TYPE_CHECKING
+
+from findings import Findings, seconds_of
+
+if TYPE_CHECKING:
+    from bench.engine.worker.method import MethodServer
+    from bench.engine.worker.server import Setting
+    from bench.tasks.task import Task, TaskData
+
+YARDSTICK, EAGER = "yardstick", "@eager"
+METHODS = ("finetune", "scrub", "noise-injection", "negative-gradient")
+
+
+class Nobody:
+    """A connection that nobody listens at."""
+
+    def send_bytes(self, content: bytes) -> None:
+        """Drop it."""
+
+
+def measure(findings: Findings) -> None:
+    """Seconds of the epochs that a budget is a share of, and of each method's trials, every one in a fresh process."""
+    for part in findings.part.split(",") if findings.part else ():
+        findings.attempt(part, _yardstick if part == YARDSTICK else _method, findings, part)
+    if not findings.part:
+        for parts in findings.pick((YARDSTICK, *METHODS, f"scrub{EAGER}"), (f"{YARDSTICK},{METHODS[2]}",)):
+            findings.attempt(parts, _in_a_process, findings, parts)
+
+
+def _in_a_process(findings: Findings, parts: str) -> None:
+    """Measure parts; of eager ones all kernels are loaded when the process begins."""
+    limit = findings.left / 2
+    loading = {"CUDA_MODULE_LOADING": "EAGER"} if parts.endswith(EAGER) else {}
+    subprocess.run(findings.command(f"cold:{parts}", limit), check=True, timeout=limit, env={**os.environ, **loading})
+
+
+def _yardstick(findings: Findings, part: str) -> None:
+    """Seconds of the first epoch of retraining, and of two epochs after it, as the engine times them."""
+    from bench.engine.worker.trusted import TrustedServer
+    from bench.tasks.task import SPLITS
+
+    task, data, setting = _task(findings)
+    server = TrustedServer(Nobody(), setting, {name: data.split(name) for name in SPLITS})
+    first = seconds_of(server.prepare_epochs, findings.device)
+    warm = [seconds_of(lambda: server.run_epochs(2), findings.device) for _ in range(findings.pick(5, 1))]
+    retraining = warm[0] / 2 * task.recipe.epochs
+    findings.put(
+        part,
+        first_epoch=round(first, 3),
+        epochs_2=[round(seconds, 4) for seconds in warm],
+        retraining=round(retraining, 3),
+        budget_20=round(0.2 * retraining, 4),
+    )
+
+
+def _method(findings: Findings, part: str) -> None:
+    """Seconds of a method's first warm-up, of its first trial and of later ones in the same process."""
+    server = _method_server(findings, part.removesuffix(EAGER))
+    seconds = []
+    for trial in range(findings.pick(4, 2)):
+        server.start([trial], 0, 1.0, stacked=False)
+        warm_up = seconds_of(server.warm_up, findings.device)
+        if not trial:
+            findings.put(f"{part}: warm-up call", seconds=round(warm_up, 3))
+        seconds.append(
+            seconds_of(lambda: (server.unlearn(), [view.cpu() for view in server.weights()[1].values()]), findings.device)
+        )
+    findings.put(
+        f"{part}: alone",
+        first=round(seconds[0], 4),
+        later=[round(later, 4) for later in seconds[1:]],
+        first_over_later=round(seconds[0] / statistics.median(seconds[1:]), 2),
+    )
+
+
+def _method_server(findings: Findings, name: str) -> MethodServer:
+    """What a child process runs a method with; its original model is not trained, which changes no time."""
+    from bench.engine.worker.guards import Guards
+    from bench.engine.worker.method import MethodServer
+    from bench.models.build import initialised
+    from bench.registry import discovery, specs
+    from bench.tasks.task import METHOD_SPLITS
+    from bench.weights import state
+
+    task, data, setting = _task(findings)
+    pictures = {split: data.split(split) for split in METHOD_SPLITS}
+    people = {split: data.identities[data.splits[split]] for split in METHOD_SPLITS}
+    original = {name: view.numpy() for name, view in state(initialised(task.network, len(task.groups), 1)).items()}
+    plugin, spec = discovery.find_method(name), specs.parse(name)
+    return MethodServer(Guards(), Nobody(), setting, pictures, people, original, plugin, spec)
+
+
+def _task(findings: Findings) -> tuple[Task, TaskData, Setting]:
+    """The embedded task, its data, and what a child process must know of both."""
+    from bench.engine.worker.server import Setting
+    from bench.tasks.variants import load_task
+
+    task = load_task("age-synthetic")
+    return task, task.load(), Setting(task.network, len(task.groups), task.recipe, findings.device)

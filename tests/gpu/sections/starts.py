@@ -1,0 +1,55 @@
+"""How long a child process takes to its first use of the device (seconds), by how it is started."""
+
+from __future__ import annotations
+
+import time
+from multiprocessing.connection import Connection
+
+from findings import Findings, synchronise
+
+from bench.engine.worker.process import context
+
+# Children for CUDA are spawned. Is a fork of a server that imported torch, but never used CUDA, fit for it; what would it save?
+KINDS = {"spawn": "cuda", "forkserver": "cpu", "forkserver, once more": "cpu"}  # how: the device it is used for
+
+
+def measure(findings: Findings) -> None:
+    """Seconds from the start of a child to its answer, and of that: of importing torch, the context, the first convolution."""
+    for how, device_kind in KINDS.items():
+        findings.attempt(f"start by {how}", _start, findings, how, device_kind)
+
+
+def _start(findings: Findings, how: str, device_kind: str) -> None:
+    children = context(device_kind)
+    ours, theirs = children.Pipe()
+    start = time.perf_counter()
+    process = children.Process(target=_first_use, args=(theirs, findings.device), daemon=True)  # type: ignore[attr-defined]
+    process.start()
+    theirs.close()
+    if not ours.poll(findings.left / 2):
+        process.kill()
+        raise TimeoutError("the child does not answer")
+    try:
+        phases = ours.recv()
+    except EOFError:
+        raise ChildProcessError("the child died") from None
+    total = time.perf_counter() - start
+    process.join(findings.left)
+    findings.put(f"start by {how}", total=round(total, 2), **{name: round(seconds, 3) for name, seconds in phases.items()})
+
+
+def _first_use(connection: Connection, device: str) -> None:
+    """In the child: what it has to do before it can train."""
+    times = [time.perf_counter()]
+    import torch
+
+    times.append(time.perf_counter())
+    torch.zeros(1, device=device).add_(1)
+    synchronise(device)
+    times.append(time.perf_counter())
+    layer = torch.nn.Conv2d(3, 16, 5).to(device)
+    layer(torch.rand(64, 3, 32, 32, device=device)).sum().backward()
+    synchronise(device)
+    times.append(time.perf_counter())
+    phases = ("import", "context", "first convolution")
+    connection.send({name: after - before for name, before, after in zip(phases, times, times[1:], strict=False)})
