@@ -72,8 +72,8 @@ class Shelf:
         return self._sources[digest]
 
     def publish(self, digests: tuple[str, ...], folder: Path) -> None:
-        """Write what is not there yet into a folder, for `Folder` to read."""
-        target = Folder(folder)
+        """Write what is not there yet into a folder, for `SharedFolder` to read."""
+        target = SharedFolder(folder)
         for digest in digests:
             if digest in self._data and not target.data_path(digest).exists():
                 _write_data(self._data[digest](), target, digest)
@@ -83,7 +83,7 @@ class Shelf:
                 write_bytes(target.source_path(digest), self._sources[digest], durable=False)
 
 
-class Folder:
+class SharedFolder:
     """Contents that `Shelf.publish` wrote; pickles to the folder's name."""
 
     def __init__(self, folder: Path) -> None:
@@ -155,7 +155,7 @@ def _file_of(images: NDArray[np.uint8]) -> str | None:
     return os.path.abspath(images.filename) if same else None
 
 
-def _write_data(data: TaskData, target: Folder, digest: str) -> None:
+def _write_data(data: TaskData, target: SharedFolder, digest: str) -> None:
     images = target.images_path(digest)
     images.parent.mkdir(parents=True, exist_ok=True)
     images.unlink(missing_ok=True)  # of somebody who was killed here

@@ -197,7 +197,7 @@ class Machine:
     def _start_trusted(self, setting: Setting) -> Worker:
         pictures = _pictures(self.data(setting.data), SPLITS)
         how, kind = context(setting.device_kind), setting.device_kind
-        return self._started(lambda: Worker(how, entries.trusted, _of_network(setting), pictures, device_kind=kind))
+        return self._started(lambda: Worker(how, entries.trusted, setting, pictures, device_kind=kind))
 
     def _start_method(self, setting: Setting, work: Work) -> Worker:
         data, plugin = self.data(setting.data), self.plugin(work)
@@ -229,7 +229,7 @@ def start_method(
     return Worker(
         context(setting.device_kind),
         entries.method,
-        _of_network(setting),
+        setting,
         _pictures(data, splits) if data else {},
         {name: data.identities[data.splits[name]] for name in splits} if data else {},
         original or {},
@@ -239,11 +239,6 @@ def start_method(
         log=log,
         memory_limit=memory_limit,
     )
-
-
-def _of_network(setting: Setting) -> tuple[object, ...]:
-    """What a child's own setting is made of: its class sits in a module that imports torch."""
-    return setting.network, setting.classes, setting.recipe, setting.device
 
 
 def _pictures(data: TaskData, splits: tuple[str, ...]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from bench.outputs import Floats
 LARGEST_LOG_RATIO = 7.0  # a side without any spread
 
 
-def areas_under_curve(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:
+def areas_per_example(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:
     """AUC per example: the probability that an unlearned model is more confident than a retrained one, ties by half.
 
     Args:
@@ -25,7 +25,7 @@ def areas_under_curve(unlearned: ArrayLike, retrained: ArrayLike) -> Floats:
     Returns:
         float64 [E] in [0, 1].
 
-    >>> areas_under_curve([[1.0], [3.0]], [[0.0], [2.0]]).tolist()
+    >>> areas_per_example([[1.0], [3.0]], [[0.0], [2.0]]).tolist()
     [0.75]
     """
     from scipy.stats import rankdata
@@ -83,7 +83,7 @@ class GaussianDP(TwoSample):
 
     def compare(self, unlearned: Sample, retrained: Sample) -> Values:
         """Means over examples."""
-        areas = areas_under_curve(unlearned.confidence, retrained.confidence)
+        areas = areas_per_example(unlearned.confidence, retrained.confidence)
         return {
             "gaussian_dp_mu": float(mu(areas, len(unlearned) * len(retrained)).mean()),
             "log_deviation_ratio": float(log_deviation_ratios(unlearned.confidence, retrained.confidence).mean()),

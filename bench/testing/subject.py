@@ -20,7 +20,7 @@ SEED = 7
 
 
 @dataclass(frozen=True)
-class Trained:
+class MethodRun:
     """One run of the method: what it was given, what it returned, and what was seen meanwhile."""
 
     given: nn.Module
@@ -61,12 +61,12 @@ class Subject:
         return f"{type(problem).__name__}: {problem}{where}"
 
     @cached_property
-    def run(self) -> Trained:
+    def run(self) -> MethodRun:
         """One trial on a plain network in float32."""
         given = self.task.original()
         with observed(given) as observation:
             returned = self.task.unlearn(self.method, SEED, model=given)
-        return Trained(given, returned, observation)
+        return MethodRun(given, returned, observation)
 
 
 @cache

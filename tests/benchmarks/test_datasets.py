@@ -111,7 +111,7 @@ def test_training_memory(benchmark) -> None:
 import json, sys
 import numpy as np, torch
 from bench.engine import plan
-from bench.engine.worker.server import Setting
+from bench.engine.jobs import Setting
 from bench.engine.worker.trusted import TrustedServer
 from bench.models.networks import NETWORKS, recipe_for
 torch.set_num_threads(1)
@@ -121,7 +121,7 @@ size = plan.stack_size(sys.argv[2], NETWORKS[name].cpu_stack, NETWORKS[name].tra
 counts = {"retain": 15600, "forget": 400, "validation": 2000, "test": 2000, "forget_people": 0, "unseen": 0}
 draws = np.random.default_rng(0)
 pictures = {split: (draws.integers(0, 256, (n, 3, 64, 64), np.uint8), draws.integers(0, 10, n)) for split, n in counts.items()}
-server = TrustedServer(None, Setting(name, 10, recipe, "cpu"), pictures)
+server = TrustedServer(None, Setting(name, 10, recipe, "cpu", "cpu", ""), pictures)
 from bench.losses import cross_entropy, step
 from bench.models.build import initialised
 from bench.models.stacked import stack

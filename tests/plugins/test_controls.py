@@ -8,5 +8,5 @@ def test_original_is_the_one_original_model() -> None:
     assert list(Original().reference_models(3)) == [None, None, None]
 
 
-def test_retrain_shares_no_model_with_the_yardstick() -> None:
+def test_retrain_shares_no_model_with_what_rows_are_compared_with() -> None:
     assert list(Retrain().reference_models(16)) == list(range(16, 32))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.engine.worker.guards import Guards
+
+if TYPE_CHECKING:
+    from bench.engine.jobs import Setting
 
 
 def probe(connection: Connection, guards: Guards) -> None:
@@ -16,19 +19,17 @@ def probe(connection: Connection, guards: Guards) -> None:
     serve(connection, guards, Probe)
 
 
-def trusted(connection: Connection, guards: Guards, setting: tuple[Any, ...], pictures: dict[str, Any]) -> None:
+def trusted(connection: Connection, guards: Guards, setting: Setting, pictures: dict[str, Any]) -> None:
     """A child that trains references and evaluates."""
     from bench.engine.worker.loop import serve
-    from bench.engine.worker.server import Setting
     from bench.engine.worker.trusted import TrustedServer
 
-    serve(connection, guards, lambda: TrustedServer(connection, Setting(*setting), pictures))
+    serve(connection, guards, lambda: TrustedServer(connection, setting, pictures))
 
 
-def method(connection: Connection, guards: Guards, setting: tuple[Any, ...], *rest: Any) -> None:
+def method(connection: Connection, guards: Guards, setting: Setting, *rest: Any) -> None:
     """A child that runs one plugin."""
     from bench.engine.worker.loop import serve
     from bench.engine.worker.method import MethodServer
-    from bench.engine.worker.server import Setting
 
-    serve(connection, guards, lambda: MethodServer(guards, connection, Setting(*setting), *rest))
+    serve(connection, guards, lambda: MethodServer(guards, connection, setting, *rest))

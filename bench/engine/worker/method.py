@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bench.budget import Allowance
+from bench.engine.jobs import Setting
 from bench.engine.worker.answers import Description, Nothing, PeakMemory
 from bench.engine.worker.guards import Guards
-from bench.engine.worker.server import Answer, Pictures, Server, Setting
+from bench.engine.worker.server import Answer, Pictures, Server
 from bench.losses import cross_entropy
 from bench.method import Control, Method
 from bench.models.build import build

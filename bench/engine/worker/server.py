@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -13,21 +12,11 @@ import torch._dynamo  # the first optimiser would import it, which takes 1.8 s: 
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.models.recipe import Recipe
+from bench.engine.jobs import Setting
 from bench.splits import Split, bind
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Answer = tuple[Any, dict[str, Tensor]]  # what is told, and arrays
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What every child knows of the task and the device."""
-
-    network: str
-    classes: int
-    recipe: Recipe
-    device: str  # for torch: "cpu" or "cuda"
 
 
 class Server:

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.engine.jobs import Setting
 from bench.engine.worker.answers import Header, Nothing
 from bench.engine.worker.loop import send
-from bench.engine.worker.server import Answer, Pictures, Server, Setting
+from bench.engine.worker.server import Answer, Pictures, Server
 from bench.models.build import build, initialised
 from bench.models.stacked import size, stack
 from bench.models.training import class_weights, fit

@@ -33,7 +33,7 @@ NETWORK = "resnet18-challenge-v1"
 
 
 @dataclass(frozen=True)
-class Challenge(Dataset):
+class Competition(Dataset):
     """The folder as it was mounted for the competition.
 
     `retain.csv`, `forget.csv` and `validation.csv` with image_id, age_group and person_id; `images/A/B.png` for the image `A-B`;
@@ -93,7 +93,7 @@ def _read_model(path: Path) -> Mapping[str, NDArray[np.float32]]:
     return {name: np.ascontiguousarray(view[0].detach().numpy(), dtype=np.float32) for name, view in state(network).items()}
 
 
-CHALLENGE = Challenge(
+CHALLENGE = Competition(
     name="age-challenge",
     title="the competition's folder",
     licence="for the competition only; must not be passed on",

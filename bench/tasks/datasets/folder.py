@@ -28,7 +28,7 @@ OLDEST_GROUP = 80
 
 
 @dataclass(frozen=True)
-class Folder(Dataset):
+class PhotoFolder(Dataset):
     """One table with columns `path` (within the folder), `age` in years, and optionally `person` and `split`.
 
     `split` is one of train, forget, validation, test and unseen, for all photos or for none.
@@ -73,7 +73,7 @@ def _with_splits(folder: Path, rows: Rows) -> list[Photo]:
     return with_parts(rows.photos, by_person(people) if all(people) else by_photo(len(people)))
 
 
-FOLDER = Folder(
+FOLDER = PhotoFolder(
     name="age-folder",
     title="your own photos",
     licence="yours to know",

@@ -59,7 +59,7 @@ class Person(NamedTuple):
     hair_parting: Column
 
 
-class Photo(NamedTuple):
+class PhotoTraits(NamedTuple):
     """Passing traits of one photo, each uniform on [0, 1); columns [B, 1, 1]."""
 
     scale: Column
@@ -96,7 +96,7 @@ class People:
     age: NDArray[np.float64]  # [n] years, the true age
     apparent_age: NDArray[np.float64]  # [n] years, the age that is drawn
     person: NDArray[np.float32]  # [identities, len(Person._fields)]
-    photo: NDArray[np.float32]  # [n, len(Photo._fields)]
+    photo: NDArray[np.float32]  # [n, len(PhotoTraits._fields)]
     texture: NDArray[np.float32]  # [identities, 3, TEXTURE_GRID, TEXTURE_GRID]
     seed: int
 
@@ -121,7 +121,7 @@ def draw_people(identities: int, photos: int, *, person_sd: float, photo_sd: flo
     The drawn age differs from the true one by a normal offset per identity (sd `person_sd`, years) and another per photo
     (sd `photo_sd`): what a network can only know of a person by memorising them.
     """
-    traits, passing = len(Person._fields), len(Photo._fields)
+    traits, passing = len(Person._fields), len(PhotoTraits._fields)
     lasting = random_numbers(seed, 1).random((identities, traits + 8))
     fleeting = random_numbers(seed, 2).random((identities * photos, passing + 8))
     identity = np.repeat(np.arange(identities), photos)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.tasks.synthetic_faces.canvas import Canvas, Colour, Pixels, clamp, colour, ellipse, interpolate
-from bench.tasks.synthetic_faces.people import People, Person, Photo, random_numbers
+from bench.tasks.synthetic_faces.people import People, Person, PhotoTraits, random_numbers
 
 BATCH = 256  # photos painted together; part of the data's definition, since film grain is drawn batch by batch
 GRAIN_STREAM = 1000
@@ -42,7 +42,7 @@ class _Portrait:
     def __init__(self, people: People, rows: NDArray[np.int64], size: int) -> None:
         who = people.identity[rows]
         self.person = Person(*people.person[who].T[:, :, None, None])
-        self.photo = Photo(*people.photo[rows].T[:, :, None, None])
+        self.photo = PhotoTraits(*people.photo[rows].T[:, :, None, None])
         self.texture = people.texture[who]
         self.age: Pixels = np.clip(people.apparent_age[rows].astype(np.float32), 0, 95)[:, None, None]
         self.grain = random_numbers(people.seed, GRAIN_STREAM + int(rows[0]))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.engine.contents import Folder, Shelf
+from bench.engine.contents import SharedFolder, Shelf
 from bench.errors import BenchError
 from bench.registry import discovery
 from bench.tasks.task import SPLITS, TaskData
@@ -42,11 +42,11 @@ def weights() -> dict[str, Any]:
     }
 
 
-def published(data: TaskData, folder: Path) -> tuple[Folder, str]:
+def published(data: TaskData, folder: Path) -> tuple[SharedFolder, str]:
     shelf = Shelf()
     digest = shelf.put_data(data.digest(), lambda: data)
     shelf.publish((digest,), folder)
-    return Folder(folder), digest
+    return SharedFolder(folder), digest
 
 
 def equal(found: TaskData, data: TaskData) -> bool:
@@ -107,7 +107,7 @@ def test_weights_come_back(weights: dict[str, Any], tmp_path: Path) -> None:
     assert shelf.put_weights({name: np.ascontiguousarray(array) for name, array in weights.items()}) == digest
     assert shelf.put_weights({**weights, "steps": np.array([8], np.int64)}) != digest
     shelf.publish((digest,), tmp_path)
-    found = Folder(tmp_path).weights(digest)
+    found = SharedFolder(tmp_path).weights(digest)
     assert set(found) == set(weights)
     assert all(np.array_equal(found[name], weights[name]) and found[name].dtype == weights[name].dtype for name in weights)
 
@@ -119,7 +119,7 @@ def test_sources_come_back(tmp_path: Path) -> None:
     assert shelf.put_source(name, SOURCE) == name
     assert shelf.source(name) == SOURCE
     shelf.publish((name,), tmp_path / "published")
-    assert Folder(tmp_path / "published").source(name) == SOURCE
+    assert SharedFolder(tmp_path / "published").source(name) == SOURCE
 
 
 def test_a_folder_pickles_to_its_name(data: TaskData, tmp_path: Path) -> None:
@@ -134,14 +134,14 @@ def test_data_that_are_not_what_their_name_says_are_refused(data: TaskData, tmp_
     shelf.put_data("0" * 64, lambda: data)
     shelf.publish(("0" * 64,), tmp_path)
     with pytest.raises(BenchError, match=r"^the task's data in .* are not what their name says$"):
-        Folder(tmp_path).data("0" * 64)
+        SharedFolder(tmp_path).data("0" * 64)
 
 
 @pytest.mark.parametrize("field", ["images", "labels", "identities"])
 def test_data_that_somebody_has_exchanged_are_refused(data: TaskData, tmp_path: Path, field: str) -> None:
     folder, digest = published(data, tmp_path)
     other, their_digest = published(replace(data, **{field: getattr(data, field)[::-1].copy()}), tmp_path)
-    path = Folder.images_path if field == "images" else Folder.data_path
+    path = SharedFolder.images_path if field == "images" else SharedFolder.data_path
     path(other, their_digest).replace(path(folder, digest))
     with pytest.raises(BenchError, match="not what their name says"):
         folder.data(digest)
@@ -151,7 +151,7 @@ def test_weights_that_are_not_what_their_name_says_are_refused(weights: dict[str
     shelf = Shelf()
     digest, other = shelf.put_weights(weights), shelf.put_weights({"fc.weight": weights["fc.weight"]})
     shelf.publish((digest, other), tmp_path)
-    folder = Folder(tmp_path)
+    folder = SharedFolder(tmp_path)
     folder.weights_path(other).replace(folder.weights_path(digest))
     with pytest.raises(BenchError, match=r"^the weights in .* are not what their name says$"):
         folder.weights(digest)

@@ -48,7 +48,7 @@ def test_trusted_workers_are_kept_for_their_setting(room) -> None:
             pass
     with room.machine.trusted(room.setting) as one, room.machine.trusted(room.setting) as two:
         assert one.worker is not two.worker
-    assert [child.arguments[0][1] for child in room.trusted] == [4, 5, 4]  # classes
+    assert [child.arguments[0].classes for child in room.trusted] == [4, 5, 4]
     room.machine.close()
     assert room.has_ended()
 

@@ -12,10 +12,10 @@ from bench.metrics.resampling import resamples
 from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
-def example_kinds(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
+def example_kinds(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The first example is peaky, the second separated, the third closer together than thresholds are."""
     changed = fresh.copy()
-    changed[:, 0] = yardstick[:, 0].mean() + 1e-4 * fresh[:, 0]
+    changed[:, 0] = reference[:, 0].mean() + 1e-4 * fresh[:, 0]
     changed[:, 1] += 100.0
     changed[:, 2] = np.linspace(0, 1e-4, len(fresh))
     return changed
@@ -23,7 +23,7 @@ def example_kinds(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
 
 def test_counts_of_special_examples() -> None:
     population = Population.draw(8, 0)
-    close = population.case(lambda fresh, yardstick: np.where(np.arange(8) == 2, 1e-5 * fresh, fresh), population.retrained(16))
+    close = population.case(lambda fresh, reference: np.where(np.arange(8) == 2, 1e-5 * fresh, fresh), population.retrained(16))
     unlearned = population.case(example_kinds, close)
     found = Challenge().score(Evidence(unlearned, close, UNTIMED))
     expected = epsilons(unlearned.confidence, close.confidence)
@@ -64,10 +64,10 @@ def test_deviation_is_that_of_the_score_on_resampled_models(models: int) -> None
     every = 10
     again, products = [], []
     for ours, theirs in plan[::every]:
-        drawn, yardstick = unlearned.select(ours), retrained.select(theirs)
-        again.append(forgetting_score(drawn.confidence, yardstick.confidence))
-        retain = drawn.outputs.retain_accuracy.mean() / yardstick.outputs.retain_accuracy.mean()
-        products.append(again[-1] * retain * accuracy(drawn, "test") / accuracy(yardstick, "test"))
+        drawn, reference = unlearned.select(ours), retrained.select(theirs)
+        again.append(forgetting_score(drawn.confidence, reference.confidence))
+        retain = drawn.outputs.retain_accuracy.mean() / reference.outputs.retain_accuracy.mean()
+        products.append(again[-1] * retain * accuracy(drawn, "test") / accuracy(reference, "test"))
     for name, expected in (("resampled_forgetting_score", again), ("resampled_final_score", products)):
         assert np.abs(np.array(found.details[name][::every]) - expected).mean() < 0.01
     assert np.std(found.details["resampled_forgetting_score"][::every]) == pytest.approx(np.std(again), rel=0.3)
@@ -95,7 +95,7 @@ def test_ceiling_is_what_half_as_many_retrained_models_get(common: float) -> Non
 
     def retrained(models: int) -> Models:
         draw = rng.normal(size=(models, 20)) + common * rng.normal(size=(models, 1))
-        return population.case(lambda fresh, yardstick: draw, population.retrained(models))
+        return population.case(lambda fresh, reference: draw, population.retrained(models))
 
     ceilings, runs = [], []
     for _ in range(120):

@@ -32,8 +32,8 @@ def test_correlated_retrained_models_raise_none(seed: int) -> None:
     population = Population.draw(40, seed)
     mixing = rng.normal(size=(3, 40))  # models differ along three directions, and a little on each example
     sides = [rng.normal(size=(16, 3)) @ mixing + 0.3 * rng.normal(size=(16, 40)) for _ in range(2)]
-    retrained = population.case(lambda fresh, yardstick: sides[1], population.retrained(16))
-    unlearned = population.case(lambda fresh, yardstick: sides[0], retrained)
+    retrained = population.case(lambda fresh, reference: sides[1], population.retrained(16))
+    unlearned = population.case(lambda fresh, reference: sides[0], retrained)
     assert Flags().score(Evidence(unlearned, retrained, UNTIMED)).flags == {}
 
 
@@ -46,8 +46,8 @@ def test_gaming_example(models: int, many: bool) -> None:
     """
     far = models // 8 if many else 1
 
-    def gaming(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
-        constant = np.tile(np.quantile(yardstick, 0.25, axis=0), (len(fresh), 1))
+    def gaming(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        constant = np.tile(np.quantile(reference, 0.25, axis=0), (len(fresh), 1))
         constant[:far] = -40.0
         return constant
 
@@ -66,7 +66,7 @@ def test_gaming_example(models: int, many: bool) -> None:
 
 
 def narrowed(width: float) -> Change:
-    return lambda fresh, yardstick: yardstick.mean(axis=0) + width * (fresh - yardstick.mean(axis=0))
+    return lambda fresh, reference: reference.mean(axis=0) + width * (fresh - reference.mean(axis=0))
 
 
 def test_near_constant() -> None:
@@ -77,8 +77,8 @@ def test_near_constant() -> None:
 
 @pytest.mark.parametrize(("constant", "expected"), [(16, {"near-constant"}), (14, set())])
 def test_near_constant_is_about_more_than_half_of_the_examples(constant: int, expected: set[str]) -> None:
-    def on_some(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
-        return np.where(np.arange(30) < constant, narrowed(0.01)(fresh, yardstick), fresh)
+    def on_some(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(30) < constant, narrowed(0.01)(fresh, reference), fresh)
 
     assert flags_of(on_some, 64) == expected
 
@@ -94,7 +94,7 @@ def test_near_constant_is_about_interquartile_ranges() -> None:
 
 
 def with_far_models(count: int, distance: float, examples: int = 30) -> Change:
-    def change(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
+    def change(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
         far = fresh.copy()
         far[:count, :examples] -= distance
         return far
@@ -117,7 +117,7 @@ def test_outliers_are_named() -> None:
     population = Population.draw(20, 0)
     retrained = population.retrained(16)
 
-    def change(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
+    def change(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
         far = fresh.copy()
         far[[3, 11]] -= 40.0
         return far
@@ -141,7 +141,7 @@ def test_outliers_are_a_loop() -> None:
 
 
 def copying(source: int, target: int, noise: float = 0.0) -> Change:
-    def change(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
+    def change(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
         copied = fresh.copy()
         copied[target] = copied[source] + noise
         return copied
@@ -157,10 +157,10 @@ def test_duplicate_trials() -> None:
 
 def test_deterministic() -> None:
     assert flags_of(deterministic) == {"deterministic"}
-    assert flags_of(lambda fresh, yardstick: deterministic(fresh, yardstick) + 1e-6 * fresh) == {"deterministic"}
+    assert flags_of(lambda fresh, reference: deterministic(fresh, reference) + 1e-6 * fresh) == {"deterministic"}
 
-    def all_but_one(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
-        same = deterministic(fresh, yardstick)
+    def all_but_one(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        same = deterministic(fresh, reference)
         same[-1] = fresh[1]
         return same
 
@@ -179,12 +179,12 @@ def test_equal_pairs_are_a_loop() -> None:
 
 
 def test_shared_seeds_by_copies() -> None:
-    def one_copied(fresh: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
-        return np.r_[yardstick[5:6], fresh[1:]]
+    def one_copied(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        return np.r_[reference[5:6], fresh[1:]]
 
     assert flags_of(one_copied) == {"shared-seeds"}
-    assert flags_of(lambda fresh, yardstick: yardstick) == {"shared-seeds"}
-    assert flags_of(lambda fresh, yardstick: np.r_[yardstick[5:6] + 0.01, fresh[1:]]) == set()
+    assert flags_of(lambda fresh, reference: reference) == {"shared-seeds"}
+    assert flags_of(lambda fresh, reference: np.r_[reference[5:6] + 0.01, fresh[1:]]) == set()
 
 
 def test_copied_models_are_counted() -> None:
@@ -198,8 +198,8 @@ def test_copied_models_are_counted() -> None:
 @pytest.mark.parametrize("models", [16, 64])
 def test_shared_seeds_by_paired_correlation(models: int) -> None:
     """Trials that start from the weights or the seeds of the retrained model of the same index resemble it."""
-    assert flags_of(lambda fresh, yardstick: 0.6 * yardstick + 0.8 * fresh, models) == {"shared-seeds"}
-    moved = flags_of(lambda fresh, yardstick: 0.6 * np.roll(yardstick, 1, axis=0) + 0.8 * fresh, models)
+    assert flags_of(lambda fresh, reference: 0.6 * reference + 0.8 * fresh, models) == {"shared-seeds"}
+    moved = flags_of(lambda fresh, reference: 0.6 * np.roll(reference, 1, axis=0) + 0.8 * fresh, models)
     assert moved == set()
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
-from bench.metrics.gaussian_dp import GaussianDP, areas_under_curve, log_deviation_ratios, mu
+from bench.metrics.gaussian_dp import GaussianDP, areas_per_example, log_deviation_ratios, mu
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import halves
 from bench.scoring.calibration import UNTIMED, Population, half_as_wide, shifted
@@ -23,7 +23,7 @@ VALUES = st.integers(-2, 2).map(float) | st.floats(-100, 100)
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.float64, (6, 2), elements=VALUES), arrays(np.float64, (4, 2), elements=VALUES))
 def test_areas_are_scikit_learns_and_scipys(unlearned: np.ndarray, retrained: np.ndarray) -> None:
-    found = areas_under_curve(unlearned, retrained)
+    found = areas_per_example(unlearned, retrained)
     for e in range(2):
         ours, theirs = unlearned[:, e], retrained[:, e]
         assert found[e] == pytest.approx(roc_auc_score([1] * 6 + [0] * 4, np.r_[ours, theirs]))
@@ -42,7 +42,7 @@ def test_mu_of_the_area_between_two_gaussians(distance: float) -> None:
 @pytest.mark.parametrize("distance", [0.5, 1.0, 2.0])
 def test_mu_of_samples(distance: float) -> None:
     sides = np.random.default_rng(0).normal(size=(2, 3000, 1))
-    found = mu(areas_under_curve(sides[0] + distance, sides[1]), 3000**2)[0]
+    found = mu(areas_per_example(sides[0] + distance, sides[1]), 3000**2)[0]
     assert found == pytest.approx(distance, abs=0.15)
 
 

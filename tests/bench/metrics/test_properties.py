@@ -154,7 +154,7 @@ def test_level_of_the_permutation_test(models: int, common: float, capsys: pytes
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [0.0, 0.7])
 def test_level_of_the_exchange_of_trials(shared: float, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two runs of one method against one yardstick; `shared`: trials of one index have seeds in common."""
+    """Two runs of one method against one reference; `shared`: trials of one index have seeds in common."""
     values = []
     for seed in range(1000):
         population = Population.draw(6, seed)
@@ -163,7 +163,7 @@ def test_level_of_the_exchange_of_trials(shared: float, capsys: pytest.CaptureFi
         pull = (shared, math.sqrt(1 - shared**2))
         mean = one.confidence.mean(axis=0)
         again = population.case(
-            lambda fresh, yardstick, own=one, pull=pull, mean=mean: (
+            lambda fresh, reference, own=one, pull=pull, mean=mean: (
                 mean + pull[0] * (own.confidence - mean) + pull[1] * (fresh + 0.5 - mean)
             ),
             retrained,
@@ -213,8 +213,8 @@ def test_deviations_of_two_sample_metrics(
     found = []
     for _ in range(100):
         draws = rng.normal(size=(2, models, 20))
-        sides = [population.case(lambda fresh, yardstick, own=own: own, population.retrained(models)) for own in draws + 0.0]
-        moved = population.case(lambda fresh, yardstick, own=draws[0]: own + shift, sides[1])
+        sides = [population.case(lambda fresh, reference, own=own: own, population.retrained(models)) for own in draws + 0.0]
+        moved = population.case(lambda fresh, reference, own=draws[0]: own + shift, sides[1])
         found.append(metric.score(Evidence(moved, sides[1], UNTIMED)).estimates)
     for name in found[0]:
         values, deviations = (np.array([getattr(each[name], part) for each in found]) for part in ("value", "sd"))

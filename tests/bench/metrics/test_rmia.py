@@ -95,7 +95,7 @@ def test_sees_members_under_the_original_model() -> None:
 def test_vanishing_probabilities_stay_finite() -> None:
     population = Population.draw(10, 2)
     retrained = population.retrained(4)
-    unlearned = population.case(lambda fresh, yardstick: fresh - 5000.0, retrained)
+    unlearned = population.case(lambda fresh, reference: fresh - 5000.0, retrained)
     found = RMIA().values(unlearned, retrained)
     assert found["rmia_auc"].tolist() == [0.0] * 4
 

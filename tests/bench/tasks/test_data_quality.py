@@ -1,4 +1,4 @@
-"""What the doctor sees: copies, however they were made, and nothing but copies; people, thin groups and shift."""
+"""What is seen of data: copies, however they were made, and nothing but copies; people, thin groups and shift."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from findings import Findings, seconds_of
 
 if TYPE_CHECKING:
+    from bench.engine.jobs import Setting
     from bench.engine.worker.method import MethodServer
-    from bench.engine.worker.server import Setting
     from bench.tasks.task import Task, TaskData
 
-YARDSTICK, EAGER = "yardstick", "@eager"
+RETRAINING, EAGER = "retraining", "@eager"
 METHODS = ("finetune", "scrub", "noise-injection", "negative-gradient")
 
 
@@ -28,9 +28,9 @@ class Nobody:
 def measure(findings: Findings) -> None:
     """Seconds of the epochs that a budget is a share of, and of each method's trials, every one in a fresh process."""
     for part in findings.part.split(",") if findings.part else ():
-        findings.attempt(part, _yardstick if part == YARDSTICK else _method, findings, part)
+        findings.attempt(part, _retraining if part == RETRAINING else _method, findings, part)
     if not findings.part:
-        for parts in findings.pick((YARDSTICK, *METHODS, f"scrub{EAGER}"), (f"{YARDSTICK},{METHODS[2]}",)):
+        for parts in findings.pick((RETRAINING, *METHODS, f"scrub{EAGER}"), (f"{RETRAINING},{METHODS[2]}",)):
             findings.attempt(parts, _in_a_process, findings, parts)
 
 
@@ -41,7 +41,7 @@ def _in_a_process(findings: Findings, parts: str) -> None:
     subprocess.run(findings.command(f"cold:{parts}", limit), check=True, timeout=limit, env={**os.environ, **loading})
 
 
-def _yardstick(findings: Findings, part: str) -> None:
+def _retraining(findings: Findings, part: str) -> None:
     """Seconds of the first epoch of retraining, and of two epochs after it, as the engine times them."""
     from bench.engine.worker.trusted import TrustedServer
     from bench.tasks.task import SPLITS
@@ -99,8 +99,8 @@ def _method_server(findings: Findings, name: str) -> MethodServer:
 
 def _task(findings: Findings) -> tuple[Task, TaskData, Setting]:
     """The embedded task, its data, and what a child process must know of both."""
-    from bench.engine.worker.server import Setting
+    from bench.engine.jobs import Setting
     from bench.tasks.variants import load_task
 
     task = load_task("age-synthetic")
-    return task, task.load(), Setting(task.network, len(task.groups), task.recipe, findings.device)
+    return task, task.load(), Setting(task.network, len(task.groups), task.recipe, findings.device, findings.device, task.digest)

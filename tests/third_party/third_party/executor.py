@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import hookimpl
 from bench.engine.compute import compute
-from bench.engine.contents import Folder
+from bench.engine.contents import SharedFolder
 from bench.engine.executor import pickled
 from bench.engine.machine import Machine
 from bench.errors import WorkerError
@@ -20,7 +20,7 @@ PROCESSES = 2
 def serve(folder: Path, waiting, done) -> None:
     """Compute what comes, until nothing does."""
     die_with_parent()
-    machine = Machine(Folder(folder))
+    machine = Machine(SharedFolder(folder))
     while job := waiting.get():
         number, content = job
         try:

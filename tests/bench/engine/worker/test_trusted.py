@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.engine.worker.server import Setting
+from bench.engine.jobs import Setting
 from bench.engine.worker.trusted import TrustedServer
 from bench.models.networks import recipe_for
 from bench.tasks.task import SPLITS
@@ -20,7 +20,7 @@ def test_class_weights_count_all_training_photos() -> None:
         for name in SPLITS
     }
     recipe = replace(recipe_for("resnet8-v1"), weighted_classes=True)
-    server = TrustedServer(None, Setting("resnet8-v1", 4, recipe, "cpu"), pictures)
+    server = TrustedServer(None, Setting("resnet8-v1", 4, recipe, "cpu", "cpu", ""), pictures)
     weights = server._class_weights()
     assert weights is not None
     assert weights.tolist() == [0.5, 1.0, 0.25, 0.0]
