@@ -54,7 +54,8 @@ class Bars(Progress):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self._fill()
-        self._drawing.stop()
+        if self._drawing.live.is_started:  # it would print an empty line
+            self._drawing.stop()
 
     def _fill(self) -> None:
         for task in self._drawing.tasks:
