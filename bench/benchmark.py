@@ -41,11 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTROLS", "Board", "Result", "Results", "Settings", "load", "run", "run_quickly"]
 
-FLOOR = "original"  # costs nothing, so every division has it
-CONTROLS = (FLOOR, "retrain", "finetune")  # rows that a table needs to be read
+DEVICES = ("auto", "cpu", "cuda")
+ORIGINAL = "original"  # costs nothing, so every division has it
+CONTROLS = (ORIGINAL, "retrain", "finetune")  # rows that a table needs to be read
 
 Given = ParamSpec("Given")
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ class Settings:
     again: bool = False
 
 
-def _suggesting(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
+def _suggesting(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """A misspelt option gets a suggestion instead of a traceback through the machinery."""
     signature = inspect.signature(function)
     names = [name for name, each in signature.parameters.items() if each.kind is not inspect.Parameter.VAR_POSITIONAL]
 
     @wraps(function)
-    def called(*arguments: Given.args, **options: Given.kwargs) -> Answer:
+    def called(*arguments: Given.args, **options: Given.kwargs) -> Returned:
         for name in options:
             if name not in names:
                 raise unknown("option", name, names)
@@ -113,12 +114,21 @@ def run(
     Raises:
         BenchError: an argument is not understood. Methods that fail are in the results, with their reason.
     """
+    _check_kinds(budget=(budget, str), models=(models, int), seed=(seed, int), device=(device, str), task=(task, str))
+    if not plugins and not controls:
+        raise BenchError("name a method: bench.run('scrub'); `bench plugins` lists them")
     settings = Settings(task, models, (Budget.parse(budget),), seed, Path(store), device, executor, workers, None, again)
     wanted = [specs.parse(_name(plugin)) for plugin in [*plugins, *(CONTROLS if controls else ())]]
     with progress or Bars() as bars:
         results = run_quickly(wanted, settings, bars)
         results.score(bars)
     return results
+
+
+def _check_kinds(**given: tuple[object, type]) -> None:
+    for name, (value, kind) in given.items():
+        if type(value) is not kind:
+            raise BenchError(f"{name} takes {'a text' if kind is str else 'a whole number'}, not {value!r}")
 
 
 def _name(plugin: object) -> str:
@@ -137,7 +147,7 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     Raises:
         BenchError: a setting is not understood, or the store cannot be written.
     """
-    check_models(settings.models)
+    _check(settings)
     requests = [request for budget in settings.budgets for request in _requests(wanted, settings, budget)]
     task, factory = load_task(settings.task), find_executor(settings.executor)
     store = Store(settings.store)
@@ -146,6 +156,16 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     limits = {"workers": settings.workers, "memory_limit": settings.memory_limit}
     with Session(store, task, device, factory, progress=progress, **limits) as session:
         return _run_all(session, store, requests)
+
+
+def _check(settings: Settings) -> None:
+    check_models(settings.models)
+    if settings.device not in DEVICES:
+        raise unknown("device", settings.device, DEVICES)
+    if settings.seed < 0:
+        raise BenchError(f"seed {settings.seed} is not understood: give 0 or more")
+    if settings.workers is not None and settings.workers < 1:
+        raise BenchError(f"{settings.workers} workers cannot work: give 1 or more")
 
 
 def _requests(wanted: Sequence[specs.Spec], settings: Settings, budget: Budget) -> Iterator[Request]:
@@ -159,7 +179,7 @@ def _run_all(session: Session, store: Store, requests: Sequence[Request]) -> Res
     described, problems = _described(session, requests)
     if not described:
         return Results(store, [], problems)
-    described += _floors(session, described)
+    described += _originals(session, described)
     reference = store.reference(session.task.key, session.device.kind, session.progress.note)
     references.build(session, reference, _needed(described))
     _prepare(session, reference, requests[0].models)
@@ -187,15 +207,15 @@ def _described(session: Session, requests: Sequence[Request]) -> tuple[list[tupl
     return described, problems
 
 
-def _floors(session: Session, described: Sequence[tuple[Request, Description]]) -> list[tuple[Request, Description]]:
+def _originals(session: Session, described: Sequence[tuple[Request, Description]]) -> list[tuple[Request, Description]]:
     """The row of the original model at every budget, unless somebody asked for it."""
     asked = [request for request, _ in described]
-    if any(request.plugin.name == FLOOR for request in asked):
+    if any(request.plugin.name == ORIGINAL for request in asked):
         return []
-    plugin, spec = discovery.find_method(FLOOR), specs.Spec(FLOOR, {})
+    plugin, spec = discovery.find_method(ORIGINAL), specs.Spec(ORIGINAL, {})
     budgets = dict.fromkeys(request.budget for request in asked)
-    floors = [replace(asked[0], plugin=plugin, spec=spec, budget=budget) for budget in budgets]
-    return [(floor, describe(session, floors[0])) for floor in floors]
+    rows = [replace(asked[0], plugin=plugin, spec=spec, budget=budget) for budget in budgets]
+    return [(each, describe(session, rows[0])) for each in rows]
 
 
 def _needed(described: Sequence[tuple[Request, Description]]) -> list[int]:

@@ -14,7 +14,7 @@ from bench.hookspecs import hookimpl
 from bench.registry import discovery
 
 if TYPE_CHECKING:
-    from bench.scoring.calibration import Answer
+    from bench.scoring.calibration import CaseResult
 
 
 OF_NO_CASE = ("utility", "runtime")  # cases differ in what is forgotten, nothing else
@@ -49,7 +49,7 @@ def calibrate(models: int, examples: int, repeats: int, only: tuple[str, ...], s
     _print(answers, repeats)
 
 
-def _print(answers: Mapping[str, Mapping[str, Answer]], repeats: int) -> None:
+def _print(answers: Mapping[str, Mapping[str, CaseResult]], repeats: int) -> None:
     from bench.cli.show import WIDE, table
 
     names = list(dict.fromkeys(name for found in answers.values() for name in found))
@@ -61,7 +61,7 @@ def _print(answers: Mapping[str, Mapping[str, Answer]], repeats: int) -> None:
     )
 
 
-def _cell(answer: Answer | None, repeats: int) -> str:
+def _cell(answer: CaseResult | None, repeats: int) -> str:
     if answer is None:
         return ""
     told = "" if answer.told is None else f" ({answer.told}/{repeats})"

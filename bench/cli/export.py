@@ -104,17 +104,18 @@ def run(run: str, out: Path | None, store: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("reference.zip"), show_default=True)
 def reference(task: str, store: Path, device: str, out: Path) -> None:
     """Write a reference into one file: who adds it to a store is ranked in the same division."""
-    from bench.engine.machine import find_device
     from bench.store.exchange import export_reference
     from bench.store.references import Reference
     from bench.store.store import Store
     from bench.tasks.variants import load_task
 
-    opened, key = Store(store), load_task(task).key
-    folder = opened.reference_folder(key, find_device(device).kind)
-    if folder not in opened.reference_folders(key):
+    found = [Reference(folder) for folder in Store(store).reference_folders(load_task(task).key)]
+    fits = [each for each in found if device == "auto" or (each.folder.name == "cpu") == (device == "cpu")]
+    if not fits:
         raise BenchError(f"no reference of {task} in {store}; `bench reference build` makes one")
-    export_reference(Reference(folder), out)
+    if len(fits) > 1:
+        raise BenchError(f"{store} has references of {task} on {len(fits)} devices; choose one with --device")
+    export_reference(fits[0], out)
     click.echo(f"wrote {out}")
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import cast
 
 from bench.engine import plan, references
-from bench.engine.jobs import UnlearnWeights, Work
-from bench.engine.requests import Request
+from bench.engine.jobs import UnlearnWeights
+from bench.engine.requests import Request, work_of
 from bench.engine.session import Session
 from bench.engine.worker.answers import Description
 from bench.outputs import Arrays
 
 
-def unlearned_weights(session: Session, request: Request, description: Description) -> Iterator[tuple[plan.Chunk, Arrays]]:
+def unlearned_weights(session: Session, request: Request, description: Description) -> Iterator[tuple[plan.Trials, Arrays]]:
     """Unlearn `request.models` times: trials and their weights {name: [M, ...]}, as they come.
 
     The trials are those of `bench run` with the same seed.
@@ -26,24 +26,11 @@ def unlearned_weights(session: Session, request: Request, description: Descripti
     reference = session.keeper.reference(session.task.key, session.device.kind, session.progress.note)
     references.build(session, reference, [])
     allowance = request.budget.allowance(references.retraining_time(session, reference))
-    plugin = request.plugin
-    if plugin.file and not plugin.distribution:
-        session.shelf.put_source(plugin.source_hash(), plugin.file.read_bytes())
     with tempfile.TemporaryDirectory() as folder:
-        work = Work(
-            plugin=plugin,
-            source=plugin.source_hash(),
-            spec=request.spec,
-            seed=request.seed,
-            stackable=description.stackable,
-            uses_clock=description.uses_clock,
-            allowance=allowance,
-            original=session.shelf.put_weights(reference.original_weights()),
-            memory_limit=session.memory_limit,
-            log=str(Path(folder) / "log"),
-        )
+        original, log = reference.original_weights(), Path(folder) / "log"
+        work = work_of(session, request, description, allowance, original, log)
         chunks = plan.chunks(description.variants, session.stack_size if description.stackable else 1)
         jobs = [UnlearnWeights(session.setting, work, chunk) for chunk in chunks]
-        label = f"{plugin.name}: {request.models} checkpoints"
+        label = f"{request.plugin.name}: {request.models} checkpoints"
         for job, weights in session.results(jobs, label, str(request.spec), at_once=work.at_once):
             yield cast(UnlearnWeights, job).trials, weights

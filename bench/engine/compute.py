@@ -11,7 +11,7 @@ from typing import cast
 from bench.budget import PhaseClock, limit_seconds
 from bench.engine import jobs
 from bench.engine.failures import FailureLimit
-from bench.engine.jobs import Computed, Job, Result, Setting, Work
+from bench.engine.jobs import Computed, Job, Setting, T, Work
 from bench.engine.machine import Machine
 from bench.engine.worker.calls import MethodCalls, TrustedCalls
 from bench.engine.worker.log import write_log
@@ -21,7 +21,7 @@ from bench.outputs import Arrays, Outputs
 from bench.store.records import Failed, Killed, Measured, Timed
 
 
-def compute(job: Job[Result], machine: Machine, reached: OnProgress = lambda share: None) -> Result:
+def compute(job: Job[T], machine: Machine, reached: OnProgress = lambda share: None) -> T:
     """Compute a job; `reached` is told which share of it is done.
 
     A trusted worker that somebody killed is replaced, and its job tried once more.
@@ -31,9 +31,9 @@ def compute(job: Job[Result], machine: Machine, reached: OnProgress = lambda sha
     """
     does = _COMPUTE[type(job)]
     try:
-        return cast(Result, does(job, machine, reached))
+        return cast(T, does(job, machine, reached))
     except _TrustedDiedError:
-        return cast(Result, does(job, machine, reached))
+        return cast(T, does(job, machine, reached))
 
 
 class _TrustedDiedError(WorkerError):

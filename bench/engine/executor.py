@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import fields
 from typing import Protocol
 
 from bench.engine.contents import Shelf
-from bench.engine.jobs import Job, Result
+from bench.engine.jobs import Job, T
 from bench.errors import BenchError, WorkerError
 from bench.progress import Note
 from bench.registry import discovery, loading
 
-Reached = Callable[[Job[Result], float], None]  # a job, and the share of it that is done
+Reached = Callable[[Job[T], float], None]  # a job, and the share of it that is done
 
 
 class Executor(Protocol):
     """Computes jobs, wherever that is, by calling `bench.engine.compute.compute` there."""
 
     def submit(
-        self, jobs: Sequence[Job[Result]], *, at_once: int | None = None, reached: Reached[Result]
-    ) -> Iterator[tuple[Job[Result], Result | WorkerError]]:
+        self, jobs: Sequence[Job[T]], *, at_once: int | None = None, reached: Reached[T]
+    ) -> Generator[tuple[Job[T], T | WorkerError], None, None]:
         """Every job with its result, or why there is none, as they come; `at_once` of them at a time, None: as many as it can.
 
-        Whoever stops iterating before the end ends everything that is being computed.
+        Whoever closes it before the end ends everything that is being computed; what is submitted next is computed all the same.
         """
 
     def cancel(self) -> None:
@@ -38,7 +38,7 @@ class Executor(Protocol):
 ExecutorFactory = Callable[[Shelf, int, Note], Executor]
 
 
-def pickled(job: Job[Result]) -> bytes:
+def pickled(job: Job[T]) -> bytes:
     """A job to send to another process.
 
     Raises:

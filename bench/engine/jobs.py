@@ -17,7 +17,7 @@ from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
 from bench.store.records import Failed, Killed, Measured, Timed
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Job(Generic[Result]):
-    """Something to compute; `Result` is what it comes to."""
+class Job(Generic[T]):
+    """Something to compute; `T` is the kind of its result."""
 
     setting: Setting
 
@@ -126,7 +126,7 @@ class TrainOnShares(Job[Recognised]):
 
 
 @dataclass(frozen=True)
-class _MethodJob(Job[Result]):
+class _MethodJob(Job[T]):
     work: Work
 
     @property

@@ -120,8 +120,7 @@ class Machine:
     def method(self, setting: Setting, work: Work, *, fresh: bool = False) -> Iterator[MethodCalls]:
         """A process that runs one plugin; on a CPU, or if `fresh`, nobody used it before."""
         once = fresh or setting.device == "cpu"
-        idle = self._idle_of(work)
-        worker = idle.pop() if idle and not once else self._start_method(setting, work)
+        worker = (None if once else self._idle_worker(work)) or self._start_method(setting, work)
         try:
             yield MethodCalls(worker)
         except BaseException:
@@ -130,7 +129,8 @@ class Machine:
         if once:
             worker.close()
         else:
-            idle.append(worker)
+            with self._guard:
+                self._idle.append(worker)
 
     def plugin(self, work: Work) -> Plugin:
         """The plugin of some work as this machine has it.
@@ -162,14 +162,18 @@ class Machine:
         if self._scratch:
             self._scratch.cleanup()
 
-    def _idle_of(self, work: Work) -> list[Worker]:
-        """Idle processes of a run; a process serves one plugin only, so those of another run end."""
+    def _idle_worker(self, work: Work) -> Worker | None:
+        """An idle process of a run; a process serves one plugin only, so those of another run end."""
         with self._guard:
             if work.log != self._works:
                 for worker in self._idle:
                     worker.close()
                 self._idle, self._works = [], work.log
-            return self._idle
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.alive:
+                    return worker
+            return None
 
     def _fetched(self, work: Work) -> Plugin:
         with self._guard:

@@ -12,7 +12,7 @@ _GPU_STACK = 64
 # Bytes that the models of a stack may take in training: a device of 4 GB has room for the pictures, too.
 _STACK_MEMORY = 2 * 2**30
 
-Chunk = tuple[int, ...]
+Trials = tuple[int, ...]
 
 
 def stack_size(device_kind: str, cpu_stack: int = 8, model_bytes: int = 0) -> int:
@@ -27,7 +27,7 @@ def stack_size(device_kind: str, cpu_stack: int = 8, model_bytes: int = 0) -> in
     return size
 
 
-def chunks(variants: Sequence[Hashable], size: int) -> list[Chunk]:
+def chunks(variants: Sequence[Hashable], size: int) -> list[Trials]:
     """Trial indices 0..N-1 in chunks of at most `size`, trials of one variant together.
 
     >>> chunks("aabab", 2)

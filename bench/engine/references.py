@@ -12,7 +12,7 @@ from bench.engine import plan
 from bench.engine.jobs import EvaluateOriginal, Job, TimeRetraining, TrainOriginal, TrainRetrained
 from bench.engine.keeper import ReferenceKeeper
 from bench.engine.session import Session
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
 from bench.outputs import OUTPUT_SPLITS, Arrays, retain_sample_rows
 from bench.store.records import ReferenceRecord, ReferenceTask, whole_chunks
 from bench.tasks.task import UNKNOWN
@@ -58,7 +58,7 @@ def _keep_labels(session: Session, reference: ReferenceKeeper) -> None:
     reference.keep_labels(labels, people if (people != UNKNOWN).any() else None)
 
 
-def _train(session: Session, reference: ReferenceKeeper, chunks: Sequence[plan.Chunk], *, original: bool) -> None:
+def _train(session: Session, reference: ReferenceKeeper, chunks: Sequence[plan.Trials], *, original: bool) -> None:
     """Train chunks of retrained models and, beside them, the original model."""
     jobs: list[Job[Any]] = [TrainRetrained(session.setting, chunk) for chunk in chunks]
     given = _as_stack(session.task.original or {})
@@ -88,10 +88,13 @@ def _timed(session: Session) -> float:
     """Extrapolate one retraining from two warm epochs, with every other worker idle."""
     session.progress.stage("timing two epochs of retraining", 1)
     job = TimeRetraining(session.setting, TIMED_EPOCHS)
-    return session.attempt(job) / TIMED_EPOCHS * session.task.recipe.epochs
+    try:
+        return session.attempt(job) / TIMED_EPOCHS * session.task.recipe.epochs
+    except WorkerError as problem:
+        raise BenchError(f"timing a retraining failed: {problem}") from problem
 
 
-def _count(chunks: Sequence[plan.Chunk], *, original: bool) -> str:
+def _count(chunks: Sequence[plan.Trials], *, original: bool) -> str:
     retrained = sum(map(len, chunks))
     parts = [f"{retrained} retrained models"] * (retrained > 0) + ["the original model"] * original
     return " and ".join(parts)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.budget import Budget
+from bench.engine.jobs import Work
 from bench.engine.machine import start_method
 from bench.engine.worker.answers import Description
 from bench.engine.worker.calls import MethodCalls
 from bench.errors import BenchError, WorkerError
+from bench.outputs import Arrays
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
+from bench.store.records import MethodRecord
 
 if TYPE_CHECKING:
     from bench.engine.session import Session
@@ -36,14 +40,14 @@ def describe(session: Session, request: Request) -> Description:
     Raises:
         BenchError: it cannot be loaded, or does not take these hyper-parameters.
     """
-    with start_method(session.setting, request.plugin, request.spec, session.memory_limit) as worker:
-        try:
+    try:
+        with start_method(session.setting, request.plugin, request.spec, session.memory_limit) as worker:
             description = MethodCalls(worker).describe(request.models)
             if len(description.variants) != request.models:
                 raise WorkerError(f"{len(description.variants)} variants for {request.models} trials")
-        except WorkerError as problem:
-            blamed = "" if problem.traceback else f"plugin {request.plugin.name}: "
-            raise BenchError(f"{blamed}{problem}") from problem
+    except WorkerError as problem:
+        blamed = "" if request.plugin.name in str(problem) else f"plugin {request.plugin.name}: "
+        raise BenchError(f"{blamed}{problem}") from problem
     if description.control:
         _check_control(request, description.reference_models)
     return description
@@ -57,3 +61,24 @@ def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:
             f"control row {request.plugin.name} must name {request.models} models: the original for all trials,"
             f" or retrained models from index {request.models} on"
         )
+
+
+def work_of(
+    session: Session, request: Request, method: Description | MethodRecord, allowance: float, original: Arrays, log: Path
+) -> Work:
+    """How the trials of a request are computed; what they need is put where jobs find it."""
+    plugin, source = request.plugin, request.plugin.source_hash()
+    if plugin.file and not plugin.distribution:
+        session.shelf.put_source(source, plugin.file.read_bytes())
+    return Work(
+        plugin=plugin,
+        source=source,
+        spec=request.spec,
+        seed=request.seed,
+        stackable=method.stackable,
+        uses_clock=method.uses_clock,
+        allowance=allowance,
+        original=session.shelf.put_weights(original),
+        memory_limit=session.memory_limit,
+        log=str(log.absolute()),
+    )

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from bench.budget import Budget
 from bench.engine.jobs import Unlearn
-from bench.engine.plan import Chunk
-from bench.engine.requests import Request
-from bench.engine.runs import work_of
+from bench.engine.plan import Trials
+from bench.engine.requests import Request, work_of
 from bench.engine.session import Session
 from bench.errors import BenchError, CheckResult
 from bench.metrics.confidence import logit_scaled_confidence
@@ -55,20 +54,21 @@ def rerun(session: Session, record: RunRecord, stored: Sequence[Outputs], trials
     yield _compared(f"rerun of {len(before)} trials", before, again, labels["forget"])
 
 
-def _first(record: RunRecord, trials: int) -> list[Chunk]:
+def _first(record: RunRecord, trials: int) -> list[Trials]:
     """The first finished chunks that hold so many trials together."""
-    chosen: list[Chunk] = []
+    chosen: list[Trials] = []
     for chunk in record.finished_chunks:
         if sum(map(len, chosen)) < trials:
             chosen.append(chunk.trials)
     return chosen
 
 
-def _repeat(session: Session, record: RunRecord, request: Request, chunks: Sequence[Chunk]) -> Outputs:
+def _repeat(session: Session, record: RunRecord, request: Request, chunks: Sequence[Trials]) -> Outputs:
     reference = session.keeper.reference(session.task.key, session.device.kind, session.progress.note)
-    parts: dict[Chunk, Outputs] = {}
+    parts: dict[Trials, Outputs] = {}
     with tempfile.TemporaryDirectory() as folder:
-        work = work_of(session, request, record, reference.original_weights(), Path(folder) / "log")
+        original, log = reference.original_weights(), Path(folder) / "log"
+        work = work_of(session, request, record.method, record.allowance_seconds, original, log)
         jobs = [Unlearn(session.setting, work, chunk) for chunk in chunks]
         label = f"{request.plugin.name}: repeating trials"
         for job, result in session.results(jobs, label, "evaluating trials failed", at_once=work.at_once):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import cast
 
 from bench.engine import plan
@@ -12,11 +11,10 @@ from bench.engine.failures import FailureLimit
 from bench.engine.jobs import Computed, TimeTrial, Unlearn, Work
 from bench.engine.keeper import ReferenceKeeper, RunKeeper
 from bench.engine.references import retraining_time
-from bench.engine.requests import Request
+from bench.engine.requests import Request, work_of
 from bench.engine.session import Session
 from bench.engine.worker.answers import Description
 from bench.errors import WorkerError, one_line
-from bench.outputs import Arrays
 from bench.registry.discovery import Plugin
 from bench.store.records import Chunk, DeviceRecord, Failed, Finished, MethodRecord, NotTimed, Pending, RunRecord, TaskRecord
 from bench.tasks.data_quality import examine
@@ -32,25 +30,6 @@ def complete_run(session: Session, reference: ReferenceKeeper, request: Request,
         if not run.record.complete:
             _run_missing(session, reference, request, run)
     return run.record.run
-
-
-def work_of(session: Session, request: Request, record: RunRecord, original: Arrays, log: Path) -> Work:
-    """How the trials of a run are computed."""
-    method, plugin = record.method, request.plugin
-    if plugin.file and not plugin.distribution:
-        session.shelf.put_source(method.source_hash, plugin.file.read_bytes())
-    return Work(
-        plugin=plugin,
-        source=method.source_hash,
-        spec=request.spec,
-        seed=record.seed,
-        stackable=method.stackable,
-        uses_clock=method.uses_clock,
-        allowance=record.allowance_seconds,
-        original=session.shelf.put_weights(original),
-        memory_limit=session.memory_limit,
-        log=str(log.absolute()),
-    )
 
 
 def _new_record(session: Session, reference: ReferenceKeeper, request: Request, description: Description) -> RunRecord:
@@ -102,7 +81,7 @@ def _task_record(session: Session) -> TaskRecord:
 
 
 def _run_missing(session: Session, reference: ReferenceKeeper, request: Request, run: RunKeeper) -> None:
-    work = work_of(session, request, run.record, reference.original_weights(), run.log)
+    work = work_of(session, request, run.record.method, run.record.allowance_seconds, reference.original_weights(), run.log)
     _compute_missing(session, work, run)
     while _back_off(session, run):
         _compute_missing(session, work, run)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import cached_property, partial
 from types import TracebackType
 
 from bench.engine import plan
 from bench.engine.contents import Shelf
 from bench.engine.executor import Executor, ExecutorFactory
-from bench.engine.jobs import Job, Result, Setting
+from bench.engine.jobs import Job, Setting, T
 from bench.engine.keeper import Keeper
 from bench.engine.machine import Device, default_memory_limit, default_workers
 from bench.errors import BenchError, WorkerError
@@ -61,13 +62,13 @@ class Session:
 
     def results(
         self,
-        jobs: Sequence[Job[Result]],
+        jobs: Sequence[Job[T]],
         label: str,
         failing: str,
         *,
-        units: Callable[[Job[Result]], float] = lambda job: 1.0,
+        units: Callable[[Job[T]], float] = lambda job: 1.0,
         at_once: int | None = None,
-    ) -> Iterator[tuple[Job[Result], Result]]:
+    ) -> Iterator[tuple[Job[T], T]]:
         """Have jobs computed, as a stage of progress with so many units for each.
 
         Raises:
@@ -78,19 +79,20 @@ class Session:
         advance = self.progress.stage(label, sum(map(units, jobs)))
         told: dict[int, float] = {}
 
-        def reached(job: Job[Result], share: float) -> None:
+        def reached(job: Job[T], share: float) -> None:
             advance((share - told.get(id(job), 0.0)) * units(job))
             told[id(job)] = share
 
-        for job, result in self._executor.submit(jobs, at_once=at_once, reached=reached):
-            reached(job, 1.0)
-            if isinstance(result, WorkerError):
-                raise BenchError(f"{failing}: {result}") from result
-            yield job, result
+        with closing(self._executor.submit(jobs, at_once=at_once, reached=reached)) as submitted:
+            for job, result in submitted:
+                reached(job, 1.0)
+                if isinstance(result, WorkerError):
+                    raise BenchError(f"{failing}: {result}") from result
+                yield job, result
         for job in jobs:  # also those that were cancelled
             reached(job, 1.0)
 
-    def attempt(self, job: Job[Result]) -> Result:
+    def attempt(self, job: Job[T]) -> T:
         """Have one job computed.
 
         Raises:

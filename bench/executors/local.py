@@ -10,7 +10,7 @@ from typing import Any
 from bench.engine.compute import compute
 from bench.engine.contents import Contents
 from bench.engine.executor import ExecutorFactory, Reached
-from bench.engine.jobs import Job, Result
+from bench.engine.jobs import Job, T
 from bench.engine.machine import Machine
 from bench.errors import WorkerError
 from bench.hookspecs import hookimpl
@@ -26,17 +26,20 @@ class LocalExecutor:
         self._results: Generator[Any, None, None] | None = None
 
     def submit(
-        self, jobs: Sequence[Job[Result]], *, at_once: int | None = None, reached: Reached[Result]
-    ) -> Generator[tuple[Job[Result], Result | WorkerError], None, None]:
+        self, jobs: Sequence[Job[T]], *, at_once: int | None = None, reached: Reached[T]
+    ) -> Generator[tuple[Job[T], T | WorkerError], None, None]:
         """Results, or why there is none, as they come; whoever takes one may cancel before the next job begins."""
+        if self._results:
+            self._results.close()  # nobody waits for those any more
+        self._machine.stopped.clear()
         waiting = self._waiting = deque(jobs)
         results = self._results = self._computed(waiting, at_once or self._workers, reached)
         return results
 
     def _computed(
-        self, waiting: deque[Job[Result]], most: int, reached: Reached[Result]
-    ) -> Generator[tuple[Job[Result], Result | WorkerError], None, None]:
-        running: dict[Future[Result | WorkerError], Job[Result]] = {}
+        self, waiting: deque[Job[T]], most: int, reached: Reached[T]
+    ) -> Generator[tuple[Job[T], T | WorkerError], None, None]:
+        running: dict[Future[T | WorkerError], Job[T]] = {}
         with ThreadPoolExecutor(most) as pool:
             try:
                 while waiting or running:
@@ -49,7 +52,7 @@ class LocalExecutor:
                 self._machine.stop()  # ends the waiting of the pool's threads
                 raise
 
-    def _attempt(self, job: Job[Result], reached: Reached[Result]) -> Result | WorkerError:
+    def _attempt(self, job: Job[T], reached: Reached[T]) -> T | WorkerError:
         try:
             return compute(job, self._machine, lambda share: reached(job, share))
         except WorkerError as problem:

@@ -113,7 +113,7 @@ class Population:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CaseResult:
     """What a measure or a flag says of a case over the repeats."""
 
     mean: float | None  # of the value; None for a flag
@@ -122,7 +122,7 @@ class Answer:
 
 def calibrated(
     metrics: Sequence[InstalledMetric], models: int, examples: int, repeats: int, seed: int, advance: Callable[[], None]
-) -> dict[str, dict[str, Answer]]:
+) -> dict[str, dict[str, CaseResult]]:
     """Every metric's answers on every case, case -> measure or flag -> answer."""
     cards: dict[str, list[Scorecard]] = {case: [] for case in CASES}
     for repeat in range(repeats):
@@ -154,19 +154,19 @@ def _asked(
         ) from problem
 
 
-def _answers(cards: Sequence[Scorecard]) -> dict[str, Answer]:
+def _answers(cards: Sequence[Scorecard]) -> dict[str, CaseResult]:
     measures = {name for card in cards for name in card.measures if "." not in name}
     flags = {flag for card in cards for flag in card.flags}
     return {
         **{name: _answer(name, [card.measures[name] for card in cards if name in card.measures]) for name in sorted(measures)},
-        **{f"[{flag}]": Answer(None, sum(flag in card.flags for card in cards)) for flag in sorted(flags)},
+        **{f"[{flag}]": CaseResult(None, sum(flag in card.flags for card in cards)) for flag in sorted(flags)},
     }
 
 
-def _answer(name: str, measures: Sequence[Measure]) -> Answer:
+def _answer(name: str, measures: Sequence[Measure]) -> CaseResult:
     verdicts = [tells(name, measure) for measure in measures]
     said = [verdict for verdict in verdicts if verdict is not None]
-    return Answer(float(np.mean([measure.value for measure in measures])), sum(said) if said else None)
+    return CaseResult(float(np.mean([measure.value for measure in measures])), sum(said) if said else None)
 
 
 def tells(name: str, measure: Measure) -> bool | None:

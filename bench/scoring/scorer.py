@@ -15,6 +15,7 @@ from bench.metrics.metric import Baseline, Evidence, Models, Timing
 from bench.outputs import Outputs, first_not_finite
 from bench.registry import loading
 from bench.scoring.scorecard import Scorecard, Section, keep_scorecard, read_scorecard, section
+from bench.store.fields import MANY, checked
 from bench.store.files import DamagedFileError, locked
 from bench.store.records import KeptBaseline, Timed
 from bench.store.references import Reference
@@ -23,13 +24,15 @@ from bench.store.store import Store
 
 FEWEST_MODELS = 8
 
-Advance = Callable[[str], None]
+Told = Callable[[str], None]
 
 
 def check_models(models: int) -> None:
-    """Refuse to compare distributions of a handful of models."""
+    """Refuse to compare distributions of a handful of models, and more models than a record holds."""
     if models < FEWEST_MODELS:
         raise BenchError(f"{models} models are too few to compare distributions; use --models {FEWEST_MODELS} or more")
+    if models > MANY:
+        raise BenchError(f"{models} models are too many; use --models {MANY} or fewer")
 
 
 class Scorer:
@@ -73,14 +76,14 @@ class Scorer:
         current = {name: section.version for name, section in have.items() if not section.problem}
         return [item for item in metrics if current.get(item.name) != item.metric.version]
 
-    def score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Advance = lambda name: None) -> Scorecard:
+    def score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Told = lambda name: None) -> Scorecard:
         """Add metrics to the scorecard of a complete run, and keep it after each one."""
         if not run.record.complete:
             raise BenchError(f"run {run.folder.name} is not complete; the command that made it resumes it")
         with locked(run.folder, lambda text: None):
             return self._score(run, metrics, advance)
 
-    def _score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Advance) -> Scorecard:
+    def _score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Told) -> Scorecard:
         card = _kept(run)
         try:
             evidence = self._evidence(run)
@@ -100,7 +103,7 @@ class Scorer:
         """Have what metrics say of the reference computed again when it is needed next."""
         self._stale.update(item.name for item in metrics)
 
-    def prepare(self, metrics: Sequence[InstalledMetric], advance: Advance = lambda name: None) -> None:
+    def prepare(self, metrics: Sequence[InstalledMetric], advance: Told = lambda name: None) -> None:
         """Compute what metrics say of the reference itself, so that no run waits for it."""
         for item in metrics:
             with suppress(Exception):  # comes again, and is reported, where a run is scored
@@ -152,9 +155,12 @@ class Scorer:
         if cached:
             return cached
         found = item.metric.baseline(self.retrained, self.original)
+        if not isinstance(found, Baseline):
+            raise TypeError(f"baseline must answer a Baseline, not {type(found).__name__}")
+        kept = checked(KeptBaseline(version=item.metric.version, baseline=found))
         self._stale.discard(item.name)
-        self._reference.keep_baseline(self._id, item.name, KeptBaseline(version=item.metric.version, baseline=found))
-        return found
+        self._reference.keep_baseline(self._id, item.name, kept)
+        return kept.baseline
 
 
 def _section(item: InstalledMetric, evidence: Evidence, baseline: Callable[[], Baseline]) -> Section:

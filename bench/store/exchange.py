@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.store import references, runs
-from bench.store.files import LARGEST_FILE, DamagedFileError, OtherVersionError, read_record, write_bytes
+from bench.store.files import LARGEST_FILE, DamagedFileError, OtherVersionError, read_bytes, read_fields, read_record, write_bytes
 from bench.store.records import ReferenceRecord, RunRecord
 from bench.store.references import Reference
 from bench.store.runs import Run
@@ -34,6 +35,7 @@ def export_run(run: Run, out: Path) -> None:
     run.check_outputs()
     if not run.record.complete or not (run.folder / SCORECARD).exists():
         raise BenchError(f"run {run.folder.name} is not complete and scored; the command that made it resumes it")
+    read_fields(run.folder / SCORECARD)  # a damaged one is of no use to anybody
     outputs = [run.folder / chunk.file for chunk in run.record.finished_chunks]
     _pack([run.folder / runs.RECORD, run.folder / SCORECARD, *outputs], out)
 
@@ -116,8 +118,11 @@ def _check(file: Path, members: Sequence[zipfile.ZipInfo], allowed: re.Pattern[s
 
 def _pack(paths: Sequence[Path], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.part")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for path in paths:
-            archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())  # without a time: the same run, the same file
-    temporary.replace(out)
+    partial = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for path in paths:  # without times: the same run, the same file
+                archive.writestr(zipfile.ZipInfo(path.name), read_bytes(path, LARGEST_FILE))
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -7,12 +7,15 @@ has it checked first, so what can be read was fit to be read when it was written
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec import Meta
+
+from bench.errors import one_line
 
 VERSION = 2  # of every record's form
 
@@ -66,6 +69,16 @@ def checked(record: R) -> R:
         ValueError: a field is of another type, too large, or not finite; the message says which.
     """
     return msgspec.convert(plain(record), type(record))
+
+
+def in_words(problem: Exception) -> str:
+    """What is wrong with a record, as one line for people, who do not read regular expressions."""
+    text = re.sub(
+        r"Expected `str` matching regex '.*'(?= - at|$)",
+        "a text of the wrong form, or with characters that do not belong there",
+        str(problem),
+    )
+    return one_line(text)
 
 
 def _python_number(value: object) -> object:

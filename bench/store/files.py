@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from bench.errors import BenchError, one_line
 from bench.progress import Note
-from bench.store.fields import VERSION, Envelope, R, Record, checked, plain
+from bench.store.fields import VERSION, Envelope, R, Record, checked, in_words, plain
 
 LARGEST_RECORD, LARGEST_FILE = 2**26, 2**32  # bytes
 MEND = "move it away, or use another --store"  # what to do about a record of an earlier version
@@ -132,7 +132,7 @@ def write_record(path: Path, record: Record, *, twice: bool = False) -> None:
         body = {"schema_version": VERSION, **plain(checked(record))}
         content = msgspec.json.format(msgspec.json.encode(body | {"sha256": _digest(body)}), indent=1) + b"\n"
     except (ValueError, TypeError, RecursionError) as problem:
-        raise BenchError(f"{path} cannot be written: {one_line(str(problem))}") from problem
+        raise BenchError(f"{path} cannot be written: {in_words(problem)}") from problem
     write_bytes(path, content)
     if twice:
         write_bytes(_copy_of(path), content)
@@ -172,7 +172,7 @@ def as_record(path: Path, content: dict[str, Any], kind: type[R], mend: str = ""
     try:
         return msgspec.convert(content, kind)
     except (ValueError, RecursionError) as problem:
-        raise DamagedFileError(path, one_line(str(problem)), mend) from problem
+        raise DamagedFileError(path, in_words(problem), mend) from problem
 
 
 def restored(path: Path, kind: type[Record]) -> bool:

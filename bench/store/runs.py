@@ -11,11 +11,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bench.errors import BenchError, one_line
+from bench.errors import BenchError
 from bench.outputs import Outputs, concatenate
 from bench.progress import Note
 from bench.store.archives import pack, unpack
-from bench.store.fields import checked
+from bench.store.fields import checked, in_words
 from bench.store.files import (
     DamagedFileError,
     locked,
@@ -168,7 +168,7 @@ def _find_or_create(runs: Path, asked: RunRecord, *, again: bool, note: Note) ->
     try:
         wanted = checked(asked)
     except (ValueError, TypeError, RecursionError) as problem:
-        raise BenchError(f"the run of {asked.method.spec[:100]} cannot be recorded: {one_line(str(problem))}") from problem
+        raise BenchError(f"the run of {asked.method.spec[:100]} cannot be recorded: {in_words(problem)}") from problem
     for attempt in count():
         folder = runs / _folder_name(wanted, attempt)
         path = folder / RECORD

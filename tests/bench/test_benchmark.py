@@ -35,6 +35,11 @@ def test_a_misspelt_option_gets_a_suggestion(tmp_path: Path) -> None:
     [
         ("scrubb", {}, "unknown plugin 'scrubb'; did you mean scrub"),
         ("scrub", {"models": 2}, "2 models are too few"),
+        ("scrub", {"models": "8"}, "models takes a whole number, not '8'"),
+        ("scrub", {"budget": 20}, "budget takes a text, not 20"),
+        ("scrub", {"seed": -1}, "seed -1 is not understood"),
+        ("scrub", {"device": "gpu"}, "unknown device 'gpu'; did you mean cpu"),
+        ("scrub", {"workers": 0}, "0 workers cannot work"),
         ("scrub", {"budget": "lots"}, "budget 'lots' is not understood"),
         ("scrub", {"task": "age-sinthetic"}, "unknown task 'age-sinthetic'; did you mean age-synthetic"),
         ("scrub", {"executor": "locl"}, "unknown executor 'locl'; did you mean local?"),
@@ -46,6 +51,11 @@ def test_what_is_not_understood_is_refused_in_one_line(plugin: str, options: dic
         bench.run(plugin, store=tmp_path / "store", **options)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "store").exists()
+
+
+def test_no_method_at_all_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="name a method"):
+        bench.run(store=tmp_path)
 
 
 def test_a_store_that_is_a_file_is_refused(tmp_path: Path) -> None:

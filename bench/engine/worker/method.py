@@ -18,6 +18,7 @@ from bench.engine.jobs import Setting
 from bench.engine.worker.answers import Description, Nothing, PeakMemory
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.server import Answer, Pictures, Server
+from bench.errors import BenchError
 from bench.losses import cross_entropy
 from bench.method import Control, Method
 from bench.models.build import build
@@ -30,6 +31,7 @@ from bench.tasks.task import METHOD_SPLITS
 from bench.trial import Trial
 from bench.weights import state
 
+LONGEST_DOCUMENTATION = 100_000  # characters that a record keeps
 LARGEST_SHARE = 0.95  # of the device's memory: the rest is for the evaluating process
 
 
@@ -74,7 +76,7 @@ class MethodServer(Server):
     def describe(self, models: int) -> Answer:
         """What the engine must know of the method before it plans."""
         method = self.method
-        variants = [method.variant(index) for index in range(models)]
+        variants = [_checked(method.variant(index)) for index in range(models)]
         return Description(
             stackable=all(variant.stackable and not variant.uses_clock for variant in variants),
             uses_clock=any(variant.uses_clock for variant in variants),
@@ -82,7 +84,7 @@ class MethodServer(Server):
             hyper_parameters=specs.hyper_parameters(method),
             variants=[variants.index(variant) for variant in variants],
             reference_models=list(method.reference_models(models)) if isinstance(method, Control) else [],
-            documentation=type(method).__doc__ or "",
+            documentation=(type(method).__doc__ or "")[:LONGEST_DOCUMENTATION],
             sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
         ), {}
 
@@ -161,6 +163,20 @@ class MethodServer(Server):
         for name, view in state(plain).items():
             view.copy_(torch.from_numpy(self.original[name]))
         return (plain if count is None else stack([plain] * count)).to(self.device)
+
+
+def _checked(variant: object) -> Method:
+    """A variant whose class says of itself what the engine can understand.
+
+    Raises:
+        BenchError: naming what is something else.
+    """
+    if not isinstance(variant, Method):
+        raise BenchError(f"variant must return a method, not {type(variant).__name__}")
+    for name in ("stackable", "uses_clock"):
+        if type(getattr(variant, name)) is not bool:
+            raise BenchError(f"{type(variant).__name__}.{name} must be True or False, not {getattr(variant, name)!r}")
+    return variant
 
 
 def _seed_globally(seed: int) -> None:

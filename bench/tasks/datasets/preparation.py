@@ -25,7 +25,7 @@ from safetensors.numpy import save
 
 from bench.errors import BenchError, one_line
 from bench.progress import Progress
-from bench.store.files import DamagedFileError, locked, write_bytes, write_record
+from bench.store.files import DamagedFileError, EarlierVersionError, locked, write_bytes, write_record
 from bench.tasks.data_quality import find_twins
 from bench.tasks.datasets.dataset import PARTS, Catalogue, Dataset, Photo
 from bench.tasks.datasets.prepared import HOME, IMAGES, ORIGINAL, RECORD, TABLE, Prepared, PreparedRecord, home, stamp
@@ -92,7 +92,7 @@ def _known(place: Path, size: int, source: str) -> Prepared | None:
             if found.record.source == source:
                 found.check()
                 return found
-        except DamagedFileError:  # it is made again
+        except (DamagedFileError, EarlierVersionError):  # it is made again
             shutil.rmtree(path.parent)
     return None
 

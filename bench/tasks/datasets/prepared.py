@@ -19,8 +19,8 @@ from safetensors.numpy import load
 from bench.errors import BenchError
 from bench.models.networks import recipe_for
 from bench.store.archives import read_npz
-from bench.store.fields import Line, Name, Positive, Record, Sha256, Short, Whole
-from bench.store.files import DamagedFileError, read_checked, read_record
+from bench.store.fields import MANY, Line, Name, Positive, Record, Sha256, Short, Whole
+from bench.store.files import DamagedFileError, OtherVersionError, read_checked, read_record
 from bench.tasks.datasets.dataset import FORGET, PARTS, PUBLISHED, TRAIN, UNSEEN, VALIDATION, Dataset
 from bench.tasks.forget import Choice, with_forget
 from bench.tasks.task import Task, TaskData
@@ -54,11 +54,11 @@ class PreparedRecord(Record, frozen=True, kw_only=True):
     source: Sha256  # of what the user's files were
     groups: Annotated[tuple[Line, ...], Meta(max_length=1000)]
     forget: Line
-    class_weights: Annotated[tuple[float, ...], Meta(max_length=1000)]  # [K], if the publisher gives them
+    class_weights: Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(max_length=1000)]  # [K], if the publisher gives them
     listed: Whole
     rejected: Whole
-    reasons: dict[Line, Whole]  # why photos were rejected, and how many each
-    examples: tuple[tuple[Line, Line], ...]  # some of them: name, reason
+    reasons: Annotated[dict[Line, Whole], Meta(max_length=MANY)]  # why photos were rejected, and how many each
+    examples: Annotated[tuple[tuple[Line, Line], ...], Meta(max_length=1000)]  # some of them: name, reason
     files: Annotated[dict[Short, Sha256], Meta(max_length=10)]
     stamp: tuple[int, int] = (0, 0)  # of the file of images when it was written
 
@@ -91,14 +91,14 @@ class Prepared:
         if not size and len(sizes) > 1 and dataset.size not in sizes:
             raise BenchError(f"{dataset.name} is prepared at {' and '.join(map(str, sizes))} pixels: choose one with --size")
         wanted = size or (dataset.size if dataset.size in sizes else sizes[0])
-        found, damaged = [], None
+        found, unusable = [], None
         for folder in (each for each in _folders(dataset.name) if each.name.startswith(f"{wanted}-")):
             try:
                 found.append(cls.read(folder))
-            except DamagedFileError as problem:
-                damaged = problem
-        if damaged and not found:
-            raise damaged
+            except (DamagedFileError, OtherVersionError) as problem:
+                unusable = problem
+        if unusable and not found:
+            raise unusable
         return max(found, key=lambda each: each.record.created)
 
     @property
@@ -118,7 +118,7 @@ class Prepared:
         Raises:
             DamagedFileError: they are not what was prepared.
         """
-        path = self.folder / IMAGES
+        path = self._regular(IMAGES)
         try:
             if stamp(path) != self.record.stamp:  # copied or touched: look at all of it, once per command
                 self.check()
@@ -137,14 +137,14 @@ class Prepared:
             DamagedFileError: they are not what was prepared.
         """
         digest = hashlib.sha256()
-        path = self.folder / IMAGES
+        path = self._regular(IMAGES)
         try:
             with path.open("rb") as file:
                 while block := file.read(2**22):
                     digest.update(block)
         except OSError as problem:
             raise DamagedFileError(path, str(problem), mend=MEND) from problem
-        if digest.hexdigest() != self.record.files[IMAGES]:
+        if digest.hexdigest() != self.record.files.get(IMAGES, ""):
             raise DamagedFileError(path, "its checksum is another", mend=MEND)
 
     @cached_property
@@ -157,13 +157,20 @@ class Prepared:
             labels=self.table["label"].astype(np.int64),
             identities=self.table["identity"].astype(np.int64),
             splits={**splits, "forget_people": np.zeros(0, np.int64)},
-            images_digest=self.record.files[IMAGES],
+            images_digest=self.record.files.get(IMAGES, ""),
             twins=self.table["twin"].astype(np.int64),
         )
 
     def original(self) -> dict[str, NDArray[np.float32]]:
         """Weights of the original model that came with the data; empty if none did."""
         return load(self._read(ORIGINAL)) if ORIGINAL in self.record.files else {}
+
+    def _regular(self, name: str) -> Path:
+        """A file that is no link, pipe or device, on which reading could wait for ever."""
+        path = self.folder / name
+        if path.is_symlink() or not path.is_file():
+            raise DamagedFileError(path, "it is missing, or no regular file", mend=MEND)
+        return path
 
     def _read(self, name: str) -> bytes:
         return read_checked(self.folder / name, self.record.files.get(name, ""))

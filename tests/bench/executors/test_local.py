@@ -327,3 +327,12 @@ def test_an_interruption_while_workers_are_starting_ends_them_too(children: Chil
         list(children.executor.submit([TrainOnShares(children.endless, (0,), 0.7)], reached=ignore))
     thread.join()
     assert children.have_ended()
+
+
+def test_what_is_submitted_after_an_early_end_is_computed_all_the_same(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "compute", lambda job, machine, reached: "stopped" if machine.stopped.is_set() else job.indices)
+    executor = start(2)
+    first = executor.submit([retrained(index) for index in range(4)], reached=ignore)
+    next(first)
+    first.close()
+    assert {result for _, result in executor.submit([retrained(7), retrained(8)], reached=ignore)} == {(7,), (8,)}

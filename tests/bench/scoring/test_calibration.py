@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.metrics.installed import InstalledMetric
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
 from bench.outputs import OUTPUT_SPLITS
-from bench.scoring.calibration import CASES, Answer, Population, calibrated, shifted, tells
+from bench.scoring.calibration import CASES, CaseResult, Population, calibrated, shifted, tells
 from bench.scoring.scorecard import Measure
 
 
@@ -96,9 +96,9 @@ def test_answers_are_counted_over_the_repeats() -> None:
     assert len(advanced) == 3 * (1 + len(CASES))
     assert found["shift 2 sd"]["mean"].told == 3
     assert found["shift 2 sd"]["mean"].mean - found["retrained"]["mean"].mean == pytest.approx(2.0, abs=0.2)
-    assert found["retrained"]["p_value"] == Answer(0.01, 3)
-    assert found["retrained"]["plain"] == Answer(0.5, None)
-    assert found["gaming"]["[extreme]"] == Answer(None, 3)
+    assert found["retrained"]["p_value"] == CaseResult(0.01, 3)
+    assert found["retrained"]["plain"] == CaseResult(0.5, None)
+    assert found["gaming"]["[extreme]"] == CaseResult(None, 3)
     assert "[extreme]" not in found["retrained"]
     assert found == calibrated([InstalledMetric("mean", Mean())], 16, 30, 3, 0, silent)
 

@@ -192,7 +192,7 @@ def test_numbers_that_are_not_finite_are_no_json(run: Run) -> None:
     ids=["flag", "seen", "measure", "unit", "detail", "problem"],
 )
 def test_a_strangers_words_are_printable(forged, put: Callable[[Fields, str], object], text: str) -> None:
-    with pytest.raises(DamagedFileError, match="matching regex") as caught:
+    with pytest.raises(DamagedFileError, match="characters that do not belong there") as caught:
         read_scorecard(forged(lambda card: put(card["sections"]["points"], text)))
     assert str(caught.value).isprintable()
 

@@ -14,7 +14,7 @@ from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric,
 from bench.outputs import Outputs
 from bench.scoring.rows import row
 from bench.scoring.scorecard import Scorecard
-from bench.scoring.scorer import Scorer
+from bench.scoring.scorer import Scorer, check_models
 from bench.store.files import DamagedFileError, read_record
 from bench.store.references import Reference
 
@@ -310,3 +310,24 @@ def test_a_baseline_that_is_not_finite_costs_its_metric_only(drawn) -> None:
         assert card.measures["seven"].value == 2.0
     assert not scorer.prepared(bad)
     assert not Scorer.of(drawn.store, run).prepared(bad)
+
+
+class Odd(Fixed):
+    """A metric whose baseline is something else."""
+
+    def baseline(self, retrained: Models, original: Models) -> dict:  # type: ignore[override]
+        """Wrong."""
+        return {"score": 1}
+
+
+def test_a_baseline_of_another_kind_costs_its_metric_only_however_often_it_is_asked(drawn) -> None:
+    run = drawn.add("run", drawn.shifted(0.0))
+    for _ in range(2):
+        item = InstalledMetric("odd", Odd(seven=Estimate(7.0)))
+        card = Scorer.of(drawn.store, run).score(run, [item])
+        assert card.problems["odd"] == "TypeError: baseline must answer a Baseline, not dict"
+
+
+def test_more_models_than_a_record_holds_are_refused() -> None:
+    with pytest.raises(BenchError, match="200000 models are too many; use --models 100000 or fewer"):
+        check_models(200_000)

@@ -265,3 +265,16 @@ def test_references_that_are_not_what_they_say_are_refused(
         add_reference(store, sent_reference)
     assert store.reference_folders() == []
     assert not list(store.references.iterdir())
+
+
+@pytest.mark.parametrize("harm", ["link", "nonsense"])
+def test_a_scorecard_that_cannot_be_read_is_not_exported(run: Run, tmp_path: Path, harm: str) -> None:
+    path = run.folder / "scorecard.json"
+    path.unlink()
+    if harm == "link":
+        path.symlink_to("/etc/hostname")
+    else:
+        path.write_text("{}")
+    with pytest.raises(BenchError, match=r"damaged file .*scorecard\.json"):
+        export_run(run, tmp_path / "out" / "run.zip")
+    assert not list(tmp_path.glob("out/*"))

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -262,3 +262,24 @@ def test_sizes_are_kept_apart(miniature, data: Path) -> None:
     assert load_task("age-agedb[size=64]").load().images.shape[2:] == (64, 64)
     with pytest.raises(BenchError, match="not prepared at 128 pixels: `bench tasks prepare age-agedb --data FOLDER --size 128`"):
         task_of(dataset, 128)
+
+
+def test_what_an_earlier_version_prepared_is_prepared_again(miniature, data: Path, forger) -> None:
+    folder = miniature("age-agedb")
+    prepared = prepare(request("age-agedb", folder), Progress())
+    path = prepared.folder / "prepared.json"
+    forger.write(path, forger.read(path), version=1)
+    with pytest.raises(BenchError, match=r"written by an earlier bench .*; prepare it again"):
+        load_task("age-agedb")
+    again = prepare(request("age-agedb", folder), Progress())
+    assert again.record.files == prepared.record.files
+    assert load_task("age-agedb").load().images.shape == prepared.data.images.shape
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "link"])
+def test_images_that_are_no_file_are_damage(miniature, data: Path, make: Callable[[Path], None]) -> None:
+    prepared = prepare(request("age-agedb", miniature("age-agedb")), Progress())
+    (prepared.folder / "images.npy").unlink()
+    make(prepared.folder / "images.npy")
+    with pytest.raises(BenchError, match=r"no regular file.*; prepare it again"):
+        load_task("age-agedb")
