@@ -80,11 +80,11 @@ def challenge(
     click.echo(f"wrote {out / 'submission.zip'}")
 
 
-@export.command()
+@export.command("run")
 @click.argument("run")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: RUN.zip]")
 @options.store
-def run(run: str, out: Path | None, store: Path) -> None:
+def send_run(run: str, out: Path | None, store: Path) -> None:
     """Write a run with outputs and scorecard into one file, to send to the keeper of a leaderboard."""
     from bench.scoring.stored import find_folders
     from bench.store.exchange import export_run
@@ -97,12 +97,12 @@ def run(run: str, out: Path | None, store: Path) -> None:
     click.echo(f"wrote {target}")
 
 
-@export.command()
+@export.command("reference")
 @options.task
 @options.store
 @options.device
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("reference.zip"), show_default=True)
-def reference(task: str, store: Path, device: str, out: Path) -> None:
+def send_reference(task: str, store: Path, device: str, out: Path) -> None:
     """Write a reference into one file: who adds it to a store is ranked in the same division."""
     from bench.store.exchange import export_reference
     from bench.store.references import Reference

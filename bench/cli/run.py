@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.scoring.ranking import Place
 
 
-@click.command()
+@click.command("run")
 @click.option(
     "--plugin",
     "plugins",
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 )
 @click.option("--again", is_flag=True, help="Run once more even if the store has this run.")
 @options.as_json
-def run(
+def run_methods(
     plugins: tuple[str, ...],
     controls: bool,
     everything: bool,
@@ -191,4 +191,4 @@ def _options(**values: tuple[object, object]) -> str:
 @hookimpl
 def register_commands(cli: click.Group) -> None:
     """Add `bench run`."""
-    cli.add_command(run)
+    cli.add_command(run_methods)
