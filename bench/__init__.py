@@ -21,6 +21,6 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("unlearning-bench")
-    if name in __all__:
-        return getattr(import_module("bench.benchmark"), name)
+    if name in __all__:  # what reads results needs no engine
+        return getattr(import_module("bench.benchmark" if name == "run" else "bench.scoring.results"), name)
     raise AttributeError(f"module 'bench' has no attribute {name!r}")
