@@ -16,11 +16,9 @@ from bench.engine.session import Session
 from bench.engine.worker.answers import Description
 from bench.errors import WorkerError, one_line
 from bench.registry.discovery import Plugin
+from bench.store.fields import LONGEST_TEXT, MOST_LINES
 from bench.store.records import Chunk, DeviceRecord, Failed, Finished, MethodRecord, NotTimed, Pending, RunRecord, TaskRecord
 from bench.tasks.data_quality import examine
-
-LONGEST_DOCUMENTATION = 100_000  # characters
-MOST_SOURCES = 100
 
 
 def complete_run(session: Session, reference: ReferenceKeeper, request: Request, description: Description) -> str:
@@ -56,7 +54,7 @@ def _new_record(session: Session, reference: ReferenceKeeper, request: Request, 
 
 def _method_record(request: Request, description: Description) -> MethodRecord:
     plugin: Plugin = request.plugin
-    sources = list(description.sources.items())[:MOST_SOURCES]
+    sources = list(description.sources.items())[:MOST_LINES]
     return MethodRecord(
         name=plugin.name,
         spec=str(request.spec),
@@ -65,7 +63,7 @@ def _method_record(request: Request, description: Description) -> MethodRecord:
         version=plugin.version,
         source_hash=plugin.source_hash(),
         summary=one_line(plugin.summary()),
-        documentation=description.documentation[:LONGEST_DOCUMENTATION],
+        documentation=description.documentation[:LONGEST_TEXT],
         sources={one_line(name): one_line(text) for name, text in sources},
         stackable=description.stackable,
         uses_clock=description.uses_clock,
@@ -89,9 +87,11 @@ def _run_missing(session: Session, reference: ReferenceKeeper, request: Request,
 
 
 def _compute_missing(session: Session, work: Work, run: RunKeeper) -> None:
-    missing = [chunk.trials for chunk in run.record.chunks if not isinstance(chunk, Finished)]
-    for trials in missing:
-        run.keep_chunk(Pending(trials=trials))
+    unfinished = [chunk for chunk in run.record.chunks if not isinstance(chunk, Finished)]
+    missing = [chunk.trials for chunk in unfinished]
+    for chunk in unfinished:
+        if not isinstance(chunk, Pending):
+            run.keep_chunk(Pending(trials=chunk.trials))
     name, failures = run.record.method.name, FailureLimit()
     jobs = [Unlearn(session.setting, work, trials) for trials in missing]
     label = f"{name}: {sum(map(len, missing))} trials"

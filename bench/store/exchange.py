@@ -13,14 +13,14 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.store import references, runs
 from bench.store.files import LARGEST_FILE, DamagedFileError, OtherVersionError, read_bytes, read_fields, read_record, write_bytes
-from bench.store.records import ReferenceRecord, RunRecord
+from bench.store.records import OUTPUTS_FILE, REFERENCE_FILE, ReferenceRecord, RunRecord
 from bench.store.references import Reference
 from bench.store.runs import Run
 from bench.store.store import Store
 
 SCORECARD = "scorecard.json"
-RUN_FILES = re.compile(r"run\.json|scorecard\.json|outputs-[0-9]{4,}\.npz")
-REFERENCE_FILES = re.compile(r"reference\.json|labels\.npz|original\.(npz|safetensors)|retrained-[0-9]{4,}-[0-9]{4,}\.npz")
+RUN_FILES = re.compile(rf"run\.json|scorecard\.json|{OUTPUTS_FILE}")
+REFERENCE_FILES = re.compile(rf"reference\.json|{REFERENCE_FILE}")
 RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 MOST_FILES = 10_000
 MEND = "ask for it again"

@@ -21,13 +21,15 @@ VERSION = 2  # of every record's form
 
 ONE_LINE = r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
 MANY = 100_000  # models, or items of a list
+LONGEST_TEXT = 100_000  # characters
+MOST_LINES = 100
 
 Short = Annotated[str, Meta(max_length=50, pattern=ONE_LINE)]
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=ONE_LINE)]
 OptionalName = Annotated[str, Meta(max_length=200, pattern=ONE_LINE)]
 Line = Annotated[str, Meta(max_length=1000, pattern=ONE_LINE)]
-Text = Annotated[str, Meta(max_length=100_000)]
-Lines = Annotated[dict[str, Line], Meta(max_length=100)]
+Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+Lines = Annotated[dict[str, Line], Meta(max_length=MOST_LINES)]
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -28,16 +28,16 @@ from bench.store.fields import (
 )
 
 TIMED_TRIALS = 3  # that run once more alone, for their time
+OUTPUTS_FILE = r"outputs-[0-9]{4,}\.npz"
+REFERENCE_FILE = r"(labels\.npz|original\.(npz|safetensors)|retrained-[0-9]{4,}-[0-9]{4,}\.npz)"
 
 SpecText = Annotated[str, Meta(max_length=10_000, pattern=ONE_LINE)]
 ReferenceId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=1e9)]
 PhaseSeconds = Annotated[dict[Short, Seconds], Meta(max_length=20)]
 Trials = Annotated[tuple[Index, ...], Meta(min_length=1, max_length=MANY)]
-OutputsFile = Annotated[str, Meta(pattern=r"\Aoutputs-[0-9]{4,}\.npz\Z", max_length=100)]
-ReferenceFile = Annotated[
-    str, Meta(pattern=r"\A(labels\.npz|original\.(npz|safetensors)|retrained-[0-9]{4,}-[0-9]{4,}\.npz)\Z", max_length=100)
-]
+OutputsFile = Annotated[str, Meta(pattern=rf"\A{OUTPUTS_FILE}\Z", max_length=100)]
+ReferenceFile = Annotated[str, Meta(pattern=rf"\A{REFERENCE_FILE}\Z", max_length=100)]
 
 
 class StoreRecord(Record, frozen=True, kw_only=True):

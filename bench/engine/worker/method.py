@@ -27,11 +27,11 @@ from bench.models.training import class_weights
 from bench.registry import discovery, documentation, loading, specs
 from bench.seeds import purpose_seed, seed_of
 from bench.splits import MethodData, Split
+from bench.store.fields import LONGEST_TEXT
 from bench.tasks.task import METHOD_SPLITS
 from bench.trial import Trial
 from bench.weights import state
 
-LONGEST_DOCUMENTATION = 100_000  # characters that a record keeps
 LARGEST_SHARE = 0.95  # of the device's memory: the rest is for the evaluating process
 
 
@@ -84,7 +84,7 @@ class MethodServer(Server):
             hyper_parameters=specs.hyper_parameters(method),
             variants=[variants.index(variant) for variant in variants],
             reference_models=list(method.reference_models(models)) if isinstance(method, Control) else [],
-            documentation=(type(method).__doc__ or "")[:LONGEST_DOCUMENTATION],
+            documentation=(type(method).__doc__ or "")[:LONGEST_TEXT],
             sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
         ), {}
 
