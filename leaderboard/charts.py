@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from bench.scoring.columns import utility_kept
 from bench.scoring.ranking import Ceiling
 from bench.scoring.rows import Row
 
@@ -50,11 +51,11 @@ def of_division(lines: Sequence[Line], budget_share: float | None, top: Ceiling 
     scored = [line for line in lines if line.entry.row.scorecard]
     if not scored:
         return []
-    kept = Axis("utility kept, relative to retrained models", [line.values["utility_kept"] for line in scored])
+    kept = Axis("utility kept, relative to retrained models", [utility_kept(line.entry.row) for line in scored])
     margins = [_half_width(line.entry.row, "forgetting_score") for line in scored]
-    forgotten = Axis("forgetting score", [line.values["forgetting_score"] for line in scored], margins)
-    taken = Axis("runtime, share of one retraining", [line.values["runtime_share"] for line in scored], format=".0%")
-    final = Axis("final score", [line.values["final_score"] for line in scored], [line.margin for line in scored])
+    forgotten = Axis("forgetting score", [line.entry.row.value("forgetting_score") for line in scored], margins)
+    taken = Axis("runtime, share of one retraining", [line.entry.row.value("runtime_share") for line in scored], format=".0%")
+    final = Axis("final score", [line.entry.row.value("final_score") for line in scored], [line.margin for line in scored])
     shapes = [_level(top.value, "retraining itself")] if top else []
     limit = [_limit(budget_share)] if budget_share else []
     best = _front([(x, y) for x, y, line in zip(kept.values, forgotten.values, scored, strict=True) if line.group == 0])
@@ -64,14 +65,14 @@ def of_division(lines: Sequence[Line], budget_share: float | None, top: Ceiling 
             "Forgetting against utility",
             "Up and right is better. The line joins the rows that no other ranked row beats in both; bars are 95 % intervals.",
             f"{len(scored)} rows. On the front, from most utility to most forgetting: {_names(best, kept, forgotten, scored)}."
-            " The table above has the numbers: utility, forgetting.",
+            " The table above has the numbers: forgetting and, among its columns to choose, utility.",
             _figure(scored, kept, forgotten, shapes, best),
         ),
         Chart(
             "Quality against time",
             "Up and left is better. What is right of the budget's line is not ranked.",
             f"{len(scored)} rows; {leader} has the best final score within the budget."
-            " The table above has the numbers: of retraining, final.",
+            " The table above has the numbers: final and, among its columns to choose, of retraining.",
             _figure(scored, taken, final, limit, []),
         ),
     ]

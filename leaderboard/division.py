@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.scoring.columns import Column, target
 from bench.scoring.ranking import Ceiling, Place, ceiling, places
 from bench.scoring.rows import Row
 
@@ -82,11 +83,9 @@ class Division:
     @cached_property
     def retrained(self) -> dict[str, float | None]:
         """What retrained models get, by column."""
-        names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "ulira_auc")
-        known = {name: [measure.retrained for item in self.rows if (measure := item.measure(name))] for name in names}
-        return {
-            **{name: next((value for value in values if value is not None), None) for name, values in known.items()},
-            "utility_kept": 1.0,
-            "runtime": self.rows[0].record.retraining_seconds,
-            "runtime_share": 1.0,
-        }
+        return target(self.rows, self.columns, self.ceiling)
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """Of its table."""
+        return tables.columns_of(self.rows)

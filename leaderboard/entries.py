@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 IMPORTED = "imported"  # where the runs of others seem to lie
 VERIFIED, SELF_REPORTED = "verified", "self-reported"
 Stamp = list[tuple[str, int, int]]  # name in ASCII, bytes and time of change of every file of a run
-SHOWN = (
-    "final_score", "forgetting_score", "retain_accuracy", "test_accuracy", "forget_accuracy",
-    "p_value", "ulira_auc", "runtime", "runtime_share", "budget_share",
-)  # fmt: skip
 _RESAMPLED = f"resampled_{RANKED_BY}"
 _NOT_SHOWN = {"log.txt", ".lock"}
 
@@ -177,12 +173,17 @@ def _reduced_record(record: RunRecord) -> RunRecord:
 def _reduced(card: Scorecard) -> Scorecard:
     """What tables and ranks need."""
     sections = {
-        name: msgspec.structs.replace(
-            section,
-            measures={key: measure for key, measure in section.measures.items() if key in SHOWN},
-            details={_RESAMPLED: section.details[_RESAMPLED]} if name == METRIC and _RESAMPLED in section.details else {},
-        )
-        for name, section in card.sections.items()
+        name: _columns_only(section, keep=(_RESAMPLED,) if name == METRIC else ()) for name, section in card.sections.items()
     }
     needed = {name: section for name, section in sections.items() if section.measures or section.flags}
     return Scorecard(sections=needed, refused=card.refused)
+
+
+def _columns_only(section: Section, keep: Sequence[str]) -> Section:
+    """A section without what is no column of a table; of its details those to `keep`."""
+    return msgspec.structs.replace(
+        section,
+        measures={key: measure for key, measure in section.measures.items() if section.presentation(key).table},
+        quantities={key: about for key, about in section.quantities.items() if about.table},
+        details={name: section.details[name] for name in keep if name in section.details},
+    )

@@ -8,14 +8,14 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.errors import BenchError
+from bench.metrics.metric import Family
 from bench.scoring.ranking import METRIC
-from bench.scoring.scorecard import Measure
+from bench.scoring.scorecard import Measure, Presentation
 from bench.store.fields import plain
 from bench.store.records import RunRecord, TimedTrial
 
@@ -35,7 +35,7 @@ class Number:
     """A measure with what its metric says of it."""
 
     name: str
-    meaning: str
+    about: Presentation
     measure: Measure
 
 
@@ -71,6 +71,9 @@ def data(entry: Entry) -> dict[str, Any]:
         "record": {field: plain(getattr(item.record, field)) for field in RunRecord.__struct_fields__ if field not in PARTS},
         "solo": [_known(each) for each in item.record.timed],
         "phases": item.record.phases,
+        "quantities": {key: plain(about) for section in card.sections.values() for key, about in section.quantities.items()}
+        if card
+        else {},
         "details": dict(card.details) if card else {},
     }
 
@@ -99,26 +102,27 @@ def parts(entry: Entry) -> list[Part]:
     card = entry.row.scorecard
     if card is None:
         return []
-    meanings, groups = _meanings(), entry.row.record.task.groups
-    found: dict[str, tuple[list[Number], dict[str, str]]] = {name: ([], {}) for name in words.SECTIONS}
+    groups = entry.row.record.task.groups
+    numbers: dict[Family, list[Number]] = {family: [] for family in words.FAMILIES}
+    problems: dict[Family, dict[str, str]] = {family: {} for family in words.FAMILIES}
     for metric, section in card.sections.items():
-        numbers, problems = found[words.section_of(metric)]
         for name, measure in section.measures.items():
-            stem, _, group = name.partition(".")
-            named = f"{stem} {groups[int(group)]}" if group.isdecimal() and int(group) < len(groups) else name
-            numbers.append(Number(named, meanings.get((metric, stem), ""), measure))
+            about = section.presentation(name)
+            numbers[about.family].append(Number(_in_words(name, groups), about, measure))
         if section.problem:
-            problems[metric] = section.problem
-    titles = words.SECTIONS
-    return [Part(*titles[name], numbers, problems) for name, (numbers, problems) in found.items() if numbers or problems]
+            families = [about.family for about in section.quantities.values()]
+            problems[families[0] if families else "other"][metric] = section.problem
+    return [
+        Part(*told, numbers[family], problems[family])
+        for family, told in words.FAMILIES.items()
+        if numbers[family] or problems[family]
+    ]
 
 
-@cache
-def _meanings() -> dict[tuple[str, str], str]:
-    """What each quantity of each installed metric means."""
-    from bench.metrics.installed import installed_metrics
-
-    return {(item.name, each.name): each.meaning for item in installed_metrics()[0] for each in item.metric.quantities}
+def _in_words(name: str, groups: Sequence[str]) -> str:
+    """A number's name, with the age group that it is about."""
+    stem, _, group = name.partition(".")
+    return f"{stem} {groups[int(group)]}" if group.isdecimal() and int(group) < len(groups) else name
 
 
 def epsilons(entry: Entry) -> list[tuple[float, int]]:

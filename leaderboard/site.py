@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import as_file, files
@@ -29,7 +30,6 @@ from .entries import VERIFIED, Entry, entries, submissions
 from .memory import Memory
 
 MEMORY = ".board"  # deleting it loses nothing
-CALIBRATED = ("forgetting_score", "p_value", "certified_epsilon", "starting_kit_accuracy", "ulira_auc", "rmia_auc", "klom_95")
 NAV = (("index.html", "Board"), ("compare.html", "Compare"), ("reading.html", "How to read this"), ("data.html", "Data"))
 
 
@@ -121,7 +121,7 @@ def _write_divisions(site: Site, found: Sequence[Division]) -> None:
         several = sweeps[division.sweep]
         curves = {label: [[share, item.folder.name] for share, item in line] for label, line in several.items()}
         made_of = [listed, division.made_of, curves]
-        content = {"title": division.title, "division": division, "divisions": found, "columns": tables.COLUMNS}
+        content = {"title": division.title, "division": division, "divisions": found}
         content["remarks"] = next((row.record.task.remarks for row in division.rows if row.record.task.remarks), ())
         content["charts"] = partial(_charts, division, several)
         content["mixed"] = any(line.entry.provenance != VERIFIED for line in division.lines)
@@ -222,18 +222,16 @@ def _write_data(site: Site, members: Sequence[Entry], found: Sequence[Division])
         for each in found
     ]
     site.file("runs.js", f"benchRuns({text.script_json(choices)});\n".encode())
-    listed = [[division.slug, division.title] for division in found]
-    site.page("data.html", "data.html", of=listed, title="Data", divisions=found, columns=tables.COLUMNS)
+    columns = {column.key: column for division in found for column in division.columns}
+    listed = [[[division.slug, division.title] for division in found], [asdict(column) for column in columns.values()]]
+    site.page("data.html", "data.html", of=listed, title="Data", divisions=found, columns=columns.values())
 
 
 def _calibration() -> list[dict[str, Any]]:
     """What `bench calibrate` found, by number of models."""
     folder = files("bench_leaderboard") / "calibration"
     found = [json.loads((folder / f"n{models}.json").read_bytes()) for models in (16, 64, 512)]
-    return [
-        {**each, "measures": [name for name in CALIBRATED if any(name in case for case in each["cases"].values())]}
-        for each in found
-    ]
+    return [{**each, "measures": [name for name, about in each["quantities"].items() if about["table"]]} for each in found]
 
 
 def _division_json(division: Division) -> str:
@@ -244,6 +242,7 @@ def _division_json(division: Division) -> str:
         "title": division.title,
         "headline": division.headline.sentence,
         "ceiling": {"value": top.value, "provisional": top.provisional} if top else None,
+        "columns": [asdict(column) for column in division.columns],
     }
     ranks = ({"rank": line.place.rank, "best": line.place.best, "worst": line.place.worst} for line in division.lines)
     members = [f'{{"rank":{json.dumps(rank)},{line.entry.fragment[1:]}' for rank, line in zip(ranks, division.lines, strict=True)]

@@ -3,50 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup, escape
 
-from bench.scoring.ranking import METRIC, Ceiling, Place
+from bench.scoring.columns import Column, columns, values, written
+from bench.scoring.ranking import METRIC, RANKED_BY, Ceiling, Place
 from bench.scoring.rows import Row
 
-from .entries import SHOWN, VERIFIED, Entry
+from .entries import VERIFIED, Entry
 
 MISSING = "\N{EN DASH}"
-NUMBER, SHARE, SECONDS, TEXT = "number", "share", "seconds", "text"
+TEXT = "text"  # the unit of what is no number
+SEED = Column("seed", "seed", "root of all randomness of the trials", TEXT, folded=True)
+PACKAGE = Column("package", "package", "where the method comes from", TEXT, folded=True)
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of a division's table."""
-
-    key: str
-    title: str
-    meaning: str
-    kind: str = NUMBER
-    digits: int = 3
-    shown: bool = True  # readers may choose others
-
-
-COLUMNS = (
-    Column("final_score", "final", "forgetting score times the two utility ratios; higher is better", digits=4),
-    Column("forgetting_score", "forgetting", "the challenge's forgetting score; retraining itself is far below 1", digits=4),
-    Column("ceiling_share", "of ceiling", "forgetting score as a share of what retraining itself scores", SHARE),
-    Column("utility_kept", "utility", "retain accuracy times test accuracy, each relative to retrained models"),
-    Column("retain_accuracy", "retain acc.", "accuracy on the examples to keep", shown=False),
-    Column("test_accuracy", "test acc.", "accuracy on new photos"),
-    Column("forget_accuracy", "forget acc.", "accuracy on the forgotten photos; the target is retrained models'", shown=False),
-    Column("p_value", "p-value", "permutation test: can these models be told from retrained ones? below .05: yes"),
-    Column("ulira_auc", "U-LiRA AUC", "attack that knows both kinds of model; the target is what retrained models get"),
-    Column("runtime", "runtime", "median of three timed trials", SECONDS, 2),
-    Column("runtime_share", "of retraining", "runtime as a share of one retraining", SHARE),
-    Column("budget_share", "of budget", "runtime as a share of what is allowed", SHARE),
-    Column("seed", "seed", "root of all randomness of the trials", TEXT, shown=False),
-    Column("package", "package", "where the method comes from", TEXT, shown=False),
-)
+def columns_of(rows: Iterable[Row]) -> list[Column]:
+    """What metrics ask for, and what the run's record says."""
+    return [*columns(item.scorecard for item in rows if item.scorecard), SEED, PACKAGE]
 
 
 @dataclass(frozen=True)
@@ -72,8 +50,12 @@ class Line:
 
 def lines(places: Sequence[Place], entries: Mapping[str, Entry], top: Ceiling | None) -> list[Line]:
     """Best first; `entries` by run folder."""
-    names = _names([place.row for place in places])
-    return [_line(place, entries[str(place.row.folder)], top, name) for place, name in zip(places, names, strict=True)]
+    rows = [place.row for place in places]
+    shown = columns_of(rows)
+    return [
+        _line(place, entries[str(place.row.folder)], values(place.row, shown, top), name)
+        for place, name in zip(places, _names(rows), strict=True)
+    ]
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
@@ -97,30 +79,16 @@ def _run(item: Row) -> str:
     return f"run {item.folder.name[-12:]}"
 
 
-def utility_kept(item: Row) -> float | None:
-    """Retain accuracy times test accuracy, each relative to retrained models."""
-    measures = [item.measure(name) for name in ("retain_accuracy", "test_accuracy")]
-    ratios = [measure.relative for measure in measures if measure and measure.relative is not None]
-    return ratios[0] * ratios[1] if len(ratios) == 2 else None
-
-
-def _line(place: Place, entry: Entry, top: Ceiling | None, name: str) -> Line:
-    item = place.row
-    final, forgetting = item.measure("final_score"), item.value("forgetting_score")
-    method = item.record.method
-    values = {
-        **{name: item.value(name) for name in SHOWN},
-        "ceiling_share": forgetting / top.value if top and top.value and forgetting is not None else None,
-        "utility_kept": utility_kept(item),
-        "seed": str(item.record.seed),
-        "package": f"{method.distribution} {method.version}".strip(),
-    }
+def _line(place: Place, entry: Entry, numbers: Mapping[str, float | None], name: str) -> Line:
+    item, method = place.row, place.row.record.method
+    final = item.measure(RANKED_BY)
+    cells = {**numbers, SEED.key: str(item.record.seed), PACKAGE.key: f"{method.distribution} {method.version}".strip()}
     seen = item.scorecard.flags if item.scorecard else {}
     badges = {badge: seen.get(badge, "") for badge in item.badges if badge not in ("control", "screening")}
     if entry.provenance != VERIFIED:
         badges[entry.provenance] = ""
     margin = final.interval[1] - final.value if final and final.interval else None
-    return Line(entry, place, values, margin, 1 if item.control else 0 if place.rank else 2, badges, name)
+    return Line(entry, place, cells, margin, 1 if item.control else 0 if place.rank else 2, badges, name)
 
 
 def frame(division: str, rows: Sequence[Line]) -> pd.DataFrame:
@@ -145,25 +113,19 @@ def frame(division: str, rows: Sequence[Line]) -> pd.DataFrame:
     )
 
 
-def shown(value: Any, column: Column) -> str:
+def shown(value: float | str | None, column: Column) -> str:
     """A cell in words."""
-    if value is None:
-        return MISSING
-    if column.kind == SHARE:
-        return f"{100 * value:.0f} %"
-    if column.kind == SECONDS:
-        return f"{value:.{column.digits}f} s"
-    return f"{value:.{column.digits}f}" if column.kind == NUMBER else str(value)
+    return value or MISSING if isinstance(value, str) else column.shown(value, MISSING)
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def number(value: float | None, unit: str = "", decimals: int = 3) -> str:
     """A number, or a dash where there is none."""
-    return MISSING if value is None else f"{value:.{digits}f}"
+    return MISSING if value is None else written(value, unit, decimals)
 
 
-def interval(ends: tuple[float, float] | None) -> str:
+def interval(ends: tuple[float, float] | None, unit: str = "", decimals: int = 3) -> str:
     """`0.1 to 0.2`; "" if there is none."""
-    return f"{number(ends[0])} to {number(ends[1])}" if ends else ""
+    return " to ".join(number(end, unit, decimals) for end in ends) if ends else ""
 
 
 def curve_table(title: str, grid: str, infix: str, details: Mapping[str, Sequence[float | None]]) -> Markup:
@@ -171,7 +133,7 @@ def curve_table(title: str, grid: str, infix: str, details: Mapping[str, Sequenc
     names = [name for name in details if infix in name]
     head = "".join(f'<th scope="col">{escape(name.replace(infix, ", "))}</th>' for name in names)
     lines = zip(details[grid], *(details[name] for name in names), strict=False)
-    cells = ("".join(f"<td>{number(value, 3)}</td>" for value in line[1:]) for line in lines)
+    cells = ("".join(f"<td>{number(value)}</td>" for value in line[1:]) for line in lines)
     body = (f'<tr><th scope="row">{value or 0:.3g}</th>{row}</tr>' for value, row in zip(details[grid], cells, strict=False))
     header = f'<tr><th scope="col">{escape(title)}</th>{head}</tr>'
     table = f'<table class="plain"><thead>{header}</thead><tbody>{"".join(body)}</tbody></table>'

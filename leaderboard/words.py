@@ -1,13 +1,14 @@
-"""What the board says in plain words: flags, badges, sections, and the sentence at the top."""
+"""What the board says in plain words: flags, badges, families of numbers, and the sentence at the top."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.budget import in_words
 from bench.errors import in_reading_order
+from bench.metrics.metric import Family
 from bench.scoring.ranking import Ceiling, Place
 from bench.scoring.rows import Row
 from bench.store.records import RunRecord
@@ -31,13 +32,13 @@ BADGES = {
     "over-unlearned": "The forgotten are recognised worse than by models that never saw them, which gives them away, too.",
 }
 
-SECTIONS = {
+FAMILIES: Mapping[Family, tuple[str, str]] = {  # title and introduction of a run's sections
     "forgetting": (
         "Forgetting",
         "Can an unlearned model be told from one retrained without the forgotten people? The challenge's score first, then"
         " tests that do not depend on its bins.",
     ),
-    "attacks": (
+    "attack": (
         "Membership attacks",
         "What an attacker achieves who wants to know whether a person was in the training set. The target is what retrained"
         " models get, not one half. An attack that does not even see members under the original model is greyed out: it says"
@@ -45,30 +46,8 @@ SECTIONS = {
     ),
     "utility": ("Utility", "What the model can still do, beside retrained models."),
     "runtime": ("Runtime", "Seconds of the device for one trial, alone on it; the budget is a share of one retraining."),
-    "other": ("Other metrics", "From packages that the board's keeper has installed."),
+    "other": ("Other metrics", "What its packages say belongs nowhere else."),
 }
-
-_SECTION_OF = {
-    "challenge": "forgetting",
-    "cross-fitted": "forgetting",
-    "distinguishability": "forgetting",
-    "gaussian-dp": "forgetting",
-    "flags": "forgetting",
-    "starting-kit": "attacks",
-    "class-matched": "attacks",
-    "unseen-identities": "attacks",
-    "song-mittal": "attacks",
-    "ulira": "attacks",
-    "rmia": "attacks",
-    "klom": "attacks",
-    "utility": "utility",
-    "runtime": "runtime",
-}
-
-
-def section_of(metric: str) -> str:
-    """The part of a run's page that a metric belongs to."""
-    return _SECTION_OF.get(metric, "other")
 
 
 @dataclass(frozen=True)

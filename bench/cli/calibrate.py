@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +14,12 @@ from bench.hookspecs import hookimpl
 from bench.registry import discovery
 
 if TYPE_CHECKING:
+    from bench.metrics.installed import InstalledMetric
+    from bench.metrics.metric import Metric
     from bench.scoring.calibration import CaseResult
 
 
-OF_NO_CASE = ("utility", "runtime")  # cases differ in what is forgotten, nothing else
+OF_NO_CASE = {"utility", "runtime"}  # families: cases differ in what is forgotten, nothing else
 
 
 @click.command()
@@ -37,16 +39,32 @@ def calibrate(models: int, examples: int, repeats: int, only: tuple[str, ...], s
     check_models(models)
     for name in only:
         discovery.find(discovery.METRICS, name, "metric")
-    metrics = [item for item in installed_metrics()[0] if (item.name in only if only else item.name not in OF_NO_CASE)]
+    metrics = [item for item in installed_metrics()[0] if (item.name in only if only else _differs(item.metric))]
     with Bars() as progress:
         advance = progress.stage(f"{models} models, {examples} forget examples", repeats * len(metrics) * (1 + len(CASES)))
         answers = calibrated(metrics, models, examples, repeats, seed, lambda: advance(1))
     if as_json:
         cases = {case: {name: asdict(answer) for name, answer in found.items()} for case, found in answers.items()}
-        record = {"models": models, "examples": examples, "repeats": repeats, "seed": seed, "cases": cases}
-        click.echo(json.dumps(record, indent=1))
+        drawn = {"models": models, "examples": examples, "repeats": repeats, "seed": seed}
+        click.echo(json.dumps({**drawn, "cases": cases, "quantities": _quantities(metrics, answers)}, indent=1))
         return
     _print(answers, repeats)
+
+
+def _differs(metric: Metric) -> bool:
+    """Whether a metric may tell cases apart: not if all its numbers are of utility or runtime."""
+    families = {quantity.family for quantity in metric.quantities}
+    return not families or not families <= OF_NO_CASE
+
+
+def _quantities(metrics: Sequence[InstalledMetric], answers: Mapping[str, Mapping[str, CaseResult]]) -> dict[str, Any]:
+    """How the measures that were answered are shown."""
+    from bench.scoring.scorecard import presentations
+    from bench.store.fields import plain
+
+    known = {name: about for item in metrics for name, about in presentations(item.metric).items()}
+    answered = {name for found in answers.values() for name in found}
+    return {name: plain(about) for name, about in known.items() if name in answered}
 
 
 def _print(answers: Mapping[str, Mapping[str, CaseResult]], repeats: int) -> None:

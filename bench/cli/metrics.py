@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +45,7 @@ def show(name: str, as_json: bool) -> None:
     from bench.metrics.installed import load_metric
 
     metric = load_metric(discovery.find(discovery.METRICS, name, "metric"))
-    about = _describe(name, metric)
+    about = describe(name, metric)
     if as_json:
         click.echo(json.dumps(about, indent=1))
         return
@@ -52,12 +53,19 @@ def show(name: str, as_json: bool) -> None:
         click.echo(textwrap.fill(paragraph, WIDTH) + "\n")
     for quantity in about["quantities"]:
         click.echo(f"{quantity['name']}: {quantity['meaning']}")
-        click.echo(f"    {quantity['unit']}, {_range(quantity)}, {_direction(quantity)}")
+        facts = [
+            quantity["unit"],
+            value_range(quantity),
+            direction(quantity),
+            quantity["table"] and f"a column of {quantity['table']}",
+        ]
+        click.echo(f"    {', '.join(filter(None, facts))}")
     for title in ("source", "pitfalls"):
         click.echo("\n" + textwrap.fill(f"{title}: {about[title]}", WIDTH, subsequent_indent="  "))
 
 
-def _describe(name: str, metric: Metric) -> dict[str, Any]:
+def describe(name: str, metric: Metric) -> dict[str, Any]:
+    """All that a metric says of itself."""
     return {
         "name": name,
         "version": metric.version,
@@ -70,29 +78,23 @@ def _describe(name: str, metric: Metric) -> dict[str, Any]:
 
 def _plain(quantity: Quantity) -> dict[str, Any]:
     """As JSON, which has no infinity: an end that is open is null."""
-    ends = {"lowest": _finite(quantity.lowest), "highest": _finite(quantity.highest)}
-    return {
-        "name": quantity.name,
-        "unit": quantity.unit,
-        "better": quantity.better,
-        **ends,
-        "meaning": quantity.meaning,
-        "attack": quantity.attack,
-    }
+    return {**asdict(quantity), "lowest": _finite(quantity.lowest), "highest": _finite(quantity.highest)}
 
 
 def _finite(end: float) -> float | None:
     return None if abs(end) == float("inf") else end
 
 
-def _range(quantity: dict[str, Any]) -> str:
+def value_range(quantity: dict[str, Any]) -> str:
+    """Where the values of a quantity lie, in words."""
     low, high = quantity["lowest"], quantity["highest"]
     if low is None:
         return "any value"
     return f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
 
 
-def _direction(quantity: dict[str, Any]) -> str:
+def direction(quantity: dict[str, Any]) -> str:
+    """Which values of a quantity are good, in words."""
     if quantity["better"] == "as retrained":
         return "best where retrained models are" + (", self-tested on the original model" if quantity["attack"] else "")
     return f"{quantity['better']} is better"

@@ -14,6 +14,14 @@ from bench.metrics.resampling import halves, resamples
 from bench.metrics.utility import final_score
 from bench.outputs import Integers
 
+FINAL = "forgetting score times the retain and the test accuracy, each relative to retrained models"
+FORGETTING = "mean points of the forget examples; under retrained: one half of the retrained models against the other"
+COUNTED = {
+    "capped": "epsilon is 50: peaky or separated",
+    "peaky": "one side's range is below 1 % of the other's: epsilon 50",
+    "separated": "a threshold makes no error: epsilon 50",
+    "undecided": "no threshold counts: no points",
+}
 CEILING_SPLITS = 2  # .7 s each at N = 16 on the embedded task
 
 
@@ -43,12 +51,25 @@ class Challenge(Metric):
         " constant models and one far away score 1.000: read flags and the cross-fitted epsilon. Deterministic methods score 0."
     )
     quantities = (
-        Quantity("final_score", "score", "higher", 0, np.inf, "forgetting score x retain ratio x test ratio"),
-        Quantity("forgetting_score", "score", "higher", 0, 1, "mean points of the forget examples"),
-        Quantity("capped_examples", "examples", "lower", 0, np.inf, "epsilon is 50: peaky or separated"),
-        Quantity("peaky_examples", "examples", "lower", 0, np.inf, "one side's range is below 1 % of the other's: epsilon 50"),
-        Quantity("separated_examples", "examples", "lower", 0, np.inf, "a threshold makes no error: epsilon 50"),
-        Quantity("undecided_examples", "examples", "lower", 0, np.inf, "no threshold counts: no points"),
+        Quantity(
+            "final_score", "score", "higher", 0, np.inf, FINAL, family="forgetting", table="results", title="final", decimals=4
+        ),
+        Quantity(
+            "forgetting_score",
+            "score",
+            "higher",
+            0,
+            1,
+            FORGETTING,
+            family="forgetting",
+            table="results",
+            title="forgetting",
+            decimals=4,
+        ),
+        *(
+            Quantity(f"{name}_examples", "examples", "lower", 0, np.inf, meaning, family="forgetting", decimals=0)
+            for name, meaning in COUNTED.items()
+        ),
     )
 
     def baseline(self, retrained: Models, original: Models) -> Baseline:

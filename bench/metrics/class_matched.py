@@ -30,7 +30,16 @@ class ClassMatched(PerModel):
     source = "Kurmanji et al. 2023, arXiv:2302.09880, the basic attack, and its public code"
     pitfalls = "The same as the starting kit's wherever the forget set has all classes, as in the embedded task."
     quantities = (
-        Quantity("class_matched_accuracy", "share", "as retrained", 0, 1, "held-out accuracy of the attacker", attack=True),
+        Quantity(
+            "class_matched_accuracy",
+            "share",
+            "as retrained",
+            0,
+            1,
+            "held-out accuracy of the attacker",
+            attack=True,
+            family="attack",
+        ),
     )
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:

@@ -128,7 +128,16 @@ class CrossFitted(TwoSample):
     )
     quantities = (
         Quantity(
-            "cross_fitted_epsilon", "nats", "as retrained", -np.inf, np.inf, "mean held-out epsilon; 0 on average for equal sides"
+            "cross_fitted_epsilon",
+            "nats",
+            "as retrained",
+            -np.inf,
+            np.inf,
+            "mean epsilon with thresholds from other models; 0 on average for equal sides",
+            family="forgetting",
+            table="evidence",
+            title="held-out eps",
+            folded=True,
         ),
         Quantity(
             "certified_epsilon",
@@ -137,6 +146,7 @@ class CrossFitted(TwoSample):
             0,
             np.inf,
             "mean over examples and halves of bounds that hold with 95 % each",
+            family="forgetting",
         ),
     )
 

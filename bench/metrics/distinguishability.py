@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.hookspecs import hookimpl
-from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
+from bench.metrics.metric import P_VALUE, Estimate, Evidence, Findings, Metric, Quantity
 from bench.metrics.resampling import ranked_models, seed_of_values
 from bench.outputs import Floats
 from bench.seeds import numpy_generator
 
 PERMUTATIONS = 199
+EXCHANGED = "mean distance with models exchanged: what equal sides get"
 
 
 def exchanged_distances(unlearned: ArrayLike, retrained: ArrayLike, permutations: int = PERMUTATIONS) -> Floats:
@@ -72,9 +73,21 @@ class Distinguishability(Metric):
         " which shifts the test sees at your N. A tiny p-value says that sides differ, not by how much."
     )
     quantities = (
-        Quantity("p_value", "probability", "higher", 1 / (PERMUTATIONS + 1), 1, "how often exchanged models differ as much"),
-        Quantity("ks_distance", "probability", "lower", 0, 1, "mean distance between the sides' distributions"),
-        Quantity("ks_distance_exchanged", "probability", "lower", 0, 1, "the same with models exchanged: what equal sides get"),
+        Quantity(
+            "p_value",
+            P_VALUE,
+            "higher",
+            1 / (PERMUTATIONS + 1),
+            1,
+            "how often exchanged models differ as much; below .05 these models can be told from retrained ones",
+            family="forgetting",
+            table="evidence",
+            title="p-value",
+        ),
+        Quantity(
+            "ks_distance", "probability", "lower", 0, 1, "mean distance between the sides' distributions", family="forgetting"
+        ),
+        Quantity("ks_distance_exchanged", "probability", "lower", 0, 1, EXCHANGED, family="forgetting"),
     )
 
     def score(self, evidence: Evidence) -> Findings:

@@ -77,8 +77,21 @@ class GaussianDP(TwoSample):
         " under-dispersed examples cancel in the mean log ratio."
     )
     quantities = (
-        Quantity("gaussian_dp_mu", "standard deviations", "as retrained", 0, np.inf, "mean distance by location"),
-        Quantity("log_deviation_ratio", "nats", "as retrained", -7, 7, "mean log of spreads, unlearned / retrained"),
+        Quantity(
+            "gaussian_dp_mu", "standard deviations", "as retrained", 0, np.inf, "mean distance by location", family="forgetting"
+        ),
+        Quantity(
+            "log_deviation_ratio",
+            "nats",
+            "as retrained",
+            -7,
+            7,
+            "mean log of the spread between models, unlearned / retrained",
+            family="forgetting",
+            table="evidence",
+            title="spread",
+            folded=True,
+        ),
     )
 
     def compare(self, unlearned: Sample, retrained: Sample) -> Values:

@@ -66,8 +66,22 @@ class KLOM(TwoSample):
         " models' value. Values of N models here are those of N/2 in the literature."
     )
     quantities = (
-        Quantity("klom_median", "nats", "as retrained", 0, 11.6, "median over forget examples", attack=True),
-        Quantity("klom_95", "nats", "as retrained", 0, 11.6, "95th percentile over forget examples", attack=True),
+        Quantity(
+            "klom_median",
+            "nats",
+            "as retrained",
+            0,
+            11.6,
+            "divergence of margins between models, median over forget examples",
+            attack=True,
+            family="attack",
+            table="evidence",
+            title="KLOM",
+            folded=True,
+        ),
+        Quantity(
+            "klom_95", "nats", "as retrained", 0, 11.6, "its 95th percentile over forget examples", attack=True, family="attack"
+        ),
     )
 
     def compare(self, unlearned: Sample, retrained: Sample) -> Values:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.metrics.metric import Models
+from bench.metrics.metric import Models, Quantity
 from bench.metrics.resampling import seed_of_values
 from bench.outputs import Floats
 from bench.seeds import numpy_generator, purpose_seed
 
 ATTACKED_MODELS = 64  # the regressions look at the first models of each side: 47 ms per model and 10 splits
+
+
+def rates(attack: str) -> tuple[Quantity, Quantity]:
+    """The quantities NAME_tpr_1 and NAME_tpr_01 of an attack: what it finds while it hardly errs."""
+    meanings = {"1": "true positive rate at 1 % false positives", "01": "true positive rate at 0.1 %, from 1000 negatives on"}
+    one, tenth = (
+        Quantity(f"{attack}_tpr_{percent}", "share", "as retrained", 0, 1, meaning, attack=True, family="attack")
+        for percent, meaning in meanings.items()
+    )
+    return one, tenth
 
 
 def loss_attack(forget: ArrayLike, others: ArrayLike, *, splits: int = 10) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.hookspecs import hookimpl
-from bench.metrics.membership import areas_under_curve, halves_of_test, true_positive_rate
+from bench.metrics.membership import areas_under_curve, halves_of_test, rates, true_positive_rate
 from bench.metrics.metric import Metric, Models, PerModel, Quantity
 from bench.outputs import Floats
 
@@ -82,12 +82,19 @@ class RMIA(PerModel):
     )
     quantities = (
         Quantity(
-            "rmia_auc", "probability", "as retrained", 0, 1, "a forget example's score is above a test example's", attack=True
+            "rmia_auc",
+            "probability",
+            "as retrained",
+            0,
+            1,
+            "a forget example's score is above a test example's",
+            attack=True,
+            family="attack",
+            table="evidence",
+            title="RMIA",
+            folded=True,
         ),
-        Quantity("rmia_tpr_1", "share", "as retrained", 0, 1, "true positive rate at 1 % false positives", attack=True),
-        Quantity(
-            "rmia_tpr_01", "share", "as retrained", 0, 1, "true positive rate at 0.1 %, from 1000 negatives on", attack=True
-        ),
+        *rates("rmia"),
     )
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:

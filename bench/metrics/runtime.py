@@ -26,13 +26,52 @@ class Runtime(Metric):
     source = "design of the NeurIPS 2023 challenge: about a fifth of the retraining time, on the same device"
     pitfalls = "Neighbours cost no CPU time, but caches: on a shared machine the same method moves by up to a quarter."
     quantities = (
-        Quantity("runtime", "seconds", "lower", 0, np.inf, "median of the timed trials"),
-        Quantity("runtime_iqr", "seconds", "lower", 0, np.inf, "interquartile range of the timed trials"),
-        Quantity("runtime_share", "of retraining", "lower", 0, np.inf, "runtime / one retraining"),
-        Quantity("speed_up", "times", "higher", 0, np.inf, "one retraining / runtime"),
-        Quantity("budget_share", "of budget", "lower", 0, np.inf, "runtime / budget"),
         Quantity(
-            "peak_memory", "bytes", "lower", 0, np.inf, "most device memory of a timed trial, median; on a CPU, of its process"
+            "runtime",
+            "seconds",
+            "lower",
+            0,
+            np.inf,
+            "median of the timed trials",
+            family="runtime",
+            table="results",
+            decimals=2,
+        ),
+        Quantity("runtime_iqr", "seconds", "lower", 0, np.inf, "interquartile range of the timed trials", family="runtime"),
+        Quantity(
+            "runtime_share",
+            "of retraining",
+            "lower",
+            0,
+            np.inf,
+            "runtime as a share of one retraining",
+            family="runtime",
+            table="results",
+            title="of retraining",
+            decimals=2,
+            folded=True,
+        ),
+        Quantity("speed_up", "times", "higher", 0, np.inf, "one retraining / runtime", family="runtime", decimals=1),
+        Quantity(
+            "budget_share",
+            "of budget",
+            "lower",
+            0,
+            np.inf,
+            "runtime as a share of what is allowed",
+            family="runtime",
+            table="results",
+            title="of budget",
+            decimals=2,
+        ),
+        Quantity(
+            "peak_memory",
+            "bytes",
+            "lower",
+            0,
+            np.inf,
+            "most device memory of a timed trial, median; on a CPU, of its process",
+            family="runtime",
         ),
     )
 

@@ -128,9 +128,16 @@ class SongMittal(PerModel):
                 1,
                 f"of forget examples called member by {name.replace('_', ' ')}",
                 attack=True,
+                family="attack",
             ),
             Quantity(
-                f"{name}_false_members", "share", "as retrained", 0, 1, "of held-out test examples called member: the check"
+                f"{name}_false_members",
+                "share",
+                "as retrained",
+                0,
+                1,
+                "of held-out test examples called member: the check",
+                family="attack",
             ),
         )
     )

@@ -30,7 +30,19 @@ class StartingKit(PerModel):
         " those of test."
     )
     quantities = (
-        Quantity("starting_kit_accuracy", "share", "as retrained", 0, 1, "held-out accuracy of the attacker", attack=True),
+        Quantity(
+            "starting_kit_accuracy",
+            "share",
+            "as retrained",
+            0,
+            1,
+            "accuracy of an attacker who tells forgotten from new photos by their loss",
+            attack=True,
+            family="attack",
+            table="evidence",
+            title="loss MIA",
+            folded=True,
+        ),
     )
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.hookspecs import hookimpl
-from bench.metrics.membership import areas_under_curve, true_positive_rate
+from bench.metrics.membership import areas_under_curve, rates, true_positive_rate
 from bench.metrics.metric import Metric, Quantity, TwoSample
 from bench.metrics.resampling import SPLITS, Sample, Values
 from bench.outputs import Floats
@@ -65,14 +65,29 @@ class ULiRA(TwoSample):
         " is easy here, since N copies of the one original model have no spread."
     )
     quantities = (
-        Quantity("ulira_accuracy", "share", "as retrained", 0, 1, "balanced accuracy at likelihood ratio 1", attack=True),
         Quantity(
-            "ulira_auc", "probability", "as retrained", 0, 1, "an unlearned model's ratio is above a retrained one's", attack=True
+            "ulira_accuracy",
+            "share",
+            "as retrained",
+            0,
+            1,
+            "balanced accuracy at likelihood ratio 1",
+            attack=True,
+            family="attack",
         ),
-        Quantity("ulira_tpr_1", "share", "as retrained", 0, 1, "true positive rate at 1 % false positives", attack=True),
         Quantity(
-            "ulira_tpr_01", "share", "as retrained", 0, 1, "true positive rate at 0.1 %, from 1000 negatives on", attack=True
+            "ulira_auc",
+            "probability",
+            "as retrained",
+            0,
+            1,
+            "an unlearned model's likelihood ratio is above a retrained one's",
+            attack=True,
+            family="attack",
+            table="evidence",
+            title="U-LiRA",
         ),
+        *rates("ulira"),
     )
 
     def compare(self, unlearned: Sample, retrained: Sample) -> Values:

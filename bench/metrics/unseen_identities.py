@@ -39,8 +39,20 @@ class UnseenIdentities(PerModel):
         " test shows known people. NoMUS takes 1/2 for the target: read it beside the retrained models' value."
     )
     quantities = (
-        Quantity("unseen_accuracy", "share", "as retrained", 0, 1, "held-out accuracy of the attacker", attack=True),
-        Quantity("nomus", "score", "higher", 0, 1, "half test accuracy, half distance of the attack from 1/2"),
+        Quantity(
+            "unseen_accuracy",
+            "share",
+            "as retrained",
+            0,
+            1,
+            "accuracy of an attacker who tells forgotten people from people never seen by the loss",
+            attack=True,
+            family="attack",
+            table="evidence",
+            title="unseen MIA",
+            folded=True,
+        ),
+        Quantity("nomus", "score", "higher", 0, 1, "half test accuracy, half distance of the attack from 1/2", family="attack"),
     )
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.hookspecs import hookimpl
-from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.metrics.metric import Better, Metric, Models, PerModel, Quantity
 from bench.outputs import Floats
 
 
@@ -51,6 +51,20 @@ def final_score(forgetting: float, retain_ratio: float, test_ratio: float) -> fl
     return forgetting * retain_ratio * test_ratio
 
 
+def _accuracy(what: str, better: Better, meaning: str, *, column: bool = False) -> Quantity:
+    return Quantity(
+        f"{what}_accuracy",
+        "share",
+        better,
+        0,
+        1,
+        f"accuracy {meaning}",
+        family="utility",
+        table="results" if column else "",
+        title=what if column else "",
+    )
+
+
 class Utility(PerModel):
     """What the models are still good for: accuracy on each split, and how far wrong the wrong predictions are.
 
@@ -64,14 +78,26 @@ class Utility(PerModel):
         " Groups with few test photos have noisy accuracies."
     )
     quantities = (
-        Quantity("retain_accuracy", "share", "higher", 0, 1, "of the training photos that are kept"),
-        Quantity("test_accuracy", "share", "higher", 0, 1, "of photos held out from the method"),
-        Quantity("validation_accuracy", "share", "higher", 0, 1, "of photos held out from training, seen by the method"),
-        Quantity("forget_accuracy", "share", "as retrained", 0, 1, "of the photos to be forgotten"),
-        Quantity("forget_people_accuracy", "share", "as retrained", 0, 1, "of held-out photos of the people to be forgotten"),
-        Quantity("within_one_group", "share", "higher", 0, 1, "of test photos predicted at most one age group off"),
-        Quantity("mean_absolute_error", "groups", "lower", 0, np.inf, "mean distance of predictions on test, in age groups"),
-        Quantity("group_accuracy", "share", "higher", 0, 1, "accuracy on the test photos of one age group"),
+        _accuracy("retain", "higher", "on the training photos that are kept", column=True),
+        _accuracy("test", "higher", "on photos held out from the method", column=True),
+        _accuracy("validation", "higher", "on photos held out from training, seen by the method"),
+        _accuracy(
+            "forget", "as retrained", "on the photos to be forgotten; the target is what retrained models get", column=True
+        ),
+        _accuracy("forget_people", "as retrained", "on held-out photos of the people to be forgotten"),
+        _accuracy("group", "higher", "on the test photos of one age group"),
+        Quantity(
+            "within_one_group", "share", "higher", 0, 1, "of test photos predicted at most one age group off", family="utility"
+        ),
+        Quantity(
+            "mean_absolute_error",
+            "groups",
+            "lower",
+            0,
+            np.inf,
+            "mean distance of predictions on test, in age groups",
+            family="utility",
+        ),
     )
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:

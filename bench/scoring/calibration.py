@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from bench.errors import BenchError
 from bench.metrics.installed import InstalledMetric
-from bench.metrics.metric import Evidence, Models, Timing
+from bench.metrics.metric import P_VALUE, Evidence, Models, Timing
 from bench.metrics.resampling import LEVEL
 from bench.outputs import OUTPUT_SPLITS, Floats, Outputs
 from bench.scoring.scorecard import Measure, Scorecard, Section, section
@@ -158,20 +158,20 @@ def _answers(cards: Sequence[Scorecard]) -> dict[str, CaseResult]:
     measures = {name for card in cards for name in card.measures if "." not in name}
     flags = {flag for card in cards for flag in card.flags}
     return {
-        **{name: _answer(name, [card.measures[name] for card in cards if name in card.measures]) for name in sorted(measures)},
+        **{name: _answer([card.measures[name] for card in cards if name in card.measures]) for name in sorted(measures)},
         **{f"[{flag}]": CaseResult(None, sum(flag in card.flags for card in cards)) for flag in sorted(flags)},
     }
 
 
-def _answer(name: str, measures: Sequence[Measure]) -> CaseResult:
-    verdicts = [tells(name, measure) for measure in measures]
+def _answer(measures: Sequence[Measure]) -> CaseResult:
+    verdicts = [tells(measure) for measure in measures]
     said = [verdict for verdict in verdicts if verdict is not None]
     return CaseResult(float(np.mean([measure.value for measure in measures])), sum(said) if said else None)
 
 
-def tells(name: str, measure: Measure) -> bool | None:
+def tells(measure: Measure) -> bool | None:
     """Whether a measure tells the models from retrained ones: a p-value below 5 %, or a gap whose interval leaves out 0."""
-    if name == "p_value":
+    if measure.unit == P_VALUE:
         return measure.value < LEVEL
     if measure.gap_interval:
         return not measure.gap_interval[0] <= 0 <= measure.gap_interval[1]

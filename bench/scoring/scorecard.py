@@ -12,7 +12,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from bench.errors import LONGEST, BenchError, one_line
-from bench.metrics.metric import Baseline, Better, Estimate, Findings, Metric, Quantity
+from bench.metrics.metric import MOST_DECIMALS, Baseline, Better, Estimate, Family, Findings, Metric, Quantity, Table
 from bench.metrics.resampling import Z, interval
 from bench.store.exchange import SCORECARD
 from bench.store.fields import Line, Record, checked
@@ -21,7 +21,7 @@ from bench.store.runs import Run
 
 # Badges that a run's record decides.
 RESERVED = frozenset({"screening", "control", "over budget", "uses clock", "smaller stacks"})
-VERSION = 2  # of the scorecard's form; older ones are computed again
+VERSION = 3  # of the scorecard's form; older ones are computed again
 MEND = "`bench score` computes it again"
 # As `one_line` makes it: nothing that moves a cursor, breaks a line or turns the direction of reading.
 _UNSEEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202f\u205f-\u206f\ufeff\ud800-\udfff"
@@ -43,14 +43,30 @@ class Measure(Record, frozen=True, kw_only=True):
     self_test: bool | None = None  # of an attack: whether it sees members of the training set under the original model
 
 
+class Presentation(Record, frozen=True, kw_only=True):
+    """How a quantity is shown, as its metric says; fields are those of `Quantity`."""
+
+    title: Shown = ""
+    meaning: Shown = ""
+    family: Family = "other"
+    table: Table = ""
+    decimals: Annotated[int, Meta(ge=0, le=MOST_DECIMALS)] = 3
+    folded: bool = False
+
+
 class Section(Record, frozen=True, kw_only=True):
     """What one metric says of a run, or why it could not."""
 
     version: int
     measures: dict[Shown, Measure] = msgspec.field(default_factory=dict)
+    quantities: dict[Shown, Presentation] = msgspec.field(default_factory=dict)  # all that it declares
     flags: dict[Shown, Shown] = msgspec.field(default_factory=dict)  # flag -> what was seen
     details: dict[Shown, list[float | None]] = msgspec.field(default_factory=dict)  # per example or per resample
     problem: Shown = ""
+
+    def presentation(self, measure: str) -> Presentation:
+        """How one of its measures is shown."""
+        return self.quantities.get(_declared_name(measure), Presentation())
 
 
 class Scorecard(Record, frozen=True, kw_only=True, dict=True):
@@ -69,6 +85,11 @@ class Scorecard(Record, frozen=True, kw_only=True, dict=True):
     def measures(self) -> Mapping[str, Measure]:
         """Every number of every metric."""
         return {key: measure for section in self.sections.values() for key, measure in section.measures.items()}
+
+    @cached_property
+    def presentations(self) -> Mapping[str, Presentation]:
+        """How each number is shown."""
+        return {key: section.presentation(key) for section in self.sections.values() for key in section.measures}
 
     @cached_property
     def flags(self) -> Mapping[str, str]:
@@ -138,7 +159,22 @@ def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
     if reserved:
         raise ValueError(f"the flag {sorted(reserved)[0]!r} is not a metric's to raise")
     kept = {one_line(name): each for name, each in measures.items() if each is not None}
-    return checked(Section(version=metric.version, measures=kept, flags=flags, details=details))
+    return checked(Section(version=metric.version, measures=kept, quantities=presentations(metric), flags=flags, details=details))
+
+
+def presentations(metric: Metric) -> dict[str, Presentation]:
+    """How the quantities of a metric are shown, by their names."""
+    return {
+        quantity.name: Presentation(
+            title=one_line(quantity.title or quantity.name.replace("_", " ")),
+            meaning=one_line(quantity.meaning),
+            family=quantity.family,
+            table=quantity.table,
+            decimals=quantity.decimals,
+            folded=quantity.folded,
+        )
+        for quantity in metric.quantities
+    }
 
 
 def _declared_name(measure: str) -> str:

@@ -14,7 +14,7 @@ from bench.metrics.installed import InstalledMetric
 from bench.metrics.metric import Baseline, Evidence, Models, Timing
 from bench.outputs import Outputs, first_not_finite
 from bench.registry import loading
-from bench.scoring.scorecard import Scorecard, Section, keep_scorecard, read_scorecard, section
+from bench.scoring.scorecard import Scorecard, Section, keep_scorecard, presentations, read_scorecard, section
 from bench.store.fields import MANY, checked
 from bench.store.files import DamagedFileError, locked
 from bench.store.records import KeptBaseline, Timed
@@ -172,7 +172,8 @@ def _section(item: InstalledMetric, evidence: Evidence, baseline: Callable[[], B
     except (Exception, SystemExit) as problem:
         if loading.strict():
             raise
-        return Section(version=item.metric.version, problem=one_line(f"{type(problem).__name__}: {problem}"))
+        told = one_line(f"{type(problem).__name__}: {problem}")
+        return Section(version=item.metric.version, quantities=presentations(item.metric), problem=told)
 
 
 def _kept(run: Run) -> Scorecard:

@@ -40,7 +40,6 @@ COVERED_ELSEWHERE = {
     "bench/hookspecs.py": "tests/bench/registry/test_discovery.py",
     "bench/lifetime.py": "tests/end_to_end/test_api.py",
     "bench/method.py": "tests/bench/testing/test_checks.py",
-    "bench/metrics/metric.py": "tests/bench/metrics/test_properties.py",
     "bench/models/resnet8.py": "tests/bench/models/test_networks.py",
     "bench/outputs.py": "tests/bench/store/test_archives.py",
     "bench/progress.py": "tests/end_to_end/test_run.py",

@@ -115,7 +115,7 @@ def test_every_command_is_documented() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    page = (ROOT / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     for line in _setup()["options.entry_points"]["bench.metrics"].strip().split("\n"):
         assert f"`{line.partition('=')[0].strip()}`" in page
 

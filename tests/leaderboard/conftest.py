@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench.metrics.installed import installed_metrics
 from bench.outputs import OUTPUT_SPLITS, Outputs
-from bench.scoring.scorecard import Measure, Scorecard, Section, keep_scorecard
+from bench.scoring.scorecard import Measure, Presentation, Scorecard, Section, keep_scorecard, presentations
 from bench.store.archives import pack
 from bench.store.files import write_bytes, write_record
 from bench.store.records import DeviceRecord, Failed, Finished, MethodRecord, RunRecord, TaskRecord, Timed
@@ -91,7 +93,14 @@ def _scorecard(final: float, *, control: bool) -> Scorecard:
     details = {"epsilons": [0.1, None], "resampled_final_score": resamples, **_curves()}
     measures |= {f"group_accuracy.{group}": _measure(0.5 + group / 10, retrained=0.6) for group in range(3)}
     flags = {"near-constant": f"seen: {HOSTILE}"}
-    return Scorecard(sections={"challenge": Section(version=1, measures=measures, flags=flags, details=details)})
+    section = Section(version=1, measures=measures, quantities=_quantities(), flags=flags, details=details)
+    return Scorecard(sections={"challenge": section})
+
+
+@cache
+def _quantities() -> dict[str, Presentation]:
+    """How numbers are shown, as our metrics say."""
+    return {name: about for item in installed_metrics()[0] for name, about in presentations(item.metric).items()}
 
 
 def _curves() -> dict[str, list[float]]:

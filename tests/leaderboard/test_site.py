@@ -18,9 +18,10 @@ from bench_leaderboard.text import documentation
 from markupsafe import escape
 
 from bench.errors import BenchError
+from bench.registry import discovery
 from bench.scoring.ranking import Place
 from bench.scoring.rows import Row
-from bench.scoring.scorecard import Measure, Scorecard, Section
+from bench.scoring.scorecard import Measure, Presentation, Scorecard, Section, keep_scorecard, read_scorecard
 from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -336,3 +337,39 @@ def test_a_name_cannot_turn_the_sentence_around() -> None:
 def test_the_sentence_says_that_nobody_else_ran_the_leader() -> None:
     place = _place("mine", 0.1, "imported/x")
     assert words.headline("T", [place], None, 64, {Path("imported/x")}).caveat == "mine is self-reported: nobody else ran it."
+
+
+def test_numbers_are_shown_without_the_metrics_that_made_them(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that a page says of a number is in the scorecard."""
+    build_site(store, tmp_path / "with")
+    monkeypatch.setattr(discovery, "plugins", lambda group: pytest.fail("a metric is looked for"))
+    build_site(store, tmp_path / "without")
+    assert _relative(tmp_path / "with") == _relative(tmp_path / "without")
+    page = next((tmp_path / "without").glob("run-better-*.html")).read_text(encoding="utf-8")
+    assert "accuracy on the training photos that are kept" in page
+
+
+def test_a_strangers_number_is_a_column_where_it_says_so(store: Path, tmp_path: Path) -> None:
+    folder = next(path.parent for path in (store / "runs").glob("*/run.json") if '"better"' in path.read_text())
+    run = Run.read(folder)
+    about = Presentation(title="<b>odd", meaning=HOSTILE, family="other", table="results", decimals=1)
+    quiet = Presentation(title="quiet", meaning="", family="other", table="", decimals=1)
+    measures = {
+        "odd": Measure(value=2.25, unit="nats", better="lower"),
+        "quiet": Measure(value=7.75, unit="nats", better="lower"),
+    }
+    section = Section(version=1, measures=measures, quantities={"odd": about, "quiet": quiet})
+    keep_scorecard(run, read_scorecard(run).with_section("odd", section))
+    build_site(store, tmp_path / "site")
+    page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert ">&lt;b&gt;odd</th>" in page
+    assert ">2.2</td>" in page
+    assert "quiet" not in page
+    assert "quiet" in next((tmp_path / "site").glob("run-better-*.html")).read_text(encoding="utf-8")
+    (division,) = json.loads((tmp_path / "site" / "board.json").read_text())["divisions"]
+    assert {"key": "odd", "unit": "nats", "decimals": 1}.items() <= next(
+        column for column in division["columns"] if column["key"] == "odd"
+    ).items()
+    assert pd.read_csv(tmp_path / "site" / "board.csv")["odd"].dropna().tolist() == [2.25]

@@ -72,6 +72,19 @@ def test_the_board_shows_the_run(bench, store: Path, tmp_path: Path) -> None:
     assert "shrink[factor=0.8]" in page
 
 
+def test_the_metric_has_a_column_because_it_says_so(bench, store: Path, tmp_path: Path) -> None:
+    (line,) = [line for line in bench("score", "--store", store).stdout.splitlines() if "held-out eps" in line]
+    assert line.split("  ")[-1].strip() == "margin" or " margin " in line
+    bench("leaderboard", "build", "--store", store, "--out", tmp_path / "site")
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert '<th scope="col" class="numeric" title="mean confidence of the forget examples">margin</th>' in page
+    table = (tmp_path / "site" / "board.csv").read_text().splitlines()
+    (card,) = [json.loads(path.read_text()) for path in (store / "runs").glob("shrink-*/scorecard.json")]
+    value = card["sections"]["mean-margin"]["measures"]["mean_margin"]["value"]
+    assert str(value) in table[1].split(",")[table[0].split(",").index("mean_margin") :]
+    assert f">{value:.1f}</td>" in page
+
+
 def test_another_executor_gives_the_same_outputs_bit_for_bit(bench, store: Path, tmp_path: Path) -> None:
     wanted = ["--plugin", "shrink[factor=0.8]", "--task", "age-stripes", "--models", 8, "--budget", "100s"]
     bench("run", *wanted, "--executor", "pool", "--store", tmp_path)

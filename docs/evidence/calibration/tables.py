@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[3] / "leaderboard" / "calibration"
 PAGE = Path(__file__).parents[1] / "trust.md"
-MEASURES = (
-    "forgetting_score", "p_value", "cross_fitted_epsilon", "certified_epsilon", "gaussian_dp_mu", "log_deviation_ratio",
-    "starting_kit_accuracy", "unseen_accuracy", "confidence_members", "modified_entropy_members", "correctness_members",
-    "ulira_auc", "ulira_tpr_1", "rmia_auc", "klom_median", "klom_95",
-)  # fmt: skip
 
 
 def table(path: Path) -> str:
@@ -27,10 +23,16 @@ def table(path: Path) -> str:
     cases, repeats = found["cases"], found["repeats"]
     flags = sorted({name for answers in cases.values() for name in answers if name.startswith("[")})
     lines = [f"| N = {found['models']}, {repeats} repeats | {' | '.join(cases)} |", "|---" * (1 + len(cases)) + "|"]
-    for name in (*MEASURES, *flags):
+    measures = [name for name, about in found["quantities"].items() if about["table"] or tells(name, cases.values())]
+    for name in (*measures, *flags):
         cells = (cell(answers.get(name), repeats) for answers in cases.values())
         lines.append(f"| {name.strip('[]')} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def tells(name: str, cases: Iterable[dict[str, dict[str, float | None]]]) -> bool:
+    """Whether a measure says of any case if it is told from retrained models."""
+    return any(case[name]["told"] is not None for case in cases if name in case)
 
 
 def cell(answer: dict[str, float | None] | None, repeats: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.metrics.installed import InstalledMetric
-from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
+from bench.metrics.metric import P_VALUE, Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
 from bench.outputs import OUTPUT_SPLITS
 from bench.scoring.calibration import CASES, CaseResult, Population, calibrated, shifted, tells
 from bench.scoring.scorecard import Measure
@@ -20,7 +20,7 @@ class Mean(Metric):
 
     quantities = (
         Quantity("mean", "nats", "as retrained", -np.inf, np.inf, "mean confidence"),
-        Quantity("p_value", "", "higher", 0, 1, "always 0.01"),
+        Quantity("chance", P_VALUE, "higher", 0, 1, "always 0.01"),
         Quantity("plain", "", "higher", 0, 1, "always 0.5"),
     )
     source = pitfalls = "none"
@@ -30,7 +30,7 @@ class Mean(Metric):
 
     def score(self, evidence: Evidence) -> Findings:
         confidence = evidence.unlearned.confidence
-        estimates = {"mean": Estimate(float(confidence.mean()), 0.01), "p_value": Estimate(0.01), "plain": Estimate(0.5)}
+        estimates = {"mean": Estimate(float(confidence.mean()), 0.01), "chance": Estimate(0.01), "plain": Estimate(0.5)}
         return Findings(estimates, flags={"extreme": "seen"} if confidence.min() < -30 else {})
 
 
@@ -96,7 +96,7 @@ def test_answers_are_counted_over_the_repeats() -> None:
     assert len(advanced) == 3 * (1 + len(CASES))
     assert found["shift 2 sd"]["mean"].told == 3
     assert found["shift 2 sd"]["mean"].mean - found["retrained"]["mean"].mean == pytest.approx(2.0, abs=0.2)
-    assert found["retrained"]["p_value"] == CaseResult(0.01, 3)
+    assert found["retrained"]["chance"] == CaseResult(0.01, 3)
     assert found["retrained"]["plain"] == CaseResult(0.5, None)
     assert found["gaming"]["[extreme]"] == CaseResult(None, 3)
     assert "[extreme]" not in found["retrained"]
@@ -126,15 +126,15 @@ def test_a_metric_that_fails_is_named(metric: Callable[[], Metric], told: str) -
 
 
 @pytest.mark.parametrize(
-    ("name", "measure", "verdict"),
+    ("unit", "measure", "verdict"),
     [
-        ("p_value", {"value": 0.049}, True),
-        ("p_value", {"value": 0.051}, False),
-        ("mean", {"value": 1.0, "gap": 0.5, "gap_interval": (0.1, 0.9)}, True),
-        ("mean", {"value": 1.0, "gap": -0.5, "gap_interval": (-0.9, -0.1)}, True),
-        ("mean", {"value": 1.0, "gap": 0.5, "gap_interval": (-0.1, 1.1)}, False),
-        ("mean", {"value": 1.0, "interval": (0.9, 1.1)}, None),
+        (P_VALUE, {"value": 0.049}, True),
+        (P_VALUE, {"value": 0.051}, False),
+        ("nats", {"value": 1.0, "gap": 0.5, "gap_interval": (0.1, 0.9)}, True),
+        ("nats", {"value": 1.0, "gap": -0.5, "gap_interval": (-0.9, -0.1)}, True),
+        ("nats", {"value": 1.0, "gap": 0.5, "gap_interval": (-0.1, 1.1)}, False),
+        ("nats", {"value": 1.0, "interval": (0.9, 1.1)}, None),
     ],
 )
-def test_what_tells_models_apart(name: str, measure: dict, verdict: bool | None) -> None:
-    assert tells(name, Measure(unit="", better="as retrained", **measure)) is verdict
+def test_what_tells_models_apart(unit: str, measure: dict, verdict: bool | None) -> None:
+    assert tells(Measure(unit=unit, better="as retrained", **measure)) is verdict

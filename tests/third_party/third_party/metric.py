@@ -9,7 +9,20 @@ class MeanMargin(PerModel):
 
     source = "a test, 2026"
     pitfalls = "A mean hides a few people who are remembered well."
-    quantities = (Quantity("mean_margin", "nats", "as retrained", float("-inf"), float("inf"), "mean over examples"),)
+    quantities = (
+        Quantity(
+            "mean_margin",
+            "nats",
+            "as retrained",
+            float("-inf"),
+            float("inf"),
+            "mean confidence of the forget examples",
+            family="forgetting",
+            table="evidence",
+            title="margin",
+            decimals=1,
+        ),
+    )
 
     def values(self, models, retrained):
         """One number per model."""
