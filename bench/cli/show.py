@@ -26,20 +26,21 @@ out.width = max(out.width, NARROWEST)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int = NARROWEST) -> None:
-    """Print a table; numbers to the right."""
-    shown = Table(box=None, pad_edge=False)
+    """Print a table; numbers to the right. Long names in the first column fold, and so does the last one between words."""
     first, *middle, last = zip(columns, *rows, strict=True)
-    named = min(34, max(17, *(cell_len(cell) for cell in first)))  # longer specs fold, numbers do not
+    named = min(34, max(17, *(cell_len(cell) for cell in first)))
     numbers = [max(cell_len(cell) for cell in column) for column in middle]
-    shown.add_column(escape(first[0]), min_width=named, max_width=named, overflow="fold")
-    for column in middle:
-        shown.add_column(escape(column[0]), justify="right", no_wrap=True)
-    shown.add_column(escape(last[0]), overflow="fold")
+    fixed = named + sum(numbers) + GAP * (len(columns) - 1)
+    words = max(cell_len(word) for cell in last for word in cell.split() or [""])
+    rest = max(words, max(width, out.width) - fixed, 1)
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column(escape(first[0]), width=named, overflow="fold")
+    for column, wide in zip(middle, numbers, strict=True):
+        shown.add_column(escape(column[0]), width=wide, justify="right", no_wrap=True)
+    shown.add_column(escape(last[0]), width=rest)
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    words = max(cell_len(word) for cell in last for word in cell.split() or [""])  # the last column folds between words
-    needed = named + sum(numbers) + words + GAP * (len(columns) - 1)
-    Console(highlight=False, width=max(width, out.width, needed)).print(shown)
+    Console(highlight=False, width=fixed + rest).print(shown)
 
 
 def heading(record: RunRecord) -> str:
