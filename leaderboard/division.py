@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.scoring.columns import Column, target
-from bench.scoring.ranking import Ceiling, Place, ceiling, places
+from bench.scoring.ranking import Ceiling, Place, apart_from_budget, ceiling, places
 from bench.scoring.rows import Row
 
 from . import tables, text, words
@@ -49,10 +49,9 @@ class Division:
         return record.task.name, *numbers, record.budget, record.device.kind, self.slug
 
     @property
-    def sweep(self) -> str:
+    def sweep(self) -> tuple[Any, ...]:
         """What divisions have in common that differ in their budget only."""
-        record = self.rows[0].record
-        return json.dumps([record.task.key, record.reference_id, record.models, record.device.kind])
+        return apart_from_budget(self.rows[0].record)
 
     @cached_property
     def made_of(self) -> list[Any]:

@@ -18,18 +18,20 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.errors import BenchError
-from bench.scoring.ranking import divisions
+from bench.scoring import charts
+from bench.scoring.ranking import CONTROL, RANKED, UNRANKED, divisions, ranked
 from bench.scoring.rows import Row
 from bench.store.files import write_bytes
 from bench.store.references import Reference
 from bench.store.store import Store
 
-from . import charts, methods, runs, tables, text, words
+from . import methods, runs, tables, text, words
 from .division import Division
 from .entries import VERIFIED, Entry, entries, submissions
 from .memory import Memory
 
 MEMORY = ".board"  # deleting it loses nothing
+ORDER = (RANKED, CONTROL, UNRANKED)  # of what can be chosen
 NAV = (("index.html", "Board"), ("compare.html", "Compare"), ("reading.html", "How to read this"), ("data.html", "Data"))
 
 
@@ -112,11 +114,11 @@ class Site:
 
 def _write_divisions(site: Site, found: Sequence[Division]) -> None:
     listed = [[each.slug, each.title] for each in found]
-    rows: dict[str, list[Row]] = {}
+    rows: dict[tuple[Any, ...], list[Row]] = {}
     for division in found:
         rows.setdefault(division.sweep, []).extend(division.rows)
     sweeps = {key: charts.sweep(members) for key, members in rows.items()}
-    front = max(found, key=lambda division: sum(line.group == 0 for line in division.lines))
+    front = max(found, key=lambda division: ranked(division.places))
     for division in found:
         several = sweeps[division.sweep]
         curves = {label: [[share, item.folder.name] for share, item in line] for label, line in several.items()}
@@ -131,10 +133,8 @@ def _write_divisions(site: Site, found: Sequence[Division]) -> None:
 
 
 def _charts(division: Division, several: charts.Sweep) -> list[charts.Chart]:
-    record = division.rows[0].record
-    share = record.allowance_seconds / record.retraining_seconds if record.retraining_seconds else None
-    curves = [charts.budget_curves(several)] if several else []
-    return [*charts.of_division(division.lines, share, division.ceiling), *curves]
+    marks = [charts.Mark(line.place, line.name, line.entry.slug) for line in division.lines]
+    return charts.of_division(marks, division.ceiling, several)
 
 
 def _write_methods(site: Site, found: Sequence[Division]) -> None:
@@ -218,7 +218,11 @@ def _write_data(site: Site, members: Sequence[Entry], found: Sequence[Division])
     lines = ",\n".join(_division_json(division) for division in found)
     site.file("board.json", f'{{"schema":1,"divisions":[\n{lines}\n]}}\n'.encode())
     choices = [
-        [each.slug, each.title, [[line.entry.slug, line.name] for line in sorted(each.lines, key=lambda line: line.group)]]
+        [
+            each.slug,
+            each.title,
+            [[line.entry.slug, line.name] for line in sorted(each.lines, key=lambda line: ORDER.index(line.place.group))],
+        ]
         for each in found
     ]
     site.file("runs.js", f"benchRuns({text.script_json(choices)});\n".encode())
@@ -284,7 +288,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(shown=tables.shown, documentation=text.documentation, inline=text.inline, json=text.script_json)
+    environment.filters.update(shown=tables.shown, documentation=text.documentation, inline=text.inline, figure=text.figure_json)
     environment.globals.update(number=tables.number, interval=tables.interval, curve_table=tables.curve_table)
     environment.globals.update(badges=words.BADGES, missing=tables.MISSING, version=version("unlearning-bench"))
     return environment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,8 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from bench.scoring.columns import Column, columns, values, written
-from bench.scoring.ranking import METRIC, RANKED_BY, Ceiling, Place
-from bench.scoring.rows import Row
+from bench.scoring.ranking import METRIC, RANKED_BY, UNRANKED, Ceiling, Place
+from bench.scoring.rows import Row, distinct_names
 
 from .entries import VERIFIED, Entry
 
@@ -35,14 +34,13 @@ class Line:
     place: Place
     values: Mapping[str, Any]  # by column
     margin: float | None  # of the final score, 95 %
-    group: int  # 0: ranked, 1: control, 2: shown at the bottom with its reason
     badges: Mapping[str, str]  # badge -> what was seen
     name: str  # the method's, with what tells it apart where the division has it several times
 
     @property
     def reason(self) -> str:
         """Why it is at the bottom; "" if its badges say so, or it is not."""
-        if self.entry.row.failure or self.group != 2 or self.entry.row.record.over_budget:
+        if self.entry.row.failure or self.place.group != UNRANKED or self.entry.row.record.over_budget:
             return self.entry.row.failure
         card = self.entry.row.scorecard
         return f"no final score: {(card.problems.get(METRIC) if card else '') or 'its metric was not computed'}"
@@ -54,29 +52,8 @@ def lines(places: Sequence[Place], entries: Mapping[str, Entry], top: Ceiling | 
     shown = columns_of(rows)
     return [
         _line(place, entries[str(place.row.folder)], values(place.row, shown, top), name)
-        for place, name in zip(places, _names(rows), strict=True)
+        for place, name in zip(places, distinct_names(rows), strict=True)
     ]
-
-
-def _names(rows: Sequence[Row]) -> list[str]:
-    """Methods, with as much of seed, version and run as tells them apart within the division."""
-    names = [item.label for item in rows]
-    for told in (_seed, _version, _run):
-        count = Counter(names)
-        names = [f"{name}, {told(item)}" if count[name] > 1 else name for name, item in zip(names, rows, strict=True)]
-    return names
-
-
-def _seed(item: Row) -> str:
-    return f"seed {item.record.seed}"
-
-
-def _version(item: Row) -> str:
-    return f"version {item.record.method.version or item.record.method.source_hash[:6]}"
-
-
-def _run(item: Row) -> str:
-    return f"run {item.folder.name[-12:]}"
 
 
 def _line(place: Place, entry: Entry, numbers: Mapping[str, float | None], name: str) -> Line:
@@ -87,8 +64,7 @@ def _line(place: Place, entry: Entry, numbers: Mapping[str, float | None], name:
     badges = {badge: seen.get(badge, "") for badge in item.badges if badge not in ("control", "screening")}
     if entry.provenance != VERIFIED:
         badges[entry.provenance] = ""
-    margin = final.interval[1] - final.value if final and final.interval else None
-    return Line(entry, place, cells, margin, 1 if item.control else 0 if place.rank else 2, badges, name)
+    return Line(entry, place, cells, final.margin if final else None, badges, name)
 
 
 def frame(division: str, rows: Sequence[Line]) -> pd.DataFrame:

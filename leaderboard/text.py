@@ -6,9 +6,12 @@ import hashlib
 import inspect
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 _ADDRESS = re.compile(r"\bhttps://[^\s<>\"'`)\]]*[\w/]|\barXiv:\d{4}\.\d{4,5}\b", re.IGNORECASE)
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -64,6 +67,11 @@ def slug(text: str, identity: str) -> str:
     """
     words = re.sub(r"[^a-z0-9]+", "-", text.lower()[:60]).strip("-")
     return f"{words}-{hashlib.sha256(identity.encode()).hexdigest()[:10]}".lstrip("-")
+
+
+def figure_json(figure: go.Figure) -> Markup:
+    """A Plotly figure as JSON that can stand in a page."""
+    return script_json(json.loads(figure.to_json(engine="json")))
 
 
 def script_json(content: Any) -> Markup:

@@ -94,8 +94,8 @@ def _cells(item: Row, shown: Sequence[Column], top: Ceiling | None) -> list[str]
     cells = {column.key: column.shown(found[column.key]) for column in shown}
     for key, cell in cells.items():
         measure = item.measure(key)
-        if measure and key == RANKED_BY and measure.interval:
-            cells[key] = f"{cell} ±{measure.interval[1] - measure.value:.3f}"
+        if measure and key == RANKED_BY and measure.margin is not None:
+            cells[key] = f"{cell} ±{measure.margin:.3f}"
         elif measure and measure.self_test is False:
             cells[key] = f"({cell})"
     return list(cells.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def title(record: RunRecord) -> str:
-    """A division in words."""
-    return f"{record.task.name}, {record.models} models, {in_words(record.budget)}, {record.device.kind}"
+def titles(records: Sequence[RunRecord]) -> list[str]:
+    """Divisions in words, given by a record of each; those that read the same are told apart by task and reference."""
+    plain = [f"{record.task.name}, {record.models} models, {in_words(record.budget)}, {record.device.kind}" for record in records]
+    twins = {name for name, count in Counter(plain).items() if count > 1}
+    return [
+        f"{name}, task {record.task.key[:8]}, reference {record.reference_id[:8]}" if name in twins else name
+        for name, record in zip(plain, records, strict=True)
+    ]
 
 
 def of_rows(rows: Sequence[Row]) -> pd.DataFrame:

@@ -36,6 +36,11 @@ def divisions(found: Iterable[Row]) -> list[list[Row]]:
     return list(grouped.values())
 
 
+def apart_from_budget(record: RunRecord) -> tuple[Any, ...]:
+    """What divisions have in common that differ in their budget only."""
+    return tuple(value(record) for name, value in _DIVISION.items() if name != "budget")
+
+
 def differences(one: RunRecord, other: RunRecord) -> list[str]:
     """Why two runs are not of one division: what differs in their records, in words; empty if they are."""
     pairs = [(name, value(one), value(other)) for name, value in _DIVISION.items()]
@@ -64,6 +69,9 @@ def ceiling(division: Sequence[Row]) -> Ceiling | None:
     return None
 
 
+RANKED, CONTROL, UNRANKED = "ranked", "control", "unranked"  # where a row stands in its table: first, apart, at the bottom
+
+
 @dataclass(frozen=True)
 class Place:
     """A row's rank, and the best and the worst that it can have as far as the division can tell; None: it is not ranked."""
@@ -74,11 +82,21 @@ class Place:
     worst: int | None = None
 
     @property
+    def group(self) -> str:
+        """Whether it is ranked, a control row, or at the bottom for a reason."""
+        return CONTROL if self.row.control else RANKED if self.rank else UNRANKED
+
+    @property
     def interval(self) -> str:
         """The rank in words: `2`, or `1-3` where rows tie."""
         if self.best == self.worst:
             return "" if self.rank is None else str(self.best)
         return f"{self.best}-{self.worst}"
+
+
+def ranked(division: Iterable[Place]) -> int:
+    """How many rows of a division are ranked."""
+    return sum(place.group == RANKED for place in division)
 
 
 def places(division: Sequence[Row]) -> list[Place]:

@@ -13,7 +13,7 @@ from bench.outputs import Floats
 from bench.progress import Bars, Progress
 from bench.scoring import frames
 from bench.scoring.comparison import Comparison, compare_runs
-from bench.scoring.ranking import METRIC, Place, divisions, places
+from bench.scoring.ranking import METRIC, Place, apart_from_budget, divisions, places, ranked
 from bench.scoring.rows import Row, row, rows
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.stored import find_runs, score_runs
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from bench.scoring.charts import Charts
 
 
 def unknown(noun: str, name: str, known: Sequence[str]) -> BenchError:
@@ -118,7 +120,9 @@ class Board:
     def __init__(self, store: Store) -> None:
         self.store = store
         found, self.problems = rows(store)  # what is wrong with runs that cannot be read
-        self._divisions = {frames.title(division[0].record): places(division) for division in divisions(found)}
+        grouped = divisions(found)
+        names = frames.titles([division[0].record for division in grouped])
+        self._divisions = dict(zip(names, map(places, grouped), strict=True))
 
     @property
     def divisions(self) -> list[str]:
@@ -131,11 +135,29 @@ class Board:
         Raises:
             BenchError: there is no such division.
         """
-        if division is not None and division not in self._divisions:
-            raise unknown("division", division, self.divisions)
-        chosen = self._divisions if division is None else {division: self._divisions[division]}
+        chosen = self._divisions if division is None else {division: self._known(division)}
         placed: list[tuple[str, Place]] = [(title, place) for title, members in chosen.items() for place in members]
         return frames.of_places(placed)
+
+    def plot(self, division: str | None = None) -> Charts:
+        """The pictures of a division; by default of the one with most ranked runs, as on the board's first page.
+
+        Raises:
+            BenchError: there is no such division, or no run in the store.
+        """
+        from bench.scoring.charts import Charts
+
+        if not self._divisions:
+            raise BenchError(f"store {self.store.path} has no runs; make one with `bench.run`")
+        chosen = max(self._divisions.values(), key=ranked) if division is None else self._known(division)
+        related = apart_from_budget(chosen[0].row.record)
+        every = [place.row for members in self._divisions.values() for place in members]
+        return Charts.of(chosen, [item for item in every if apart_from_budget(item.record) == related])
+
+    def _known(self, division: str) -> list[Place]:
+        if division not in self._divisions:
+            raise unknown("division", division, self.divisions)
+        return self._divisions[division]
 
     def compare(self, one: str, other: str, progress: Progress | None = None) -> Comparison:
         """Can two runs be told apart? Given by the names of their runs, or beginnings of them.

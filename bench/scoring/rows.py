@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,27 @@ def row(run: Run) -> Row:
     if scorecard and scorecard.sections:
         return Row(run.folder, run.record, scorecard, "")
     return Row(run.folder, run.record, None, (scorecard.refused if scorecard else "") or _why_unscored(run))
+
+
+def distinct_names(rows: Sequence[Row]) -> list[str]:
+    """Methods, with as much of seed, version and run as tells them apart within the division."""
+    names = [item.label for item in rows]
+    for told in (_seed, _version, _run):
+        count = Counter(names)
+        names = [f"{name}, {told(item)}" if count[name] > 1 else name for name, item in zip(names, rows, strict=True)]
+    return names
+
+
+def _seed(item: Row) -> str:
+    return f"seed {item.record.seed}"
+
+
+def _version(item: Row) -> str:
+    return f"version {item.record.method.version or item.record.method.source_hash[:6]}"
+
+
+def _run(item: Row) -> str:
+    return f"run {item.folder.name[-12:]}"
 
 
 def rows(store: Store) -> tuple[list[Row], list[BenchError]]:

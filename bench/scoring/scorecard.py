@@ -42,6 +42,11 @@ class Measure(Record, frozen=True, kw_only=True):
     original: float | None = None  # what the original model gets
     self_test: bool | None = None  # of an attack: whether it sees members of the training set under the original model
 
+    @property
+    def margin(self) -> float | None:
+        """By how much it may be larger, 95 %; None: nobody knows."""
+        return self.interval[1] - self.value if self.interval else None
+
 
 class Presentation(Record, frozen=True, kw_only=True):
     """How a quantity is shown, as its metric says; fields are those of `Quantity`."""

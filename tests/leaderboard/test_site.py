@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench_leaderboard import tables, words
+from bench_leaderboard import words
 from bench_leaderboard.site import build_site
 from bench_leaderboard.text import documentation
 from markupsafe import escape
@@ -20,7 +20,7 @@ from markupsafe import escape
 from bench.errors import BenchError
 from bench.registry import discovery
 from bench.scoring.ranking import Place
-from bench.scoring.rows import Row
+from bench.scoring.rows import Row, distinct_names
 from bench.scoring.scorecard import Measure, Presentation, Scorecard, Section, keep_scorecard, read_scorecard
 from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord
 from bench.store.runs import Run
@@ -316,7 +316,7 @@ def test_names_in_a_table_are_told_apart() -> None:
         _place("d", 0.1, "d-666666666666"),
         _place("d", 0.1, "d-777777777777"),
     ]
-    assert tables._names([place.row for place in places]) == [
+    assert distinct_names([place.row for place in places]) == [
         "a",
         "b, seed 0",
         "b, seed 1",

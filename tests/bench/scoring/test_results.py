@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.errors import BenchError
 from bench.metrics.forgetting import epsilons
 from bench.progress import Progress
 from bench.scoring.results import Board, Results, load
+from bench.store.files import write_record
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +88,30 @@ def test_what_is_no_store_is_refused(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match="is no folder of results"):
         load(tmp_path / "file")
+
+
+def test_a_board_has_its_pictures(results: Results) -> None:
+    board = load(results.store.path)
+    (division,) = [name for name in board.divisions if "drawn, 16 models" in name]
+    pictures = board.plot(division)
+    named = [text for trace in pictures[0].data for text in trace.text or ()]
+    assert {"api-far", "api-near"} <= set(named)
+    assert len(board.plot()) == len(pictures)
+    with pytest.raises(BenchError, match="unknown division 'draw'; there are: drawn, 16 models"):
+        board.plot("draw")
+
+
+def test_a_board_without_runs_has_no_pictures(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="has no runs"):
+        load(tmp_path).plot()
+
+
+def test_divisions_that_read_the_same_are_both_there(drawn) -> None:
+    """Of one name, but compared with other retrained models."""
+    one, other = (drawn.add(name, drawn.shifted(0.5)) for name in ("one", "other"))
+    write_record(other.folder / "run.json", structs.replace(other.record, reference_id="b" * 16))
+    board = load(drawn.store.path)
+    assert sorted(board.frame()["method"]) == ["one", "other"]
+    assert [name.partition(", reference ")[2] for name in board.divisions] == [one.record.reference_id[:8], "b" * 8]
+    for name in board.divisions:
+        assert len(board.frame(name)) == 1

@@ -1,29 +1,37 @@
-"""The board's pictures: what is forgotten against what is kept, time against quality, and what a larger budget brings."""
+"""Pictures of a division: what is forgotten against what is kept, time against quality, and what a larger budget brings."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from markupsafe import Markup, escape
+from typing import TYPE_CHECKING, Any, overload
 
 from bench.scoring.columns import utility_kept
-from bench.scoring.ranking import Ceiling
-from bench.scoring.rows import Row
-
-from .tables import Line
-from .text import script_json
+from bench.scoring.ranking import CONTROL, RANKED, RANKED_BY, UNRANKED, Ceiling, Place, ceiling
+from bench.scoring.rows import Row, distinct_names
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 # Okabe and Ito's colours, which everybody can tell apart; shapes say the same a second time.
-KINDS = (("method", "#0072b2", "circle"), ("control", "#8a8a8a", "square"), ("over budget", "#d55e00", "circle-open"))
+KINDS = {
+    RANKED: ("method", "#0072b2", "circle"),
+    CONTROL: ("control", "#8a8a8a", "square"),
+    UNRANKED: ("over budget", "#d55e00", "circle-open"),
+}
 LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 FRONT = "#009e73"
 LABELLED = 12  # points; more names would cover each other
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A run in a picture."""
+
+    place: Place
+    name: str
+    link: str = ""  # handed back when somebody clicks on it
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,12 @@ class Chart:
     title: str
     caption: str
     alternative: str
-    figure: Markup
+    figure: go.Figure
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Where a line stands on an axis, how sure that is, and what the axis is called."""
+    """Where a mark stands on an axis, how sure that is, and what the axis is called."""
 
     title: str
     values: Sequence[float | None]
@@ -46,20 +54,61 @@ class Axis:
     format: str = ""
 
 
-def of_division(lines: Sequence[Line], budget_share: float | None, top: Ceiling | None) -> list[Chart]:
+class Charts(Sequence["go.Figure"]):
+    """Plotly figures that a notebook shows below each other."""
+
+    def __init__(self, figures: Sequence[go.Figure]) -> None:
+        self._figures = tuple(figures)
+
+    @classmethod
+    def of(cls, places: Sequence[Place], related: Sequence[Row]) -> Charts:
+        """The pictures of a division; `related`: rows of it and of those that differ from it in their budget only."""
+        rows = [place.row for place in places]
+        marks = [Mark(place, name) for place, name in zip(places, distinct_names(rows), strict=True)]
+        found = of_division(marks, ceiling(rows), sweep(related))
+        return cls([chart.figure.update_layout(title=chart.title, margin={"t": 72}) for chart in found])
+
+    @overload
+    def __getitem__(self, index: int) -> go.Figure: ...
+    @overload
+    def __getitem__(self, index: slice) -> Charts: ...
+    def __getitem__(self, index: int | slice) -> go.Figure | Charts:
+        return Charts(self._figures[index]) if isinstance(index, slice) else self._figures[index]
+
+    def __len__(self) -> int:
+        return len(self._figures)
+
+    def __repr__(self) -> str:
+        return f"Plotly figures: {', '.join(figure.layout.title.text for figure in self)}"
+
+    def _ipython_display_(self) -> None:
+        for figure in self:
+            figure.show()
+
+
+Sweep = dict[str, list[tuple[float, Row]]]  # method -> rows by the time allowed, as a share of retraining
+
+
+def of_division(marks: Iterable[Mark], top: Ceiling | None, several: Sweep) -> list[Chart]:
+    """A division's pictures; those of other budgets only if there are `several`."""
+    scored = [mark for mark in marks if mark.place.row.scorecard]
+    curves = [_budget_curves(several)] if several else []
+    return [*_results(scored, top), *curves] if scored else curves
+
+
+def _results(scored: Sequence[Mark], top: Ceiling | None) -> list[Chart]:
     """Forgetting against utility with its Pareto front, and runtime against final score with the budget."""
-    scored = [line for line in lines if line.entry.row.scorecard]
-    if not scored:
-        return []
-    kept = Axis("utility kept, relative to retrained models", [utility_kept(line.entry.row) for line in scored])
-    margins = [_half_width(line.entry.row, "forgetting_score") for line in scored]
-    forgotten = Axis("forgetting score", [line.entry.row.value("forgetting_score") for line in scored], margins)
-    taken = Axis("runtime, share of one retraining", [line.entry.row.value("runtime_share") for line in scored], format=".0%")
-    final = Axis("final score", [line.entry.row.value("final_score") for line in scored], [line.margin for line in scored])
+    rows = [mark.place.row for mark in scored]
+    kept = Axis("utility kept, relative to retrained models", [utility_kept(item) for item in rows])
+    forgotten = _axis("forgetting score", rows, "forgetting_score")
+    taken = Axis("runtime, share of one retraining", [item.value("runtime_share") for item in rows], format=".0%")
+    final = _axis("final score", rows, RANKED_BY)
     shapes = [_level(top.value, "retraining itself")] if top else []
-    limit = [_limit(budget_share)] if budget_share else []
-    best = _front([(x, y) for x, y, line in zip(kept.values, forgotten.values, scored, strict=True) if line.group == 0])
-    leader = next((line.name for line in scored if line.place.rank == 1), "nobody")
+    record = rows[0].record
+    limit = [_limit(record.allowance_seconds / record.retraining_seconds)] if record.retraining_seconds else []
+    ranked = [mark.place.group == RANKED for mark in scored]
+    best = _front([(x, y) for x, y, counts in zip(kept.values, forgotten.values, ranked, strict=True) if counts])
+    leader = next((mark.name for mark in scored if mark.place.rank == 1), "nobody")
     return [
         Chart(
             "Forgetting against utility",
@@ -78,28 +127,25 @@ def of_division(lines: Sequence[Line], budget_share: float | None, top: Ceiling 
     ]
 
 
-Sweep = dict[str, list[tuple[float, Row]]]  # method -> rows by the time allowed, as a share of retraining
-
-
 def sweep(rows: Sequence[Row]) -> Sweep:
     """The methods that were run at several budgets."""
     points: dict[str, dict[float, Row]] = {}
     for item in rows:
         record = item.record
-        if item.value("final_score") is not None and not item.control and record.retraining_seconds:
+        if item.value(RANKED_BY) is not None and not item.control and record.retraining_seconds:
             points.setdefault(item.label, {})[record.allowance_seconds / record.retraining_seconds] = item
     return {label: sorted(found.items(), key=lambda point: point[0]) for label, found in points.items() if len(found) > 1}
 
 
-def budget_curves(several: Sweep) -> Chart:
+def _budget_curves(several: Sweep) -> Chart:
     """Final score against the time allowed, a line per method."""
     import plotly.graph_objects as go
 
     traces = [
         go.Scatter(
             x=[share for share, _ in line],
-            y=[item.value("final_score") for _, item in line],
-            error_y={"type": "data", "array": [_half_width(item, "final_score") or 0.0 for _, item in line], "thickness": 1},
+            y=[item.value(RANKED_BY) for _, item in line],
+            error_y={"type": "data", "array": [_margin(item, RANKED_BY) or 0.0 for _, item in line], "thickness": 1},
             name=_plain(label),
             mode="lines+markers",
             marker={"symbol": ["circle-open" if item.record.over_budget else "circle" for _, item in line], "size": 9},
@@ -113,14 +159,14 @@ def budget_curves(several: Sweep) -> Chart:
         "Quality against budget",
         "The same methods in the divisions that differ from this one in their budget; open markers took longer than allowed.",
         f"{len(several)} methods at several budgets: {', '.join(several)}. Their divisions' tables have the numbers.",
-        _data(go.Figure(traces, layout)),
+        go.Figure(traces, layout),
     )
 
 
-def _figure(scored: Sequence[Line], across: Axis, up: Axis, shapes: list[Any], front: list[tuple[float, float]]) -> Markup:
+def _figure(scored: Sequence[Mark], across: Axis, up: Axis, shapes: list[Any], front: list[tuple[float, float]]) -> go.Figure:
     import plotly.graph_objects as go
 
-    traces = [trace for number, kind in enumerate(KINDS) if (trace := _points(scored, across, up, number, *kind))]
+    traces = [trace for group, kind in KINDS.items() if (trace := _points(scored, across, up, group, *kind))]
     if len(front) > 1:
         line = {"color": FRONT, "width": 1.5, "dash": "dot"}
         traces.insert(
@@ -129,14 +175,16 @@ def _figure(scored: Sequence[Line], across: Axis, up: Axis, shapes: list[Any], f
         )
     layout = _layout(across.title, up.title, across.format)
     layout.update(shapes=[shape for shape, _ in shapes], annotations=[note for _, note in shapes], showlegend=True)
-    return _data(go.Figure(traces, layout))
+    return go.Figure(traces, layout)
 
 
-def _points(scored: Sequence[Line], across: Axis, up: Axis, group: int, name: str, colour: str, symbol: str) -> Any:
+def _points(scored: Sequence[Mark], across: Axis, up: Axis, group: str, name: str, colour: str, symbol: str) -> Any:
     import plotly.graph_objects as go
 
     rows = [
-        n for n, line in enumerate(scored) if line.group == group and across.values[n] is not None and up.values[n] is not None
+        n
+        for n, mark in enumerate(scored)
+        if mark.place.group == group and across.values[n] is not None and up.values[n] is not None
     ]
     if not rows:
         return None
@@ -149,7 +197,7 @@ def _points(scored: Sequence[Line], across: Axis, up: Axis, group: int, name: st
         x=[across.values[n] for n in rows],
         y=[up.values[n] for n in rows],
         text=[_plain(scored[n].name) for n in rows],
-        customdata=[scored[n].entry.slug for n in rows],
+        customdata=[scored[n].link for n in rows],
         name=name,
         mode="markers+text" if len(scored) <= LABELLED else "markers",
         textposition="top center",
@@ -173,14 +221,18 @@ def _front(points: Sequence[tuple[float | None, float | None]]) -> list[tuple[fl
     return kept
 
 
-def _names(front: Sequence[tuple[float, float]], across: Axis, up: Axis, scored: Sequence[Line]) -> str:
-    at = {(x, y): line.name for x, y, line in zip(across.values, up.values, scored, strict=True)}
+def _names(front: Sequence[tuple[float, float]], across: Axis, up: Axis, scored: Sequence[Mark]) -> str:
+    at = {(x, y): mark.name for x, y, mark in zip(across.values, up.values, scored, strict=True)}
     return ", ".join(at[point] for point in front) or "nobody"
 
 
-def _half_width(item: Row, name: str) -> float | None:
+def _axis(title: str, rows: Sequence[Row], name: str) -> Axis:
+    return Axis(title, [item.value(name) for item in rows], [_margin(item, name) for item in rows])
+
+
+def _margin(item: Row, name: str) -> float | None:
     measure = item.measure(name)
-    return measure.interval[1] - measure.value if measure and measure.interval else None
+    return measure.margin if measure else None
 
 
 def _level(value: float, name: str) -> tuple[Any, Any]:
@@ -210,11 +262,7 @@ def _layout(across: str, up: str, across_format: str = "") -> Any:
     )
 
 
-def _data(figure: go.Figure) -> Markup:
-    return script_json(json.loads(figure.to_json(engine="json")))
-
-
 def _plain(text: str) -> str:
     """Plotly reads a few HTML tags in labels: a method's name must not be able to use them, nor to fill the picture."""
     short = text if len(text) <= 60 else f"{text[:59]}\N{HORIZONTAL ELLIPSIS}"
-    return str(escape(short)).replace("&#39;", "'").replace("&#34;", '"')
+    return html.escape(short, quote=False)

@@ -1,0 +1,101 @@
+"""Pictures of a division: where each run stands, what the line joins, and what a name cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from bench.scoring.charts import Charts, Mark, of_division, sweep
+from bench.scoring.ranking import Ceiling, Place
+from bench.scoring.rows import Row
+from bench.scoring.scorecard import Measure, Scorecard, Section
+from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord, Timed
+
+RECORD = RunRecord(
+    method=MethodRecord(name="m", spec="m", hyper_parameters={}, source_hash="0" * 64, control=False, reference_models=()),
+    task=TaskRecord(name="t", key="f" * 64),
+    reference_id="a" * 16,
+    models=64,
+    budget="20%",
+    seed=0,
+    device=DeviceRecord(kind="cpu"),
+    chunks=(),
+    retraining_seconds=5.0,
+    allowance_seconds=1.0,
+)
+
+
+def a_row(name: str, forgetting: float, kept: float, *, control: bool = False, seconds: float = 0.5, **changes: object) -> Row:
+    values = {"forgetting_score": forgetting, "final_score": forgetting * kept, "runtime_share": seconds / 5}
+    measures = {
+        key: Measure(value=value, unit="", better="higher", interval=(value - 0.1, value + 0.2)) for key, value in values.items()
+    }
+    for split, ratio in (("retain", kept), ("test", 1.0)):
+        measures[f"{split}_accuracy"] = Measure(value=ratio, unit="share", better="higher", relative=ratio)
+    method = structs.replace(RECORD.method, name=name, spec=name, control=control)
+    record = structs.replace(RECORD, method=method, timed=(Timed(trial=64, seconds=seconds),), **changes)
+    return Row(Path(name), record, Scorecard(sections={"challenge": Section(version=1, measures=measures)}), "")
+
+
+ROWS = [a_row("best", 0.2, 0.5), a_row("useful", 0.1, 0.9), a_row("worse", 0.1, 0.4), a_row("retrain", 0.3, 1.0, control=True)]
+PLACES = [Place(item, rank, rank, rank) for rank, item in enumerate(ROWS[:3], 1)] + [Place(ROWS[3])]
+TOP = Ceiling(0.3, provisional=False, final=0.3)
+
+
+def traces(figure: object) -> dict[str, object]:
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_runs_stand_where_their_numbers_say() -> None:
+    results, time = of_division([Mark(place, place.row.label, f"to-{place.row.label}") for place in PLACES], TOP, {})
+    found = traces(results.figure)
+    assert list(found) == ["front", "method", "control"]
+    assert list(found["method"].x) == [0.5, 0.9, 0.4]
+    assert list(found["method"].y) == [0.2, 0.1, 0.1]
+    assert list(found["method"].error_y.array) == pytest.approx([0.2] * 3)
+    assert list(found["method"].customdata) == ["to-best", "to-useful", "to-worse"]
+    assert list(zip(found["front"].x, found["front"].y, strict=True)) == [(0.9, 0.1), (0.5, 0.2)]
+    assert "from most utility to most forgetting: useful, best." in results.alternative
+    assert list(traces(time.figure)["method"].x) == [0.1] * 3
+    assert "best has the best final score" in time.alternative
+    (level,), (limit,) = results.figure.layout.shapes, time.figure.layout.shapes
+    assert (level.y0, level.y1) == (0.3, 0.3)
+    assert (limit.x0, limit.x1) == (0.2, 0.2)
+
+
+def test_a_name_is_text() -> None:
+    item = a_row("<b>&amp;</b>" + "x" * 100, 0.1, 0.5)
+    chart = of_division([Mark(Place(item, 1, 1, 1), item.label)], None, {})[0]
+    (label,) = traces(chart.figure)["method"].text
+    assert label.startswith("&lt;b&gt;&amp;amp;&lt;/b&gt;xxx")
+    assert "<" not in label
+
+
+def test_methods_at_several_budgets_have_a_line_each() -> None:
+    smaller = [a_row("best", 0.1, 0.5, budget="10%", allowance_seconds=0.5), a_row("once", 0.1, 0.5, budget="10%")]
+    several = sweep([*ROWS, *smaller])
+    assert list(several) == ["best"]
+    chart = of_division([Mark(place, place.row.label) for place in PLACES], TOP, several)[-1]
+    (line,) = chart.figure.data
+    assert (line.name, list(line.x), list(line.y)) == ("best", [0.1, 0.2], pytest.approx([0.05, 0.1]))
+
+
+def test_nothing_scored_has_no_picture() -> None:
+    failed = Row(Path("x"), RECORD, None, "it failed")
+    assert of_division([Mark(Place(failed), "x")], None, {}) == []
+    assert len(Charts.of([Place(failed)], [failed])) == 0
+
+
+def test_a_notebook_shows_one_below_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from plotly.graph_objects import Figure
+
+    shown = []
+    monkeypatch.setattr(Figure, "show", lambda figure: shown.append(figure.layout.title.text))
+    found = Charts.of(PLACES, ROWS)
+    found._ipython_display_()
+    assert shown == ["Forgetting against utility", "Quality against time"]
+    assert repr(found) == "Plotly figures: Forgetting against utility, Quality against time"
+    assert repr(found[1:]) == "Plotly figures: Quality against time"
+    assert found[0].layout.title.text == shown[0]
