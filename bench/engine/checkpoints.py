@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 from bench.engine import plan, references
@@ -26,11 +24,9 @@ def unlearned_weights(session: Session, request: Request, description: Descripti
     reference = session.keeper.reference(session.task.key, session.device.kind, session.progress.note)
     references.build(session, reference, [])
     allowance = request.budget.allowance(references.retraining_time(session, reference))
-    with tempfile.TemporaryDirectory() as folder:
-        original, log = reference.original_weights(), Path(folder) / "log"
-        work = work_of(session, request, description, allowance, original, log)
-        chunks = plan.chunks(description.variants, session.stack_size if description.stackable else 1)
-        jobs = [UnlearnWeights(session.setting, work, chunk) for chunk in chunks]
-        label = f"{request.plugin.name}: {request.models} checkpoints"
-        for job, weights in session.results(jobs, label, str(request.spec), at_once=work.at_once):
-            yield cast(UnlearnWeights, job).trials, weights
+    work = work_of(session, request, description, allowance, reference.original_weights())
+    chunks = plan.chunks(description.variants, session.stack_size if description.stackable else 1)
+    jobs = [UnlearnWeights(session.setting, work, chunk) for chunk in chunks]
+    label = f"{request.plugin.name}: {request.models} checkpoints"
+    for job, weights in session.results(jobs, label, str(request.spec), at_once=work.at_once):
+        yield cast(UnlearnWeights, job).trials, weights

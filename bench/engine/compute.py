@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import cast
 
 from bench.budget import PhaseClock, limit_seconds
@@ -14,26 +14,34 @@ from bench.engine.failures import FailureLimit
 from bench.engine.jobs import Computed, Job, Setting, T, Work
 from bench.engine.machine import Machine
 from bench.engine.worker.calls import MethodCalls, TrustedCalls
-from bench.engine.worker.log import write_log
+from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import OnProgress
 from bench.errors import WorkerError
 from bench.outputs import Arrays, Outputs
 from bench.store.records import Failed, Killed, Measured, Timed
 
 
-def compute(job: Job[T], machine: Machine, reached: OnProgress = lambda share: None) -> T:
-    """Compute a job; `reached` is told which share of it is done.
+@dataclass(frozen=True)
+class _Listener:
+    """Who wants to know how far a job is, and what its plugin prints."""
+
+    reached: OnProgress
+    printed: Printed
+
+
+def compute(job: Job[T], machine: Machine, reached: OnProgress = lambda share: None, printed: Printed = unheard) -> T:
+    """Compute a job; `reached` is told which share of it is done, `printed` gets what its plugin prints, and tracebacks.
 
     A trusted worker that somebody killed is replaced, and its job tried once more.
 
     Raises:
         WorkerError: it cannot be computed.
     """
-    does = _COMPUTE[type(job)]
+    does, listener = _COMPUTE[type(job)], _Listener(reached, printed)
     try:
-        return cast(T, does(job, machine, reached))
+        return cast(T, does(job, machine, listener))
     except _TrustedDiedError:
-        return cast(T, does(job, machine, reached))
+        return cast(T, does(job, machine, listener))
 
 
 class _TrustedDiedError(WorkerError):
@@ -52,52 +60,52 @@ def _trusted(machine: Machine, setting: Setting) -> Iterator[TrustedCalls]:
             raise _TrustedDiedError(str(problem), kind="died") from problem
 
 
-def _train_original(job: jobs.TrainOriginal, machine: Machine, reached: OnProgress) -> jobs.Trained:
+def _train_original(job: jobs.TrainOriginal, machine: Machine, listener: _Listener) -> jobs.Trained:
     with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
-        return jobs.Trained(*trusted.train_original(reached))
+        return jobs.Trained(*trusted.train_original(listener.reached))
 
 
-def _evaluate_original(job: jobs.EvaluateOriginal, machine: Machine, reached: OnProgress) -> Outputs:
+def _evaluate_original(job: jobs.EvaluateOriginal, machine: Machine, listener: _Listener) -> Outputs:
     with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
         return trusted.evaluate(machine.weights(job.weights))
 
 
-def _train_retrained(job: jobs.TrainRetrained, machine: Machine, reached: OnProgress) -> Outputs:
+def _train_retrained(job: jobs.TrainRetrained, machine: Machine, listener: _Listener) -> Outputs:
     with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
-        return trusted.train_retrained(job.indices, reached)
+        return trusted.train_retrained(job.indices, listener.reached)
 
 
-def _time_retraining(job: jobs.TimeRetraining, machine: Machine, reached: OnProgress) -> float:
+def _time_retraining(job: jobs.TimeRetraining, machine: Machine, listener: _Listener) -> float:
     with machine.lock(job.setting).alone(), _trusted(machine, job.setting) as trusted:
         return trusted.timed_epochs(job.epochs)
 
 
-def _train_on_shares(job: jobs.TrainOnShares, machine: Machine, reached: OnProgress) -> jobs.Recognised:
+def _train_on_shares(job: jobs.TrainOnShares, machine: Machine, listener: _Listener) -> jobs.Recognised:
     with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
         return jobs.Recognised(*trusted.train_on_shares(job.indices, job.share))
 
 
-def _unlearn(job: jobs.Unlearn, machine: Machine, reached: OnProgress) -> Computed | Failed:
+def _unlearn(job: jobs.Unlearn, machine: Machine, listener: _Listener) -> Computed | Failed:
     lock, work, trials = machine.lock(job.setting), job.work, job.trials
     with lock.alone() if work.uses_clock else lock.shared(), _trusted(machine, job.setting) as trusted:
         try:
             if machine.stopped.is_set():
                 raise WorkerError("stopped", kind="died")
-            return _chunk(machine, job, trusted, reached)
+            return _chunk(machine, job, trusted, listener)
         except WorkerError as problem:
             if not trusted.worker.alive:
                 raise  # not the method's fault
-            _log(work, problem)
+            _tell(listener, problem)
             if len(trials) > 1 and problem.kind != "memory" and not machine.stopped.is_set():
-                return _blamed(machine, job, trusted, problem)
+                return _blamed(machine, job, trusted, listener, problem)
             return Failed(trials=trials, failure=str(problem), kind=problem.kind)
 
 
-def _chunk(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, reached: OnProgress) -> Computed:
+def _chunk(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener: _Listener) -> Computed:
     """Unlearn as a stack if the method allows it, evaluate in the trusted worker."""
     clock, start = PhaseClock(), time.monotonic()
-    with machine.method(job.setting, job.work) as method:
-        weights, _ = _unlearned(machine, method, job.work, clock, job.trials, reached, stacked=job.work.stackable)
+    with machine.method(job.setting, job.work, listener.printed) as method:
+        weights, _ = _unlearned(machine, method, job.work, clock, job.trials, listener.reached, stacked=job.work.stackable)
         device, host = _peak_memory(job.setting, method)
     clock.lap("setup")
     outputs = trusted.evaluate(weights)
@@ -108,7 +116,7 @@ def _chunk(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, reached: 
     return Computed(outputs, measured, time.monotonic() - start)
 
 
-def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, problem: WorkerError) -> Failed:
+def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener: _Listener, problem: WorkerError) -> Failed:
     """After a stack has failed, run its trials one by one; one that fails alone is to blame."""
     trials, failures = job.trials, FailureLimit()
     failed: dict[int, WorkerError] = {}
@@ -117,7 +125,7 @@ def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, problem:
         if failures.reached or machine.stopped.is_set():
             break
         try:
-            with machine.method(job.setting, job.work) as method:
+            with machine.method(job.setting, job.work, listener.printed) as method:
                 weights, _ = _unlearned(machine, method, job.work, PhaseClock(), [trial], lambda share: None, stacked=True)
             trusted.evaluate(weights)
             finished += 1
@@ -136,29 +144,29 @@ def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, problem:
     return Failed(trials=trials, failure=failure, kind=reason.kind, finished=finished, in_a_row=in_a_row)
 
 
-def _time_trial(job: jobs.TimeTrial, machine: Machine, reached: OnProgress) -> Timed | Killed:
+def _time_trial(job: jobs.TimeTrial, machine: Machine, listener: _Listener) -> Timed | Killed:
     """What a method takes beyond twice its budget is not waited for: it is over budget either way."""
     clock, work = PhaseClock(), job.work
     with machine.lock(job.setting).alone():
         clock.lap("io")
         try:
-            with machine.method(job.setting, work, fresh=True) as method:
-                seconds = _unlearned(machine, method, work, clock, [job.trial], reached, stacked=False)[1]
+            with machine.method(job.setting, work, listener.printed, fresh=True) as method:
+                seconds = _unlearned(machine, method, work, clock, [job.trial], listener.reached, stacked=False)[1]
                 device, host = _peak_memory(job.setting, method)
         except WorkerError as problem:
             if problem.kind != "time":
-                _log(work, problem)
+                _tell(listener, problem)
                 raise
             return Killed(trial=job.trial, seconds=limit_seconds(work.allowance), killed=str(problem))
     clock.lap("setup")
     return Timed(trial=job.trial, seconds=seconds, phases=clock.phases, peak_memory=device, peak_host_memory=host)
 
 
-def _unlearn_weights(job: jobs.UnlearnWeights, machine: Machine, reached: OnProgress) -> Arrays:
+def _unlearn_weights(job: jobs.UnlearnWeights, machine: Machine, listener: _Listener) -> Arrays:
     work, trials = job.work, job.trials
     try:
-        with machine.lock(job.setting).shared(), machine.method(job.setting, work) as method:
-            return _unlearned(machine, method, work, PhaseClock(), trials, reached, stacked=work.stackable)[0]
+        with machine.lock(job.setting).shared(), machine.method(job.setting, work, listener.printed) as method:
+            return _unlearned(machine, method, work, PhaseClock(), trials, listener.reached, stacked=work.stackable)[0]
     except WorkerError as problem:
         raise WorkerError(f"trials {trials[0]}-{trials[-1]}: {problem}", problem.traceback, problem.kind) from problem
 
@@ -194,10 +202,10 @@ def _peak_memory(setting: Setting, method: MethodCalls) -> tuple[int, int]:
     return (host if setting.device == "cpu" else method.peak_device_memory()), host
 
 
-def _log(work: Work, problem: WorkerError) -> None:
-    """Keep a child's traceback."""
+def _tell(listener: _Listener, problem: WorkerError) -> None:
+    """Hand on a child's traceback."""
     if problem.traceback:
-        write_log(Path(work.log), problem.traceback.encode(errors="replace"))
+        listener.printed(problem.traceback.encode(errors="replace"))
 
 
 _COMPUTE: dict[type, Callable[..., object]] = {

@@ -14,16 +14,22 @@ from bench.progress import Note
 from bench.registry import discovery, loading
 
 Reached = Callable[[Job[T], float], None]  # a job, and the share of it that is done
+Printed = Callable[[Job[T], bytes], None]  # a job, and what its plugin has printed since
+
+
+def unheard(job: object, text: bytes) -> None:
+    """Where output goes that nobody asked for."""
 
 
 class Executor(Protocol):
     """Computes jobs, wherever that is, by calling `bench.engine.compute.compute` there."""
 
     def submit(
-        self, jobs: Sequence[Job[T]], *, at_once: int | None = None, reached: Reached[T]
+        self, jobs: Sequence[Job[T]], *, at_once: int | None = None, reached: Reached[T], printed: Printed[T] = unheard
     ) -> Generator[tuple[Job[T], T | WorkerError], None, None]:
         """Every job with its result, or why there is none, as they come; `at_once` of them at a time, None: as many as it can.
 
+        Before a result comes, `printed` has been handed all that the job's plugin printed; `reached` may be told how far it is.
         Whoever closes it before the end ends everything that is being computed; what is submitted next is computed all the same.
         """
 

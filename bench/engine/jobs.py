@@ -45,7 +45,6 @@ class Work:
     allowance: float  # seconds of one trial
     original: str  # hash of the original model's weights
     memory_limit: int  # bytes that the processes of a trial may have
-    log: str  # the file for what the plugin prints
 
     @property
     def at_once(self) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,9 +19,8 @@ class RunKeeper(Protocol):
 
     record: RunRecord
 
-    @property
-    def log(self) -> Path:
-        """A file for what the plugin prints."""
+    def keep_printed(self, text: bytes) -> None:
+        """Its plugin has printed something; may be called at any time and from any thread."""
 
     def keep_outputs(self, trials: Sequence[int], outputs: Outputs, measured: Measured, wall_seconds: float) -> None:
         """A chunk is finished."""

@@ -20,6 +20,7 @@ from bench.engine.device_lock import DeviceLock
 from bench.engine.jobs import Setting, Work
 from bench.engine.worker import entries
 from bench.engine.worker.calls import MethodCalls, ProbeCalls, TrustedCalls
+from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import Worker, context
 from bench.errors import BenchError, WorkerError
 from bench.outputs import Arrays
@@ -83,7 +84,7 @@ class Machine:
         self._note = note
         self._trusted: dict[Setting, SimpleQueue[Worker]] = {}
         self._idle: list[Worker] = []  # that run one plugin: on a GPU, where a process takes seconds to start
-        self._works = ""  # the log of the run that they belong to
+        self._works: Work | None = None  # what they do
         self._guard = threading.Lock()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None  # of plugins that were fetched
         self._fetching = threading.Lock()
@@ -117,10 +118,14 @@ class Machine:
                 worker.close()
 
     @contextmanager
-    def method(self, setting: Setting, work: Work, *, fresh: bool = False) -> Iterator[MethodCalls]:
-        """A process that runs one plugin; on a CPU, or if `fresh`, nobody used it before."""
+    def method(self, setting: Setting, work: Work, printed: Printed = unheard, *, fresh: bool = False) -> Iterator[MethodCalls]:
+        """A process that runs one plugin; on a CPU, or if `fresh`, nobody used it before.
+
+        All that it prints has been handed to `printed` when the block ends.
+        """
         once = fresh or setting.device == "cpu"
         worker = (None if once else self._idle_worker(work)) or self._start_method(setting, work)
+        worker.hand_to(printed)
         try:
             yield MethodCalls(worker)
         except BaseException:
@@ -129,6 +134,7 @@ class Machine:
         if once:
             worker.close()
         else:
+            worker.drain()
             with self._guard:
                 self._idle.append(worker)
 
@@ -163,12 +169,12 @@ class Machine:
             self._scratch.cleanup()
 
     def _idle_worker(self, work: Work) -> Worker | None:
-        """An idle process of a run; a process serves one plugin only, so those of another run end."""
+        """An idle process that does this work; a process serves one plugin only, so those of other work end."""
         with self._guard:
-            if work.log != self._works:
+            if work != self._works:
                 for worker in self._idle:
                     worker.close()
-                self._idle, self._works = [], work.log
+                self._idle, self._works = [], work
             while self._idle:
                 worker = self._idle.pop()
                 if worker.alive:
@@ -206,8 +212,7 @@ class Machine:
     def _start_method(self, setting: Setting, work: Work) -> Worker:
         data, plugin = self.data(setting.data), self.plugin(work)
         original = {name: array[0:1] for name, array in self.weights(work.original).items()}
-        log = Path(work.log)
-        return self._started(lambda: start_method(setting, plugin, work.spec, work.memory_limit, data, original, log))
+        return self._started(lambda: start_method(setting, plugin, work.spec, work.memory_limit, data, original))
 
     def _started(self, start: Callable[[], Worker]) -> Worker:
         """A new worker; `stop` does not find one that is just starting, so it is looked at before and after."""
@@ -226,7 +231,6 @@ def start_method(
     memory_limit: int,
     data: TaskData | None = None,
     original: Arrays | None = None,
-    log: Path | None = None,
 ) -> Worker:
     """A fresh process for one plugin, with the splits that a method may see; without data it can only be described."""
     splits = METHOD_SPLITS if data else ()
@@ -240,7 +244,7 @@ def start_method(
         plugin,
         spec,
         device_kind=setting.device_kind,
-        log=log,
+        heard=data is not None,
         memory_limit=memory_limit,
     )
 

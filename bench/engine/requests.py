@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.budget import Budget
@@ -63,9 +62,7 @@ def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:
         )
 
 
-def work_of(
-    session: Session, request: Request, method: Description | MethodRecord, allowance: float, original: Arrays, log: Path
-) -> Work:
+def work_of(session: Session, request: Request, method: Description | MethodRecord, allowance: float, original: Arrays) -> Work:
     """How the trials of a request are computed; what they need is put where jobs find it."""
     plugin, source = request.plugin, request.plugin.source_hash()
     if plugin.file and not plugin.distribution:
@@ -80,5 +77,4 @@ def work_of(
         allowance=allowance,
         original=session.shelf.put_weights(original),
         memory_limit=session.memory_limit,
-        log=str(log.absolute()),
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -66,15 +64,13 @@ def _first(record: RunRecord, trials: int) -> list[Trials]:
 def _repeat(session: Session, record: RunRecord, request: Request, chunks: Sequence[Trials]) -> Outputs:
     reference = session.keeper.reference(session.task.key, session.device.kind, session.progress.note)
     parts: dict[Trials, Outputs] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        original, log = reference.original_weights(), Path(folder) / "log"
-        work = work_of(session, request, record.method, record.allowance_seconds, original, log)
-        jobs = [Unlearn(session.setting, work, chunk) for chunk in chunks]
-        label = f"{request.plugin.name}: repeating trials"
-        for job, result in session.results(jobs, label, "evaluating trials failed", at_once=work.at_once):
-            if isinstance(result, Failed):
-                raise BenchError(result.failure)
-            parts[cast(Unlearn, job).trials] = result.outputs
+    work = work_of(session, request, record.method, record.allowance_seconds, reference.original_weights())
+    jobs = [Unlearn(session.setting, work, chunk) for chunk in chunks]
+    label = f"{request.plugin.name}: repeating trials"
+    for job, result in session.results(jobs, label, "evaluating trials failed", at_once=work.at_once):
+        if isinstance(result, Failed):
+            raise BenchError(result.failure)
+        parts[cast(Unlearn, job).trials] = result.outputs
     return concatenate([parts[chunk] for chunk in chunks])
 
 

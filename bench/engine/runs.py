@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from bench.engine import plan
+from bench.engine.executor import Printed
 from bench.engine.failures import FailureLimit
 from bench.engine.jobs import Computed, TimeTrial, Unlearn, Work
 from bench.engine.keeper import ReferenceKeeper, RunKeeper
@@ -79,7 +80,7 @@ def _task_record(session: Session) -> TaskRecord:
 
 
 def _run_missing(session: Session, reference: ReferenceKeeper, request: Request, run: RunKeeper) -> None:
-    work = work_of(session, request, run.record.method, run.record.allowance_seconds, reference.original_weights(), run.log)
+    work = work_of(session, request, run.record.method, run.record.allowance_seconds, reference.original_weights())
     _compute_missing(session, work, run)
     while _back_off(session, run):
         _compute_missing(session, work, run)
@@ -94,8 +95,8 @@ def _compute_missing(session: Session, work: Work, run: RunKeeper) -> None:
             run.keep_chunk(Pending(trials=chunk.trials))
     name, failures = run.record.method.name, FailureLimit()
     jobs = [Unlearn(session.setting, work, trials) for trials in missing]
-    label = f"{name}: {sum(map(len, missing))} trials"
-    for job, result in session.results(jobs, label, "evaluating trials failed", at_once=work.at_once):
+    label, printed = f"{name}: {sum(map(len, missing))} trials", _keeping(run)
+    for job, result in session.results(jobs, label, "evaluating trials failed", at_once=work.at_once, printed=printed):
         trials = cast(Unlearn, job).trials
         if isinstance(result, Computed):
             run.keep_outputs(trials, result.outputs, result.measured, result.wall_seconds)
@@ -110,6 +111,10 @@ def _compute_missing(session: Session, work: Work, run: RunKeeper) -> None:
             session.cancel()
     if failures.reached and any(isinstance(chunk, Pending) for chunk in run.record.chunks):
         session.progress.note(f"{name}: {failures.most} trials in a row failed; the rest was not tried")
+
+
+def _keeping(run: RunKeeper) -> Printed[Any]:
+    return lambda job, text: run.keep_printed(text)
 
 
 def _back_off(session: Session, run: RunKeeper) -> bool:
@@ -136,7 +141,7 @@ def _time_trials(session: Session, work: Work, run: RunKeeper) -> None:
     known = [timed for timed in run.record.timed if not isinstance(timed, NotTimed)]
     try:
         for trial in missing:
-            known.append(session.attempt(TimeTrial(session.setting, work, trial)))
+            known.append(session.attempt(TimeTrial(session.setting, work, trial), _keeping(run)))
             run.keep_timed(known)
             advance(1)
     except WorkerError as problem:

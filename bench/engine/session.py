@@ -9,7 +9,7 @@ from types import TracebackType
 
 from bench.engine import plan
 from bench.engine.contents import Shelf
-from bench.engine.executor import Executor, ExecutorFactory
+from bench.engine.executor import Executor, ExecutorFactory, Printed, unheard
 from bench.engine.jobs import Job, Setting, T
 from bench.engine.keeper import Keeper
 from bench.engine.machine import Device, default_memory_limit, default_workers
@@ -68,8 +68,9 @@ class Session:
         *,
         units: Callable[[Job[T]], float] = lambda job: 1.0,
         at_once: int | None = None,
+        printed: Printed[T] = unheard,
     ) -> Iterator[tuple[Job[T], T]]:
-        """Have jobs computed, as a stage of progress with so many units for each.
+        """Have jobs computed, as a stage of progress with so many units for each; what plugins print goes to `printed`.
 
         Raises:
             BenchError: one cannot be computed; `failing` says what fails.
@@ -83,7 +84,7 @@ class Session:
             advance((share - told.get(id(job), 0.0)) * units(job))
             told[id(job)] = share
 
-        with closing(self._executor.submit(jobs, at_once=at_once, reached=reached)) as submitted:
+        with closing(self._executor.submit(jobs, at_once=at_once, reached=reached, printed=printed)) as submitted:
             for job, result in submitted:
                 reached(job, 1.0)
                 if isinstance(result, WorkerError):
@@ -92,13 +93,13 @@ class Session:
         for job in jobs:  # also those that were cancelled
             reached(job, 1.0)
 
-    def attempt(self, job: Job[T]) -> T:
-        """Have one job computed.
+    def attempt(self, job: Job[T], printed: Printed[T] = unheard) -> T:
+        """Have one job computed; what its plugin prints goes to `printed`.
 
         Raises:
             WorkerError: it cannot be.
         """
-        ((_, result),) = self._executor.submit([job], reached=lambda job, share: None)
+        ((_, result),) = self._executor.submit([job], reached=lambda job, share: None, printed=printed)
         if isinstance(result, WorkerError):
             raise result
         return result

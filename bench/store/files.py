@@ -208,3 +208,11 @@ def _digest(content: dict[str, Any]) -> str:
     """SHA-256 of a record without its checksum."""
     body = {name: value for name, value in content.items() if name != "sha256"}
     return hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
+
+
+def append(path: Path, text: bytes, most: int) -> None:
+    """Append to a file, up to so many bytes; what cannot be written, or is a link to elsewhere, is no reason to lose a trial."""
+    with suppress(OSError), open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644), "ab") as file:
+        size = file.tell()
+        if size < most:
+            file.write(text if size + len(text) < most else text[: most - size] + b"\n(the rest is left out)\n")

@@ -18,6 +18,7 @@ from bench.store.archives import pack, unpack
 from bench.store.fields import checked, in_words
 from bench.store.files import (
     DamagedFileError,
+    append,
     locked,
     read_checked,
     read_record,
@@ -30,6 +31,7 @@ from bench.store.records import Chunk, Finished, Measured, Pending, RunRecord, T
 from bench.store.references import Reference
 
 RECORD, LOG = "run.json", "log.txt"
+LARGEST_LOG = 4 * 2**20  # bytes
 
 
 class Run:
@@ -113,6 +115,10 @@ class Run:
         sha256 = write_bytes(self.folder / name, pack(outputs))
         about = {field: getattr(measured, field) for field in Measured.__struct_fields__}
         self.keep_chunk(Finished(trials=tuple(trials), file=name, sha256=sha256, wall_seconds=wall_seconds, **about))
+
+    def keep_printed(self, text: bytes) -> None:
+        """Append to the log, up to its bound."""
+        append(self.log, text, LARGEST_LOG)
 
     def keep_chunk(self, chunk: Chunk) -> None:
         """Put a chunk in the place of the one with its trials."""

@@ -22,6 +22,7 @@ class Broken(Method):
     \"\"\"Fails. Source: a test, 2026.\"\"\"
 
     def unlearn(self, model, data, trial):
+        print("a last word")
         raise RuntimeError("not today")
 """
 
@@ -101,6 +102,9 @@ def test_a_chunk_that_fails_in_the_pool_is_a_row(bench, tmp_path: Path) -> None:
     wanted = ["--plugin", tmp_path / "broken.py", "--task", "age-stripes", "--models", 8, "--budget", "100s"]
     done = bench("run", *wanted, "--executor", "pool", "--store", tmp_path / "store", code=2)
     assert "RuntimeError: not today" in done.stderr
+    (log,) = (tmp_path / "store" / "runs").glob("broken-*/log.txt")  # which the command alone writes
+    assert "a last word\n" in log.read_text()
+    assert 'raise RuntimeError("not today")' in log.read_text()
 
 
 def test_an_executor_that_nobody_has_is_suggested(bench, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import ClassVar
 from weakref import WeakSet
 
@@ -23,7 +22,7 @@ from safetensors.numpy import load
 
 from bench.engine.worker.answers import Header
 from bench.engine.worker.guards import Guards
-from bench.engine.worker.log import LogPump
+from bench.engine.worker.log import LogPump, Printed
 from bench.engine.worker.watch import Watch, status_bytes
 from bench.errors import WorkerError, one_line
 from bench.lifetime import without_main
@@ -67,7 +66,10 @@ def context(device_kind: str) -> BaseContext:
 
 
 class Worker:
-    """A child process that serves requests one at a time. One that may run a plugin is given a memory limit, and is watched."""
+    """A child process that serves requests one at a time. One that may run a plugin is given a memory limit, and is watched.
+
+    What a child prints goes nowhere, unless it is `heard`.
+    """
 
     _living: ClassVar[WeakSet[Worker]] = WeakSet()
 
@@ -77,11 +79,11 @@ class Worker:
         serve: Callable[..., None],
         *arguments: object,
         device_kind: str = "cpu",
-        log: Path | None = None,
+        heard: bool = False,
         memory_limit: int | None = None,
     ) -> None:
         ours, theirs = how.Pipe()
-        printed, prints = how.Pipe(duplex=False) if log else (None, None)
+        printed, prints = how.Pipe(duplex=False) if heard else (None, None)
         self._connection, self._on_cpu = ours, device_kind == "cpu"
         guards = Guards(printing=prints, memory_limit=memory_limit)
         self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
@@ -92,9 +94,9 @@ class Worker:
         except (OSError, EOFError, psutil.Error) as problem:
             raise WorkerError(f"no worker process can be started: {type(problem).__name__}", kind="died") from problem
         theirs.close()
-        if log and printed and prints:
+        if prints:
             prints.close()
-            LogPump(printed, log)
+        self._pump = LogPump(printed) if printed else None
         if memory_limit:
             self._watch.start()
         Worker._living.add(self)
@@ -167,6 +169,16 @@ class Worker:
         """Most bytes that the child and its descendants have had resident at any look, or the child alone at any time."""
         return max(self._watch.peak_memory, status_bytes(self._pid, "VmHWM") or 0)
 
+    def hand_to(self, printed: Printed) -> None:
+        """Have what the child prints handed to `printed` from now on, if it is `heard`."""
+        if self._pump:
+            self._pump.hand_to(printed)
+
+    def drain(self) -> None:
+        """Wait until what the child has printed so far has been handed on."""
+        if self._pump:
+            self._pump.drain()
+
     @property
     def alive(self) -> bool:
         """Whether the child can still be asked."""
@@ -177,6 +189,7 @@ class Worker:
         self._watch.end()
         self._connection.close()
         self._process.join()
+        self.drain()
 
     @property
     def _pid(self) -> int:

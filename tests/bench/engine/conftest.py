@@ -46,13 +46,16 @@ class Answering:
         """As what makes it: a session is given a factory."""
         return self
 
-    def submit(self, jobs: Sequence[Job[Any]], *, at_once: int | None = None, reached: Any) -> Iterator[tuple[Job[Any], Any]]:
+    def submit(
+        self, jobs: Sequence[Job[Any]], *, at_once: int | None = None, reached: Any, printed: Any
+    ) -> Iterator[tuple[Job[Any], Any]]:
         self.at_once.append(at_once)
         self._waiting = deque(jobs)
         while self._waiting:
             job = self._waiting.popleft()
             self.asked.append(job)
             reached(job, 0.5)
+            printed(job, b"words\n")
             try:
                 yield job, self.answer(job)
             except WorkerError as problem:
@@ -124,6 +127,7 @@ class Child:
         self.trials: Sequence[int] = ()
         self.stacked: bool | None = None
         self._ticks = count()
+        self.drained = 0
 
     def ask(self, operation: str, on_progress: Any = None, **arguments: Any) -> Reply:
         self.asked.append(operation)
@@ -158,6 +162,12 @@ class Child:
     def clock(self) -> float:
         return float(next(self._ticks))
 
+    def hand_to(self, printed: Callable[[bytes], None]) -> None:
+        printed(f"{len(self.asked)} asked; ".encode())
+
+    def drain(self) -> None:
+        self.drained += 1
+
     def peak_memory(self) -> int:
         return 1000
 
@@ -186,7 +196,7 @@ class Room:
     """A machine whose processes are stand-ins, and what jobs of one plugin need of it."""
 
     def __init__(self, folder: Path, data: TaskData, device: str) -> None:
-        self.shelf, self.lock, self.log = Shelf(), Lock(), folder / "log.txt"
+        self.shelf, self.lock = Shelf(), Lock()
         self.fails: Fails = never  # of methods' processes
         self.trusted_fails: Fails = never
         self.when_one_starts: Callable[[], None] = lambda: None
@@ -199,7 +209,7 @@ class Room:
         plugin = Plugin("stub", str(folder / "stub.py"), "", "")
         source, original = plugin.source_hash(), {"fc.weight": np.zeros((1, 4, 2), np.float32)}
         weights = self.shelf.put_weights(original)
-        self._work = Work(plugin, source, Spec("stub", {}), 7, True, False, 1.5, weights, 10**9, str(self.log))
+        self._work = Work(plugin, source, Spec("stub", {}), 7, True, False, 1.5, weights, 10**9)
         self.machine = Machine(self.shelf)
 
     def work(self, **changes: Any) -> Work:

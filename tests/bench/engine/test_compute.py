@@ -22,6 +22,7 @@ from bench.engine.jobs import (
     Unlearn,
     UnlearnWeights,
 )
+from bench.engine.worker.log import Printed
 from bench.errors import WorkerError
 from bench.store.records import Failed, Killed, Timed
 
@@ -31,12 +32,16 @@ BROKEN = WorkerError("ValueError: no luck", traceback="Traceback ...\nValueError
 METHOD = ["start", "warm_up", "unlearn", "weights"]  # what a method's process is asked
 
 
-def unlearn(room, *trials: int, **changes: Any) -> Computed | Failed:
-    return compute(Unlearn(room.setting, room.work(**changes), trials), room.machine)
+def nobody(text: bytes) -> None:
+    """Nobody listens."""
 
 
-def timed(room, trial: int = 8) -> Timed | Killed:
-    return compute(TimeTrial(room.setting, room.work(), trial), room.machine)
+def unlearn(room, *trials: int, printed: Printed = nobody, **changes: Any) -> Computed | Failed:
+    return compute(Unlearn(room.setting, room.work(**changes), trials), room.machine, printed=printed)
+
+
+def timed(room, trial: int = 8, printed: Printed = nobody) -> Timed | Killed:
+    return compute(TimeTrial(room.setting, room.work(), trial), room.machine, printed=printed)
 
 
 def first(times: int, problem: WorkerError) -> Callable[[str, Sequence[int]], WorkerError | None]:
@@ -104,11 +109,12 @@ def _one_model_only(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_trial_that_fails_alone_is_to_blame_for_its_stack(room) -> None:
     room.fails = lambda operation, trials: BROKEN if operation == "unlearn" and 2 in trials else None
-    done = unlearn(room, 0, 1, 2, 3)
+    printed: list[bytes] = []
+    done = unlearn(room, 0, 1, 2, 3, printed=printed.append)
     assert done == Failed(trials=(0, 1, 2, 3), failure="ValueError: no luck (trial 2)", kind="error", finished=3, in_a_row=0)
     assert [list(child.trials) for child in room.children] == [[0, 1, 2, 3], [0], [1], [2], [3]]
     assert not any(child.alive for child in room.children)
-    assert room.log.read_text() == BROKEN.traceback
+    assert printed == [b"0 asked; ", BROKEN.traceback.encode(), *[b"0 asked; "] * 4]  # every child is listened to
 
 
 def test_failures_at_the_end_of_a_chunk_are_counted_on(room) -> None:
@@ -120,10 +126,11 @@ def test_failures_at_the_end_of_a_chunk_are_counted_on(room) -> None:
 
 def test_a_trial_that_is_not_stacked_is_one_failure(room) -> None:
     room.fails = lambda operation, trials: BROKEN if operation == "unlearn" else None
-    done = unlearn(room, 6)
+    printed: list[bytes] = []
+    done = unlearn(room, 6, printed=printed.append)
     assert done == Failed(trials=(6,), failure="ValueError: no luck", kind="error", finished=0, in_a_row=1)
     assert len(room.children) == 1
-    assert room.log.read_text() == BROKEN.traceback
+    assert printed[-1] == BROKEN.traceback.encode()
 
 
 def test_a_stack_may_fail_though_each_of_its_trials_finishes(room) -> None:
@@ -288,9 +295,10 @@ def test_a_timed_trial_that_is_late_has_taken_all_it_was_given(room) -> None:
 
 def test_a_timed_trial_that_fails_is_told_and_its_traceback_kept(room) -> None:
     room.fails = lambda operation, trials: BROKEN if operation == "unlearn" else None
+    printed: list[bytes] = []
     with pytest.raises(WorkerError, match="ValueError: no luck"):
-        timed(room)
-    assert room.log.read_text() == BROKEN.traceback
+        timed(room, printed=printed.append)
+    assert printed == [b"0 asked; ", BROKEN.traceback.encode()]
     assert not room.children[0].alive
 
 

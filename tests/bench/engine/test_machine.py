@@ -64,7 +64,7 @@ def test_trusted_workers_have_every_split_and_methods_only_their_own(room) -> No
     assert pictures["forget"][1].tolist() == [2, 3]
     assert original["fc.weight"].shape == (1, 4, 2)
     assert (plugin, spec) == (room.work().plugin, room.work().spec)
-    assert method.options == {"device_kind": "cpu", "log": room.log, "memory_limit": 10**9}
+    assert method.options == {"device_kind": "cpu", "heard": True, "memory_limit": 10**9}
 
 
 def test_a_trusted_worker_that_was_killed_while_it_waited_is_passed_over(room) -> None:
@@ -90,10 +90,15 @@ def test_on_a_gpu_one_process_serves_the_chunks_of_a_run(room_with) -> None:
         with room.machine.method(room.setting, room.work()):
             pass
     (child,) = room.children
+    assert child.drained == 3
+    heard: list[bytes] = []
+    with room.machine.method(room.setting, room.work(), heard.append):
+        pass
+    assert (heard, child.drained) == ([b"0 asked; "], 4)
     with room.machine.method(room.setting, room.work(), fresh=True) as method:
         assert method.worker is room.children[1]
     assert [child.closed for child in room.children] == [False, True]
-    with room.machine.method(room.setting, room.work(log="another run's")) as method:
+    with room.machine.method(room.setting, room.work(seed=8)) as method:
         assert method.worker is room.children[2]
         assert child.closed
     room.machine.close()

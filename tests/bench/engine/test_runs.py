@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,6 @@ WORK = Work(
     allowance=1.0,
     original="1" * 64,
     memory_limit=10**9,
-    log="nowhere",
 )
 OUTPUTS = Outputs({}, np.zeros(1))
 MEASURED = Measured(phases={"method": 2.0}, peak_memory=7)
@@ -83,7 +81,10 @@ class InMemory:
         self.record = record
         self.history: list[RunRecord] = []
         self.outputs: dict[tuple[int, ...], Outputs] = {}
-        self.log = Path("nowhere")
+        self.printed = b""
+
+    def keep_printed(self, text: bytes) -> None:
+        self.printed += text
 
     def keep_outputs(self, trials: Sequence[int], outputs: Outputs, measured: Measured, wall_seconds: float) -> None:
         self.outputs[tuple(trials)] = outputs
@@ -167,6 +168,7 @@ def test_three_extra_trials_are_timed(engine: Engine, whole: InMemory) -> None:
     assert whole.record.complete
     assert [len(state.timed) for state in whole.history] == [1, 2, 3]  # each is kept as soon as it is known
     assert engine.told.done == {"stub: timing 3 trials alone": pytest.approx(1.0)}
+    assert whole.printed == 3 * b"words\n"
 
 
 def test_a_failed_timed_trial_is_tried_again_and_the_others_are_not(engine: Engine, whole: InMemory) -> None:
@@ -217,6 +219,7 @@ def test_finished_chunks_are_left_alone_and_all_others_are_computed(engine: Engi
     )
     assert run.outputs == {(2, 3): OUTPUTS, (6, 7): OUTPUTS}
     assert engine.told.done == {"stub: 6 trials": pytest.approx(1.0)}
+    assert run.printed == 3 * b"words\n"
     assert engine.told.notes == []
 
 

@@ -62,7 +62,7 @@ def computes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], 
     """Has jobs computed by a function of the job and the machine."""
 
     def use(compute: Callable[[Job[Any], Machine], Any]) -> None:
-        monkeypatch.setattr(local, "compute", lambda job, machine, reached: (reached(0.5), compute(job, machine))[1])
+        monkeypatch.setattr(local, "compute", lambda job, machine, reached, printed: (reached(0.5), compute(job, machine))[1])
 
     return use
 
@@ -330,7 +330,9 @@ def test_an_interruption_while_workers_are_starting_ends_them_too(children: Chil
 
 
 def test_what_is_submitted_after_an_early_end_is_computed_all_the_same(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "compute", lambda job, machine, reached: "stopped" if machine.stopped.is_set() else job.indices)
+    monkeypatch.setattr(
+        local, "compute", lambda job, machine, reached, printed: "stopped" if machine.stopped.is_set() else job.indices
+    )
     executor = start(2)
     first = executor.submit([retrained(index) for index in range(4)], reached=ignore)
     next(first)

@@ -20,6 +20,7 @@ from bench.store.files import (
     DamagedFileError,
     EarlierVersionError,
     OtherVersionError,
+    append,
     as_record,
     locked,
     read_bytes,
@@ -323,3 +324,16 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     write_bytes(tmp_path / "a", b"")
     (tmp_path / "b").write_bytes(b"")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_what_cannot_be_appended_is_no_reason_to_stop(tmp_path: Path) -> None:
+    append(tmp_path / "no such folder" / "log.txt", b"words", 100)
+    assert not (tmp_path / "no such folder").exists()
+
+
+def test_a_link_is_not_appended_to(tmp_path: Path) -> None:
+    """A plugin could put a link to anything in the place of its log."""
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "log.txt").symlink_to(tmp_path / "precious")
+    append(tmp_path / "log.txt", b"words", 100)
+    assert (tmp_path / "precious").read_text() == "kept"

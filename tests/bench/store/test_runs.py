@@ -17,7 +17,7 @@ from bench.store.fields import VERSION
 from bench.store.files import DamagedFileError, EarlierVersionError, write_bytes
 from bench.store.records import Failed, Finished, Killed, Measured, NotTimed, Pending, RunRecord, Timed
 from bench.store.references import Reference
-from bench.store.runs import Run
+from bench.store.runs import LARGEST_LOG, Run
 from bench.store.store import Store
 
 Draw = Callable[..., Outputs]
@@ -340,3 +340,14 @@ def test_a_run_is_one_process_at_a_time(store: Store, wanted: RunRecord) -> None
     with store.run(wanted, again=False, note=pytest.fail) as run, pytest.raises(Timeout):
         FileLock(run.folder / ".lock").acquire(timeout=0)
     FileLock(run.folder / ".lock").acquire(timeout=0)
+
+
+def test_what_a_plugin_prints_is_kept_up_to_a_bound(opened: Opener, wanted: RunRecord) -> None:
+    run = opened(wanted)
+    run.keep_printed(b"words\n")
+    run.keep_printed(b"x" * LARGEST_LOG)
+    run.keep_printed(b"more")
+    text = run.log.read_bytes()
+    assert text.startswith(b"words\nxxx")
+    assert text.endswith(b"x\n(the rest is left out)\n")
+    assert LARGEST_LOG <= len(text) < LARGEST_LOG + 100

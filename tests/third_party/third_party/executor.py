@@ -23,13 +23,14 @@ def serve(folder: Path, waiting, done) -> None:
     machine = Machine(SharedFolder(folder))
     while job := waiting.get():
         number, content = job
+        printed = bytearray()
         try:
-            result = compute(pickle.loads(content), machine)
+            result = compute(pickle.loads(content), machine, printed=printed.extend)
         except WorkerError as problem:
             result = problem
         except Exception as problem:  # somebody waits for an answer, whatever has happened
             result = WorkerError(f"{type(problem).__name__}: {problem}")
-        done.put((number, result))
+        done.put((number, result, bytes(printed)))
     machine.close()
 
 
@@ -46,16 +47,16 @@ class PoolExecutor:
         for process in self._processes:
             process.start()
 
-    def submit(self, jobs, *, at_once=None, reached):
+    def submit(self, jobs, *, at_once=None, reached, printed=lambda job, text: None):
         """Every job with its result, or why there is none, as they come."""
         try:
-            yield from self._results(jobs, at_once or PROCESSES)
+            yield from self._results(jobs, at_once or PROCESSES, printed)
         except BaseException:
             for process in self._processes:
                 process.kill()
             raise
 
-    def _results(self, jobs, most):
+    def _results(self, jobs, most, printed):
         self._pending = deque(enumerate(jobs))
         running = 0
         while self._pending or running:
@@ -64,8 +65,9 @@ class PoolExecutor:
                 self._shelf.publish(job.contents, self._folder)
                 self._waiting.put((number, pickled(job)))
                 running += 1
-            number, result = self._done.get()
+            number, result, text = self._done.get()
             running -= 1
+            printed(jobs[number], text)
             yield jobs[number], result
 
     def cancel(self) -> None:

@@ -17,7 +17,7 @@ class Operations:
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
         return {
             name: getattr(self, name)
-            for name in ("add", "spin", "sleep", "hoard", "shout", "start_children", "leave", "leave_a_child")
+            for name in ("add", "spin", "sleep", "hoard", "shout", "shout_on", "start_children", "leave", "leave_a_child")
         }
 
     def add(self, a: int, b: int) -> Answer:
@@ -41,6 +41,12 @@ class Operations:
     def shout(self, lines: int) -> Answer:
         for number in range(lines):
             print(f"{number} " + "x" * 1000, flush=True)
+        return {}, {}
+
+    def shout_on(self) -> Answer:
+        if os.fork() == 0:
+            while True:
+                print("still here", flush=True)
         return {}, {}
 
     def start_children(self) -> Answer:

@@ -1,35 +1,60 @@
-"""What a plugin prints is kept, up to a bound, and never stops a run."""
+"""What a plugin prints is handed on, up to a bound, and never stops a run."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from bench.engine.worker.log import LARGEST, write_log
+from bench.engine.worker.log import LARGEST
 
 
-def test_output_goes_to_the_log_and_is_bounded(start, tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    worker = start(log=log)
+def test_output_is_handed_on_and_is_bounded(start) -> None:
+    printed = bytearray()
+    worker = start(heard=True)
+    worker.hand_to(printed.extend)
     worker.ask("shout", lines=6000)
     worker.ask("add", a=1, b=2)
-    until = time.monotonic() + 60
-    while (not log.exists() or log.stat().st_size < LARGEST) and time.monotonic() < until:
-        time.sleep(0.05)
-    text = log.read_text()
+    worker.drain()
+    text = printed.decode()
     assert text.startswith("0 xxx")
     assert LARGEST <= len(text) < LARGEST + 1000
     assert text.endswith("(the rest is left out)\n")
 
 
-def test_a_log_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
-    write_log(tmp_path / "no such folder" / "log.txt", b"words")
-    assert not (tmp_path / "no such folder").exists()
+def test_all_that_was_printed_before_an_answer_is_there_after_draining(start) -> None:
+    """Whoever listens may change between two questions; everybody gets what belongs to them."""
+    worker, heard = start(heard=True), []
+    for _ in range(20):
+        printed = bytearray()
+        worker.hand_to(printed.extend)
+        worker.ask("shout", lines=3)
+        worker.drain()
+        heard.append(bytes(printed))
+    assert [text.count(b"\n") for text in heard] == [3] * 20
 
 
-def test_a_log_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
-    """A plugin could put a link to anything in its place."""
-    (tmp_path / "precious").write_text("kept")
-    (tmp_path / "log.txt").symlink_to(tmp_path / "precious")
-    write_log(tmp_path / "log.txt", b"words")
-    assert (tmp_path / "precious").read_text() == "kept"
+def test_the_last_words_of_a_child_that_is_ended_are_heard(start) -> None:
+    printed = bytearray()
+    worker = start(heard=True)
+    worker.hand_to(printed.extend)
+    worker.ask("shout", lines=50)
+    worker.close()
+    assert printed.count(b"\n") == 50
+
+
+def test_whoever_listens_and_fails_does_not_stop_the_child(start) -> None:
+    def fail(text: bytes) -> None:
+        raise OSError("no space left on device")
+
+    worker = start(heard=True)
+    worker.hand_to(fail)
+    worker.ask("shout", lines=6000)
+    assert worker.ask("add", a=1, b=2)
+
+
+def test_a_child_that_never_stops_printing_is_not_waited_for(start) -> None:
+    worker = start(heard=True)
+    worker.ask("shout_on")
+    begun = time.monotonic()
+    worker.drain()
+    worker.close()
+    assert time.monotonic() - begun < 30
