@@ -26,7 +26,7 @@ class Findings:
     device: str  # "cuda", or "cpu" for a rehearsal
     ends: float  # when the time box ends, as `time.monotonic` counts
     scratch: Path  # for all sections of a report, removed after the last one
-    part: str = ""  # of a section that starts processes for its parts
+    task: str  # of which models are trained
 
     @property
     def cuda(self) -> bool:
@@ -67,8 +67,8 @@ class Findings:
             traceback.print_exc()
 
     def command(self, section: str, seconds: float) -> list[str]:
-        """What measures a section, or a part of one, in a process of its own."""
-        where = ["--out", str(self.folder), "--device", self.device, "--scratch", str(self.scratch)]
+        """What measures a section in a process of its own."""
+        where = ["--out", str(self.folder), "--device", self.device, "--scratch", str(self.scratch), "--task", self.task]
         return [
             sys.executable,
             str(Path(__file__).with_name("report.py")),

@@ -10,11 +10,12 @@ There, with `.whl` beside the working tree, or without any working tree (SITE: a
     python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target SITE .whl/*.whl \\
         && export PYTHONPATH=SITE PATH=SITE/bin:$PATH || exit; python3 .whl/tests/gpu/report.py --out OUT --minutes 9
 
-A rehearsal at tiny sizes, with a store that has a reference of age-synthetic on `cpu`:
+A rehearsal at tiny sizes, best of a task that trains in a second, as that of `tests/third_party` does:
 
-    python3 tests/gpu/report.py --out OUT --device cpu --store READY_STORE --minutes 2
+    python3 tests/gpu/report.py --out OUT --device cpu --task TASK --minutes 2
 
 Every section is a process of its own with a time box, so that one crash or one poisoned CUDA context costs one section.
+Only a rehearsal joins some, `--only env+input,verify`: there, most of the time goes into importing torch.
 Each finding is one line of `report.jsonl`, written at once; `log.txt` has what sections print; a short table comes last.
 """
 
@@ -24,7 +25,6 @@ import argparse
 import importlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -43,7 +43,7 @@ RESERVE, FEWEST = 5.0, 10.0  # seconds kept for the table; seconds that a sectio
 
 @dataclass(frozen=True)
 class Section:
-    """A module of `sections` whose `measure` is called, and the seconds that it may take."""
+    """A module of `sections` whose `measure` is called, or several joined by +, and the seconds that it may take."""
 
     name: str
     seconds: float
@@ -102,6 +102,12 @@ def run_one(findings: Findings) -> int:
     return 0
 
 
+def run_each(given: argparse.Namespace) -> int:
+    """Measure one section in this process, or one after the other those that are joined; returns the worst exit code."""
+    shared = (given.device, time.monotonic() + float(given.seconds), Path(given.scratch), given.task)
+    return max([run_one(Findings(given.out, name, *shared)) for name in given.section.split("+")])
+
+
 def table(folder: Path) -> str:
     """Every finding as one line; what is long is cut."""
     lines = [f"{'section':9} | {'what':48} | found"]
@@ -113,14 +119,18 @@ def table(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def report(chosen: Sequence[Section], given: argparse.Namespace) -> None:
+def chosen(only: str) -> list[Section]:
+    """Sections by their names, separated by commas; those joined by + share a process."""
+    seconds = {section.name: section.seconds for section in SECTIONS}
+    return [Section(names, sum(seconds[name] for name in names.split("+"))) for names in only.split(",")]
+
+
+def report(sections: Sequence[Section], given: argparse.Namespace) -> None:
     """Run sections from an empty report and print the table."""
     (given.out / REPORT).write_text("", encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="gpu-report-") as scratch:
-        frame = Findings(given.out, "frame", given.device, time.monotonic() + 60 * given.minutes, Path(scratch))
-        if given.store:
-            shutil.copytree(given.store, frame.store)
-        run_all(chosen, frame, slack=given.slack)
+        ends = time.monotonic() + 60 * given.minutes
+        run_all(sections, Findings(given.out, "frame", given.device, ends, Path(scratch), given.task), slack=given.slack)
     text = table(given.out)
     (given.out / "table.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
@@ -134,8 +144,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal at tiny sizes")
     parser.add_argument("--minutes", type=float, default=9.0, help="for all sections together")
     parser.add_argument("--slack", type=float, default=1.0, help="how many times its time box a section may take")
-    parser.add_argument("--only", help="sections, separated by commas")
-    parser.add_argument("--store", type=Path, help="a ready store; a copy of it is used")
+    parser.add_argument("--only", help="sections, separated by commas; those joined by + share a process")
+    parser.add_argument("--task", default="age-synthetic", help="of which models are trained")
     for inner in ("--section", "--seconds", "--scratch"):
         parser.add_argument(inner, help=argparse.SUPPRESS)  # how sections are started
     return parser.parse_args()
@@ -151,11 +161,8 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["PYTHONUNBUFFERED"] = "1"
     if given.section:
-        name, _, part = given.section.partition(":")
-        ends = time.monotonic() + float(given.seconds)
-        sys.exit(run_one(Findings(given.out, name, given.device, ends, Path(given.scratch), part)))
-    wanted = given.only.split(",") if given.only else [section.name for section in SECTIONS]
-    report([section for section in SECTIONS if section.name in wanted], given)
+        sys.exit(run_each(given))
+    report(chosen(given.only) if given.only else SECTIONS, given)
 
 
 if __name__ == "__main__":

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
 
-from bench.engine import references
-from bench.engine.jobs import Job, TimeRetraining, Trained, TrainOriginal, TrainRetrained
-from bench.engine.machine import Device, processor
-from bench.engine.session import Session
-from bench.models.build import initialised
-from bench.outputs import OUTPUT_SPLITS, Outputs
-from bench.store.store import Store
-from bench.tasks.task import Task
-from bench.tasks.variants import load_task
-from bench.weights import state
-
 GPU = Path(__file__).parent
-MODELS = 8  # of a rehearsed run
-# Two reports at a time, which take about as long; `speed18` measures as `speed8` does.
-REHEARSED = ("bench,verify,pytest", "env,starts,cold,correct,speed8,kill,input")
+TASK = "age-stripes"  # trains in a second
+# Two reports at a time, which take about as long.
+REHEARSED = ("bench,verify", "env+starts+cold+correct+speed8+pytest+kill+speed18+input")
 FAKES = {
     "raises": "def measure(findings):\n    findings.put('begun')\n    raise ValueError('no luck')",
     "crashes": "import os\n\ndef measure(findings):\n    os.kill(os.getpid(), 9)",
@@ -37,63 +27,33 @@ FAKES = {
 }
 
 
-class Invented:
-    """An executor that trains nothing: the models of a reference answer at random."""
-
-    def __init__(self, task: Task) -> None:
-        self._task, self._draws = task, np.random.default_rng(0)
-
-    def submit(self, jobs: Sequence[Job], **_: object) -> Iterator[tuple[Job, object]]:
-        return ((job, self._result(job)) for job in jobs)
-
-    def close(self) -> None:
-        pass
-
-    def _result(self, job: Job) -> object:
-        match job:
-            case TrainOriginal():
-                network = initialised(self._task.network, len(self._task.groups), 0)
-                return Trained({name: view.numpy() for name, view in state(network).items()}, self._outputs(1))
-            case TrainRetrained():
-                return self._outputs(len(job.indices))
-            case TimeRetraining():
-                return 10.0
-        raise TypeError(job)
-
-    def _outputs(self, models: int) -> Outputs:
-        counts = {name: len(rows) for name, rows in self._task.load().splits.items()}
-        counts["retain_sample"] = min(counts["retain"], counts["test"])
-        shapes = {name: (models, counts[name], len(self._task.groups)) for name in OUTPUT_SPLITS}
-        logits = {name: self._draws.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-        return Outputs(logits, self._draws.uniform(size=models))
-
-
 @pytest.fixture
-def ready(tmp_path: Path) -> Path:
-    """A store with a reference of the embedded task, as `bench run` would have trained it first."""
-    task, store = load_task("age-synthetic"), Store(tmp_path / "ready")
-    store.prepare()
-    device = Device("cpu", "cpu", processor(), {})
-    with Session(store, task, device, lambda *_: Invented(task)) as session:
-        references.build(session, store.reference(task.key, device.kind), range(MODELS))
-    return store.path
+def apart(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a rehearsal: the stranger's task is found there, and no `bench` of others holds the device."""
+    info = tmp_path / "bench_third_party-1.2.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-third-party\nVersion: 1.2.3\n")
+    (info / "entry_points.txt").write_text(f"[bench.tasks]\n{TASK} = third_party.task\n")
+    path = (tmp_path, GPU.parent / "third_party", os.environ.get("PYTHONPATH", ""))
+    with TemporaryDirectory() as locks:  # not in `tmp_path`, whose name is long: the path of a socket has 100 characters
+        yield {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, map(str, path))), "TMPDIR": locks}
 
 
-def test_rehearsal(ready: Path, tmp_path: Path) -> None:
+def test_rehearsal(apart: dict[str, str], tmp_path: Path) -> None:
     """Nothing depends on speed: sections may take a hundred times as long as on a GPU."""
     patience = ["--minutes", "600", "--slack", "100"]
-    command = [sys.executable, GPU / "report.py", "--device", "cpu", *patience, "--store", ready]
+    command = [sys.executable, GPU / "report.py", "--device", "cpu", "--task", TASK, *patience]
     folders = [tmp_path / str(number) for number in range(len(REHEARSED))]
-    elsewhere = {"cwd": tmp_path, "stdout": subprocess.PIPE, "text": True}  # a report does not depend on where it is called
+    where = {"cwd": tmp_path, "env": apart, "stdout": subprocess.PIPE, "text": True}  # a report does not depend on the folder
     reports = [
-        subprocess.Popen([*command, "--out", folder, "--only", only], **elsewhere)
+        subprocess.Popen([*command, "--out", folder, "--only", only], **where)
         for folder, only in zip(folders, REHEARSED, strict=True)
     ]
     printed = [report.communicate()[0] for report in reports]
     for folder, only, table in zip(folders, REHEARSED, printed, strict=True):
-        _check(folder, only.split(","))
+        _check(folder, re.split("[+,]", only))
         assert table.endswith((folder / "table.txt").read_text())
-    assert {path.name for path in folders[0].iterdir()} >= {"bench.log", "runs.jsonl", "pytest.log", "log.txt"}
+    assert {path.name for folder in folders for path in folder.iterdir()} >= {"bench.log", "runs.jsonl", "pytest.log", "log.txt"}
 
 
 def _check(folder: Path, sections: list[str]) -> None:
@@ -119,8 +79,7 @@ def importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "sections").mkdir()
     for name, source in FAKES.items():
         (tmp_path / "sections" / f"{name}.py").write_text(source)
-    former = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{former}" if former else str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
 
 @pytest.mark.usefixtures("importable")
@@ -130,7 +89,7 @@ def test_a_section_that_fails_costs_only_itself(tmp_path: Path) -> None:
 
     (tmp_path / "report.jsonl").write_text("")
     fakes = [Section("raises", 1000), Section("crashes", 1000), Section("hangs", 1), Section("works", 1000)]
-    run_all(fakes, Findings(tmp_path, "frame", "cpu", time.monotonic() + 10_000, tmp_path))
+    run_all(fakes, Findings(tmp_path, "frame", "cpu", time.monotonic() + 10_000, tmp_path, "no-task"))
     found = _findings(tmp_path)
     ended = {finding["what"]: finding["code"] for finding in found if finding["section"] == "frame"}
     assert ended == {"raises": 1, "crashes": -9, "hangs": "out of time", "works": 0}
@@ -146,7 +105,7 @@ def test_what_there_is_no_time_for_is_said(tmp_path: Path) -> None:
     from findings import Findings
     from report import Section, run_all
 
-    run_all([Section("works", 1000)], Findings(tmp_path, "frame", "cpu", time.monotonic() + 1, tmp_path))
+    run_all([Section("works", 1000)], Findings(tmp_path, "frame", "cpu", time.monotonic() + 1, tmp_path, "no-task"))
     assert _findings(tmp_path) == [{"section": "frame", "what": "works", "code": "no time left"}]
 
 
@@ -158,7 +117,8 @@ def test_plans_name_variants_and_sections_are_modules() -> None:
 
     for plan in (speed8.PLAN, speed8.REHEARSAL, speed18.PLAN, speed18.REHEARSAL):
         assert {name for names in plan.values() for name in names} <= set(VARIANTS)
-    assert {section.name for section in SECTIONS} == {path.stem for path in (GPU / "sections").glob("*.py")}
+    names = {section.name for section in SECTIONS}
+    assert names == {path.stem for path in (GPU / "sections").glob("*.py")} == set(re.split("[+,]", ",".join(REHEARSED)))
 
 
 @pytest.mark.usefixtures("importable")

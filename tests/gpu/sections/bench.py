@@ -23,7 +23,9 @@ def measure(findings: Findings) -> None:
 
 def _run(findings: Findings, name: str) -> None:
     count = models(findings)
-    done = call_bench(findings, "run", "--plugin", name, "--device", findings.device, "--models", count)
+    where = ("--task", findings.task, "--device", findings.device)
+    budget = findings.pick("20%", "100s")  # a fifth of a second's training is too little to measure a trial by
+    done = call_bench(findings, "run", "--plugin", name, *where, "--models", count, "--budget", budget)
     findings.put(f"bench run {name} N={count}", code=done.code, seconds=round(done.seconds, 1))
     for folder in run_folders(findings, name):
         _record(findings, folder)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 from typing import TYPE_CHECKING
 
 from findings import Findings, seconds_of
+
+from bench.engine.worker.process import context
 
 if TYPE_CHECKING:
     from bench.engine.jobs import Setting
@@ -27,18 +28,28 @@ class Nobody:
 
 def measure(findings: Findings) -> None:
     """Seconds of the epochs that a budget is a share of, and of each method's trials, every one in a fresh process."""
-    for part in findings.part.split(",") if findings.part else ():
-        findings.attempt(part, _retraining if part == RETRAINING else _method, findings, part)
-    if not findings.part:
-        for parts in findings.pick((RETRAINING, *METHODS, f"scrub{EAGER}"), (f"{RETRAINING},{METHODS[2]}",)):
-            findings.attempt(parts, _in_a_process, findings, parts)
+    for part in findings.pick((RETRAINING, *METHODS, f"scrub{EAGER}"), (RETRAINING, METHODS[2])):
+        findings.attempt(part, _in_a_process, findings, part)
 
 
-def _in_a_process(findings: Findings, parts: str) -> None:
-    """Measure parts; of eager ones all kernels are loaded when the process begins."""
-    limit = findings.left / 2
-    loading = {"CUDA_MODULE_LOADING": "EAGER"} if parts.endswith(EAGER) else {}
-    subprocess.run(findings.command(f"cold:{parts}", limit), check=True, timeout=limit, env={**os.environ, **loading})
+def _in_a_process(findings: Findings, part: str) -> None:
+    """Measure a part in a child like those of the engine."""
+    child = context(findings.device).Process(target=_part, args=(findings, part), daemon=True)  # type: ignore[attr-defined]
+    child.start()
+    child.join(findings.left / 2)
+    if child.exitcode is None:
+        child.kill()
+        child.join()
+        raise TimeoutError("the child does not end")
+    if child.exitcode:
+        raise ChildProcessError(f"exit code {child.exitcode}")
+
+
+def _part(findings: Findings, part: str) -> None:
+    """In the child: what is to be measured. Of eager parts all kernels are loaded when CUDA is first used."""
+    if part.endswith(EAGER):
+        os.environ["CUDA_MODULE_LOADING"] = "EAGER"
+    findings.attempt(part, _retraining if part == RETRAINING else _method, findings, part)
 
 
 def _retraining(findings: Findings, part: str) -> None:
@@ -98,9 +109,9 @@ def _method_server(findings: Findings, name: str) -> MethodServer:
 
 
 def _task(findings: Findings) -> tuple[Task, TaskData, Setting]:
-    """The embedded task, its data, and what a child process must know of both."""
+    """The task, its data, and what a child process must know of both."""
     from bench.engine.jobs import Setting
     from bench.tasks.variants import load_task
 
-    task = load_task("age-synthetic")
+    task = load_task(findings.task)
     return task, task.load(), Setting(task.network, len(task.groups), task.recipe, findings.device, findings.device, task.digest)
