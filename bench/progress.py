@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Drawing
 
 Advance = Callable[[float], None]
 Note = Callable[[str], None]  # is told what the user should know
@@ -39,13 +43,23 @@ class Bars(Progress):
         left = TextColumn("left"), TimeRemainingColumn()
         columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), *left
         self._drawing = Drawing(*columns, console=self._console)
+        self._cell = _Cell(self._drawing) if self._console.is_jupyter else None
 
     def stage(self, label: str, total: float) -> Advance:
         """Add a bar; the one before is done."""
-        self._drawing.start()
+        if not self._cell:
+            self._drawing.start()
         self._fill()
         bar = self._drawing.add_task(label, total=total)
-        return lambda units: self._drawing.advance(bar, units)
+        if self._cell:
+            self._cell.draw()
+
+        def advance(units: float) -> None:
+            self._drawing.advance(bar, units)
+            if self._cell and self._cell.due:
+                self._cell.draw()
+
+        return advance
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
@@ -54,9 +68,34 @@ class Bars(Progress):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self._fill()
+        if self._cell and self._drawing.tasks:
+            self._cell.draw()
         if self._drawing.live.is_started:  # it would print an empty line
             self._drawing.stop()
 
     def _fill(self) -> None:
         for task in self._drawing.tasks:
             self._drawing.update(task.id, completed=task.total)
+
+
+class _Cell:
+    """Where bars stand below a cell: one output that is replaced. rich would need ipywidgets, and warn ten times a second."""
+
+    def __init__(self, drawing: Drawing) -> None:
+        self._drawing, self._drawn = drawing, 0.0
+        self._shown: Any = None
+
+    @property
+    def due(self) -> bool:
+        """Whether the last drawing is old enough to be replaced."""
+        return time.monotonic() - self._drawn > 0.25
+
+    def draw(self) -> None:
+        """Show the bars as they are."""
+        from IPython.display import display
+
+        self._drawn = time.monotonic()
+        if self._shown:
+            self._shown.update(self._drawing)
+        else:
+            self._shown = display(self._drawing, display_id=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
-from bench.outputs import Floats
+from bench.outputs import Floats, Outputs
 from bench.progress import Bars, Progress
 from bench.scoring import frames
 from bench.scoring.comparison import Comparison, compare_runs
@@ -18,6 +18,7 @@ from bench.scoring.rows import Row, row, rows
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.stored import find_runs, score_runs
 from bench.store import DEFAULT
+from bench.store.references import Reference
 from bench.store.runs import Run
 from bench.store.store import Store
 
@@ -71,12 +72,22 @@ class Result:
 
     def outputs(self, split: str) -> NDArray[np.float32]:
         """Logits of the N unlearned models [N, n, K] on a split: forget, test, validation, retain_sample or unseen."""
+        return _of_split(self.run.outputs(self._reference), split)
+
+    def retrained(self, split: str) -> NDArray[np.float32]:
+        """The same of the N retrained models that the run is compared with."""
+        return _of_split(self._reference.retrained(range(self.run.record.models)), split)
+
+    @property
+    def _reference(self) -> Reference:
         record = self.run.record
-        reference = self.store.reference(record.task.key, record.device.kind)
-        logits = self.run.outputs(reference).logits
-        if split not in logits:
-            raise unknown("split", split, list(logits))
-        return logits[split]
+        return self.store.reference(record.task.key, record.device.kind)
+
+
+def _of_split(outputs: Outputs, split: str) -> NDArray[np.float32]:
+    if split not in outputs.logits:
+        raise unknown("split", split, list(outputs.logits))
+    return outputs.logits[split]
 
 
 class Results:

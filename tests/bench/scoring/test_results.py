@@ -42,8 +42,10 @@ def test_numbers_are_those_of_the_stored_outputs(shared_drawn, results: Results)
     retrained = shared_drawn.retrained.confidence
     fresh = type(shared_drawn.retrained)(result.run.outputs(shared_drawn.reference), shared_drawn.reference.labels())
     assert result.epsilons().tolist() == epsilons(fresh.confidence, retrained).tolist()
-    with pytest.raises(BenchError, match=r"unknown split 'forgt'; did you mean forget\?"):
-        result.outputs("forgt")
+    assert np.array_equal(result.retrained("forget"), shared_drawn.retrained.outputs.logits["forget"])
+    for call in (result.outputs, result.retrained):
+        with pytest.raises(BenchError, match=r"unknown split 'forgt'; did you mean forget\?"):
+            call("forgt")
 
 
 def test_a_frame_has_a_row_per_run_and_the_unit_of_every_number(results: Results) -> None:
