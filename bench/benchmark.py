@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTROLS", "Board", "Result", "Results", "Settings", "load", "run", "run_quickly"]
 
 DEVICES = ("auto", "cpu", "cuda")
+REFERENCES = ("shipped", "train")  # the first is the default
 ORIGINAL = "original"  # costs nothing, so every division has it
 CONTROLS = (ORIGINAL, "retrain", "finetune")  # rows that a table needs to be read
 
@@ -63,6 +64,7 @@ class Settings:
     workers: int | None = None
     memory_limit: int | None = None
     again: bool = False
+    reference: str = REFERENCES[0]
 
 
 def _suggesting(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
@@ -93,6 +95,7 @@ def run(
     executor: str = "local",
     workers: int | None = None,
     again: bool = False,
+    reference: str = REFERENCES[0],
     progress: Progress | None = None,
 ) -> Results:
     """Run each method `models` times, compare with as many retrained models, and score; what the store has is not repeated.
@@ -109,6 +112,7 @@ def run(
         executor: where jobs are computed, as listed by `bench plugins`.
         workers: processes; None: one per core, or one per GPU.
         again: run once more even if the store has a run.
+        reference: `shipped`: the retrained models that come with bench, where they fit; `train`: all are trained here.
         progress: who is told; None: bars on standard error, or below the cell.
 
     Raises:
@@ -117,7 +121,9 @@ def run(
     _check_kinds(budget=(budget, str), models=(models, int), seed=(seed, int), device=(device, str), task=(task, str))
     if not plugins and not controls:
         raise BenchError("name a method: bench.run('scrub'); `bench plugins` lists them")
-    settings = Settings(task, models, (Budget.parse(budget),), seed, Path(store), device, executor, workers, None, again)
+    settings = Settings(
+        task, models, (Budget.parse(budget),), seed, Path(store), device, executor, workers, None, again, reference
+    )
     wanted = [specs.parse(_name(plugin)) for plugin in [*plugins, *(CONTROLS if controls else ())]]
     with progress or Bars() as bars:
         results = run_quickly(wanted, settings, bars)
@@ -154,7 +160,8 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     store.prepare()
     device = find_device(settings.device)
     limits = {"workers": settings.workers, "memory_limit": settings.memory_limit}
-    with Session(store, task, device, factory, progress=progress, **limits) as session:
+    shipped = settings.reference == REFERENCES[0]
+    with Session(store, task, device, factory, progress=progress, shipped=shipped, **limits) as session:
         return _run_all(session, store, requests)
 
 
@@ -162,6 +169,8 @@ def _check(settings: Settings) -> None:
     check_models(settings.models)
     if settings.device not in DEVICES:
         raise unknown("device", settings.device, DEVICES)
+    if settings.reference not in REFERENCES:
+        raise unknown("reference", settings.reference, REFERENCES)
     if settings.seed < 0:
         raise BenchError(f"seed {settings.seed} is not understood: give 0 or more")
     if settings.workers is not None and settings.workers < 1:

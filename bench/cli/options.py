@@ -81,6 +81,14 @@ def _in_some_form(name: Decorator) -> Decorator:
 
 task = _in_some_form(_task_name)
 named_task = _in_some_form(_task_argument)
+reference = click.option(
+    "--reference",
+    type=click.Choice(["shipped", "train"]),
+    envvar="BENCH_REFERENCE",
+    default="shipped",
+    show_default=True,
+    help="Use the retrained models that come with bench where they fit, or train all of them here; $BENCH_REFERENCE if set.",
+)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models are computed."
 )

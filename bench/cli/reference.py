@@ -26,8 +26,9 @@ def reference() -> None:
 @options.device
 @options.executor
 @options.workers
+@options.reference
 @click.option("--models", type=click.IntRange(min=1), default=16, show_default=True, help="Retrained models to have.")
-def build(task: str, store: Path, device: str, executor: str, workers: int | None, models: int) -> None:
+def build(task: str, store: Path, device: str, executor: str, workers: int | None, reference: str, models: int) -> None:
     """Train what is missing; an interrupted build goes on where it stopped."""
     from bench.engine import references
     from bench.engine.executor import find_executor
@@ -41,10 +42,13 @@ def build(task: str, store: Path, device: str, executor: str, workers: int | Non
     opened.prepare()
     found = find_device(device)
     made = find_executor(executor)
-    with Bars() as progress, Session(opened, chosen, found, made, workers=workers, progress=progress) as session:
-        reference = opened.reference(chosen.key, found.kind, progress.note)
-        references.build(session, reference, range(models))
-    click.echo(f"{reference.record.available} retrained models in {reference.folder}")
+    shipped = reference == "shipped"
+    with Bars() as progress, Session(opened, chosen, found, made, workers=workers, progress=progress, shipped=shipped) as session:
+        built = opened.reference(chosen.key, found.kind, progress.note)
+        references.build(session, built, range(models))
+    click.echo(
+        f"{built.record.available} retrained models in {built.folder}, {built.record.shipped_models} of them shipped with bench"
+    )
 
 
 @reference.command()
@@ -76,7 +80,8 @@ def show(task: str, store: Path, as_json: bool) -> None:
         click.echo(f"no reference of {task} in {store}; `bench reference build` makes one")
     for item in [] if as_json else found:
         click.echo(
-            f"{item['device']}: {item['retrained_models']} retrained models, stacks of {item['stack_size']}, in {item['folder']}"
+            f"{item['device']}: {item['retrained_models']} retrained models ({item['origin']}),"
+            f" stacks of {item['stack_size']}, in {item['folder']}"
         )
         for name, value in item["accuracy"].items():
             shown = "   ".join(f"{side} {mean:.3f}" for side, mean in value.items() if mean is not None)
@@ -94,6 +99,7 @@ def _summaries(store: Path, task_key: str) -> list[dict[str, Any]]:
 
 def _summary(reference: Reference) -> dict[str, Any]:
     from bench.metrics.metric import Models
+    from bench.store.records import origin
 
     record, labels, count = reference.record, reference.labels(), reference.record.available
     sides = {"original": reference.original()}
@@ -106,6 +112,8 @@ def _summary(reference: Reference) -> dict[str, Any]:
         "device": record.device or reference.folder.name,
         "folder": str(reference.folder),
         "retrained_models": count,
+        "shipped_models": record.shipped_models,
+        "origin": origin(count, record.shipped_models),
         "stack_size": record.stack_size,
         "accuracy": {f"{split} accuracy": {"retrained": None, **means} for split, means in scores.items()},
         "retraining_seconds": record.retraining_times,

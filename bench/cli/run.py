@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--budget-sweep", help="Several budgets in place of one: 5%,10%,20%,40%.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all randomness of the run.")
 @options.store
+@options.reference
 @options.device
 @options.executor
 @options.workers
@@ -62,6 +63,7 @@ def run_methods(
     budget_sweep: str | None,
     seed: int,
     store: Path,
+    reference: str,
     device: str,
     executor: str,
     workers: int | None,
@@ -78,7 +80,7 @@ def run_methods(
     wanted = [specs.parse(text) for text in _wanted(plugins, controls=controls, everything=everything)]
     if batch_format:
         wanted = [_with_batch_format(spec, batch_format) for spec in wanted]
-    limits = workers, memory_limit, again
+    limits = workers, memory_limit, again, reference
     settings = Settings(task, models, tuple(budgets), seed, store, device, executor, *limits)
     with Bars() as bars:
         results = run_quickly(wanted, settings, bars)

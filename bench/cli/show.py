@@ -46,7 +46,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int =
 def heading(record: RunRecord) -> str:
     """A division in words."""
     budget = f"{in_words(record.budget)} ({record.allowance_seconds:.2f} s a trial)"
-    return f"{record.task.name}, {record.models} models, {budget}, {record.device.kind}"
+    return f"{record.task.name}, {record.models} models, {budget}, {record.device.kind}, reference {record.reference_origin}"
 
 
 def division_table(places: Sequence[Place], top: Ceiling | None) -> None:

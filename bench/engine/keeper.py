@@ -46,8 +46,12 @@ class ReferenceKeeper(Protocol):
     def has_original(self) -> bool:
         """Whether the original model is."""
 
-    def growing(self, about: ReferenceRecord, note: Note) -> AbstractContextManager[None]:
-        """To oneself, for as long as the block lasts."""
+    def growing(self, about: ReferenceRecord, note: Note, *, shipped: bool) -> AbstractContextManager[None]:
+        """To oneself, for as long as the block lasts; `shipped`: begin with what comes with the package, if it fits."""
+
+    @property
+    def shipped_models(self) -> int:
+        """How many retrained models came with the package."""
 
     def has_retrained(self, chunk: Sequence[int]) -> bool:
         """Whether a chunk of retrained models is kept."""

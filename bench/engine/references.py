@@ -26,7 +26,7 @@ def build(session: Session, reference: ReferenceKeeper, indices: Sequence[int]) 
     Raises:
         BenchError: a worker cannot train them.
     """
-    with reference.growing(_about(session), session.progress.note):
+    with reference.growing(_about(session), session.progress.note, shipped=session.shipped):
         if not reference.has_labels:
             _keep_labels(session, reference)
         missing = [chunk for chunk in whole_chunks(indices, session.stack_size) if not reference.has_retrained(chunk)]

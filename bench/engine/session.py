@@ -32,8 +32,10 @@ class Session:
         workers: int | None = None,
         progress: Progress | None = None,
         memory_limit: int | None = None,
+        shipped: bool = True,
     ) -> None:
         self.keeper, self.task, self.device = keeper, task, device
+        self.shipped = shipped  # whether a reference that comes with the package may be used
         self.workers = workers or default_workers(device.kind)
         self.progress = progress or Progress()
         network = NETWORKS[task.network]

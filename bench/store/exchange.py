@@ -6,13 +6,24 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bench.errors import BenchError
-from bench.store import references, runs
-from bench.store.files import LARGEST_FILE, DamagedFileError, OtherVersionError, read_bytes, read_fields, read_record, write_bytes
+from bench.store import runs
+from bench.store.files import (
+    LARGEST_FILE,
+    DamagedFileError,
+    OtherVersionError,
+    read_bytes,
+    read_fields,
+    read_record,
+    write_bytes,
+    write_record,
+)
 from bench.store.records import OUTPUTS_FILE, REFERENCE_FILE, ReferenceRecord, RunRecord
 from bench.store.references import Reference
 from bench.store.runs import Run
@@ -36,14 +47,17 @@ def export_run(run: Run, out: Path) -> None:
     if not run.record.complete or not (run.folder / SCORECARD).exists():
         raise BenchError(f"run {run.folder.name} is not complete and scored; the command that made it resumes it")
     read_fields(run.folder / SCORECARD)  # a damaged one is of no use to anybody
-    outputs = [run.folder / chunk.file for chunk in run.record.finished_chunks]
-    _pack([run.folder / runs.RECORD, run.folder / SCORECARD, *outputs], out)
+    names = [runs.RECORD, SCORECARD, *(chunk.file for chunk in run.record.finished_chunks)]
+    _pack({name: read_bytes(run.folder / name, LARGEST_FILE) for name in names}, out)
 
 
 def export_reference(reference: Reference, out: Path) -> None:
     """Write a reference into one file, so that others can unlearn from the same model and be ranked in the same division."""
-    reference.check()
-    _pack([reference.folder / name for name in (references.RECORD, *reference.record.files)], out)
+    contents = {name: reference.read(name) for name in reference.record.files}
+    with tempfile.TemporaryDirectory() as scratch:  # the record is another one: all that it lists is in the file
+        record = Path(scratch) / ReferenceRecord.NAME
+        write_record(record, replace(reference.record, shipped=frozenset()))
+        _pack({ReferenceRecord.NAME: read_bytes(record, LARGEST_FILE), **contents}, out)
 
 
 def add_reference(store: Store, file: Path) -> Path:
@@ -53,14 +67,16 @@ def add_reference(store: Store, file: Path) -> Path:
         BenchError: the file is not what it says, or the store has a reference of that task and kind of device.
     """
     with unpacked(file, REFERENCE_FILES) as folder:
-        record = read_record(folder / references.RECORD, ReferenceRecord, mend=MEND)
+        record = read_record(folder / ReferenceRecord.NAME, ReferenceRecord, mend=MEND)
         if record.task is None or not record.device:
             raise BenchError(f"{file} does not say which task and device it is a reference of")
+        if record.shipped:
+            raise BenchError(f"{file} lacks files that its record lists; {MEND}")
         Reference(folder).check()
         target = store.reference_folder(record.task.key, record.device)
-        if (target / references.RECORD).exists():
+        if (target / ReferenceRecord.NAME).exists():
             raise BenchError(f"there is a reference in {target}; choose another store with --store")
-        for name in (*record.files, references.RECORD):  # the record last: it vouches for the others
+        for name in (*record.files, ReferenceRecord.NAME):  # the record last: it vouches for the others
             write_bytes(target / name, (folder / name).read_bytes())
     return target
 
@@ -116,13 +132,13 @@ def _check(file: Path, members: Sequence[zipfile.ZipInfo], allowed: re.Pattern[s
         raise ValueError("its members overlap, or are too large")
 
 
-def _pack(paths: Sequence[Path], out: Path) -> None:
+def _pack(contents: Mapping[str, bytes], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for path in paths:  # without times: the same run, the same file
-                archive.writestr(zipfile.ZipInfo(path.name), read_bytes(path, LARGEST_FILE))
+            for name, content in contents.items():  # without times: the same run, the same file
+                archive.writestr(zipfile.ZipInfo(name), content)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)

@@ -119,7 +119,7 @@ class DamagedFileError(BenchError):
     def __init__(self, path: Path, reason: str, mend: str = "") -> None:
         hint = mend or f"repeat the command that made it, or delete the folder {path.parent}"
         super().__init__(f"damaged file {path} ({reason}); {hint}")
-        self.path = path
+        self.path, self.reason = path, reason
 
 
 def write_record(path: Path, record: Record, *, twice: bool = False) -> None:

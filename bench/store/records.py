@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from statistics import median
 from typing import Annotated, Any, ClassVar
 
@@ -148,6 +148,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     method: MethodRecord
     task: TaskRecord
     reference_id: ReferenceId
+    shipped_models: Index = 0  # of the retrained models that it is compared with, how many came with the package
     models: Positive
     budget: Short
     seed: Annotated[int, Meta(ge=0)]
@@ -163,6 +164,11 @@ class RunRecord(Record, frozen=True, kw_only=True):
     stack_size: Positive = 1
     backed_off: bool = False  # memory did not suffice for the usual stacks
     attempt: Whole = 0
+
+    @property
+    def reference_origin(self) -> str:
+        """Where the retrained models come from that it is compared with, in words."""
+        return origin(self.models, self.shipped_models)
 
     @property
     def complete(self) -> bool:
@@ -222,6 +228,17 @@ class RunRecord(Record, frozen=True, kw_only=True):
         return "" if trials == wanted else "its chunks do not hold every trial once"
 
 
+def origin(models: int, shipped: int) -> str:
+    """Where retrained models come from, in words.
+
+    >>> origin(16, 16), origin(512, 128), origin(16, 0)
+    ('shipped', '128 shipped, 384 own', 'trained here')
+    """
+    if 0 < shipped < models:
+        return f"{shipped} shipped, {models - shipped} own"
+    return "shipped" if shipped else "trained here"
+
+
 def whole_chunks(indices: Sequence[int], size: int) -> list[tuple[int, ...]]:
     """The whole chunks that hold the given retrained models: chunk k is k*size..(k+1)*size-1, whatever is asked for.
 
@@ -250,9 +267,11 @@ class KeptBaseline(Record, frozen=True, kw_only=True):
 class ReferenceRecord(Record, frozen=True, kw_only=True):
     """`reference.json`: which files a reference consists of, and what was found out about it."""
 
+    NAME: ClassVar[str] = "reference.json"
     RETRAINED: ClassVar[str] = "retrained-{0:04d}-{1:04d}.npz"
 
     files: Annotated[dict[ReferenceFile, Sha256], Meta(max_length=MANY)] = msgspec.field(default_factory=dict)
+    shipped: frozenset[ReferenceFile] = frozenset()  # of the files, those that came with the package and lie there
     stack_size: Positive = 1
     task: ReferenceTask | None = None
     device: OptionalName = ""
@@ -268,7 +287,15 @@ class ReferenceRecord(Record, frozen=True, kw_only=True):
     @property
     def available(self) -> int:
         """How many retrained models there are, counted from index 0."""
+        return self._counted(self.files)
+
+    @property
+    def shipped_models(self) -> int:
+        """How many of them came with the package."""
+        return self._counted(self.shipped)
+
+    def _counted(self, files: Container[str]) -> int:
         count = 0
-        while self.retrained_file(range(count, count + self.stack_size)) in self.files:
+        while self.retrained_file(range(count, count + self.stack_size)) in files:
             count += self.stack_size
         return count

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from bench.errors import one_line
+from bench.errors import BenchError, one_line
 from bench.outputs import OUTPUT_SPLITS, Arrays, Outputs, concatenate
 from bench.progress import Note
 from bench.store.archives import pack, read_npz, unpack, write_npz
@@ -30,15 +30,16 @@ from bench.store.files import (
     write_record,
 )
 from bench.store.records import KeptBaseline, ReferenceRecord, whole_chunks
+from bench.store.shipped import read_shipped, shipped_record
 
-RECORD, LABELS, OUTPUTS, WEIGHTS = "reference.json", "labels.npz", "original.npz", "original.safetensors"
+LABELS, OUTPUTS, WEIGHTS = "labels.npz", "original.npz", "original.safetensors"
 _IDENTITIES = "forget_identities"
 Labels = dict[str, NDArray[np.int64]]
 Parsed = TypeVar("Parsed")
 
 
 class Reference:
-    """The reference of a task on one kind of device, in `references/TASK/DEVICE/` of a store.
+    """The reference of a task on one kind of device, in `references/TASK/DEVICE/` of a store, or partly in the package.
 
     Files: labels, the original's weights and outputs, and the outputs of whole chunks of retrained models, all listed with
     their checksums in `reference.json`.
@@ -94,7 +95,7 @@ class Reference:
             DamagedFileError: one is not what the record says.
         """
         for name in self.record.files:
-            self._read(name)
+            self.read(name)
 
     def identifier(self, models: int) -> str:
         """Hash of the outputs of the original and the first `models` retrained models: who a row is compared with."""
@@ -114,14 +115,37 @@ class Reference:
             self._keep(replace(self.record, baselines={**known, identifier: kept}))
 
     @contextmanager
-    def growing(self, about: ReferenceRecord, note: Note) -> Iterator[None]:
-        """Have it to oneself, to add what is missing; `about` has task, device, environment and stack size."""
+    def growing(self, about: ReferenceRecord, note: Note, *, shipped: bool = True) -> Iterator[None]:
+        """Have it to oneself, to add what is missing; `about` has task, device, environment and stack size.
+
+        `shipped`: what comes with the package is used where nothing was trained yet, and what is missing is added to it.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder, note):
             self._reload()  # another process may have written while this one waited for the lock
-            known = {name: getattr(self.record, name) for name in ("files", "retraining_times", "baselines")}
+            known = {name: getattr(self.record, name) for name in ("files", "shipped", "retraining_times", "baselines")}
             self.record = replace(about, **known)
+            if not shipped:
+                own = {name: sha256 for name, sha256 in self.record.files.items() if name not in self.record.shipped}
+                self.record = replace(self.record, files=own, shipped=frozenset())
+            elif not self.record.files:
+                self._adopt(note)
             yield
+
+    def _adopt(self, note: Note) -> None:
+        """Build upon the reference that comes with the package, if it fits."""
+        try:
+            found = shipped_record(self.record)
+        except BenchError as problem:
+            note(f"the reference that comes with bench is not used, but trained: {problem}")
+            return
+        if found:
+            self._keep(replace(self.record, files=found.files, shipped=frozenset(found.files)))
+
+    @property
+    def shipped_models(self) -> int:
+        """How many retrained models came with the package."""
+        return self.record.shipped_models
 
     @property
     def has_labels(self) -> bool:
@@ -159,32 +183,40 @@ class Reference:
         self._keep(replace(self.record, retraining_times={**self.record.retraining_times, processor: seconds}))
 
     def _reload(self) -> None:
-        path = self.folder / RECORD
+        path = self.folder / ReferenceRecord.NAME
         if path.exists() or restored(path, ReferenceRecord):
             self.record = read_record(path, ReferenceRecord)
 
     def _has(self, name: str) -> bool:
         try:
-            self._read(name)
+            self.read(name)
         except DamagedFileError:
             return False
         return True
 
     def _parsed(self, name: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         try:
-            return parse(self._read(name))
+            return parse(self.read(name))
         except (ValueError, SafetensorError) as problem:
             raise DamagedFileError(self.folder / name, one_line(str(problem))) from problem
 
-    def _read(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes:
+        """A file that the record lists.
+
+        Raises:
+            DamagedFileError: it is not what the record says.
+        """
+        if name in self.record.shipped:
+            return read_shipped(self.record, name)
         return read_checked(self.folder / name, self.record.files.get(name, ""))
 
     def _write(self, contents: Mapping[str, bytes]) -> None:
         written = {name: write_bytes(self.folder / name, content) for name, content in contents.items()}
-        self._keep(replace(self.record, files={**self.record.files, **written}))
+        files, shipped = {**self.record.files, **written}, self.record.shipped - set(written)
+        self._keep(replace(self.record, files=files, shipped=shipped))
 
     def _keep(self, record: ReferenceRecord) -> None:
-        write_record(self.folder / RECORD, record, twice=True)
+        write_record(self.folder / ReferenceRecord.NAME, record, twice=True)
         self.record = record
 
 
@@ -195,4 +227,4 @@ def folder_of(references: Path, task_key: str, device_kind: str) -> Path:
 
 def reference_folders(references: Path, task_key: str = "*") -> list[Path]:
     """Folders of all references that have a record, or of those of a task."""
-    return sorted(record.parent for record in references.glob(f"{task_key[:16]}/*/{RECORD}"))
+    return sorted(record.parent for record in references.glob(f"{task_key[:16]}/*/{ReferenceRecord.NAME}"))

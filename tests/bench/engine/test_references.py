@@ -63,8 +63,8 @@ class InMemory:
         return "original" in self.kept
 
     @contextmanager
-    def growing(self, about: ReferenceRecord, note: object) -> Iterator[None]:
-        self.about = about
+    def growing(self, about: ReferenceRecord, note: object, *, shipped: bool) -> Iterator[None]:
+        self.about, self.shipped = about, shipped
         yield
 
     def has_retrained(self, chunk: Sequence[int]) -> bool:

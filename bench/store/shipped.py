@@ -1,0 +1,58 @@
+"""References that come with the package, one folder each as a store has it: read in place, never copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.store.files import DamagedFileError, OtherVersionError, read_checked, read_record
+from bench.store.records import ReferenceRecord
+
+FOLDER = Path(__file__).parent / "packs"
+MEND = "install unlearning-bench again"
+
+
+def shipped_record(about: ReferenceRecord) -> ReferenceRecord | None:
+    """The record of the reference that comes with the package for a task and a kind of device; None: there is none.
+
+    Args:
+        about: has the task, the kind of device and the size of stacks that it must have.
+
+    Raises:
+        BenchError: there is one, and it is damaged, or of another task, device or version; the message says why.
+    """
+    found = _folder(about)
+    if found is None:
+        return None
+    try:
+        record = read_record(found / ReferenceRecord.NAME, ReferenceRecord, MEND)
+    except OtherVersionError as problem:
+        raise BenchError(problem.reason) from problem
+    if record.device != about.device:
+        return None
+    if record.task is None or about.task is None or record.task.key != about.task.key:
+        raise BenchError("it is of another version of the task")
+    if record.stack_size != about.stack_size:
+        raise BenchError(f"it was trained in stacks of {record.stack_size}, and this machine needs stacks of {about.stack_size}")
+    for name in record.files:
+        read_shipped(record, name)
+    return record
+
+
+def read_shipped(record: ReferenceRecord, name: str) -> bytes:
+    """A file of a reference that comes with the package, checked against what `record` says.
+
+    Raises:
+        DamagedFileError: it is not there, or is another one.
+    """
+    place = (_folder(record) or FOLDER) / name
+    try:
+        return read_checked(place, record.files.get(name, ""))
+    except DamagedFileError as problem:
+        raise DamagedFileError(place, problem.reason, f"{MEND}, or train your own with --reference train") from problem
+
+
+def _folder(about: ReferenceRecord) -> Path | None:
+    """By the name of the task; a name that a stranger wrote leads nowhere else."""
+    wanted = about.task.name if about.task else ""
+    return next((found for found in FOLDER.glob("*") if found.name == wanted), None)
