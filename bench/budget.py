@@ -106,15 +106,21 @@ Phases = dict[str, float]
 class PhaseClock:
     """Wall seconds per phase, monotonic. Every moment since the clock was made belongs to one, so they add up to wall time."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.phases: Phases = dict.fromkeys(PHASES, 0.0)
-        self._last = time.monotonic()
+        self._now = now
+        self._last = now()
 
     def lap(self, phase: str) -> None:
         """Count the time since the last lap as that phase."""
-        now = time.monotonic()
+        now = self._now()
         self.phases[phase] += now - self._last
         self._last = now
+
+    @property
+    def seconds(self) -> float:
+        """From the beginning to the last lap."""
+        return sum(self.phases.values())
 
 
 def limit_seconds(allowance: float, models: int = 1) -> float:

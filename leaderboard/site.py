@@ -22,7 +22,6 @@ from bench.scoring import charts
 from bench.scoring.ranking import CONTROL, RANKED, UNRANKED, divisions, ranked
 from bench.scoring.rows import Row
 from bench.store.files import write_bytes
-from bench.store.references import Reference
 from bench.store.store import Store
 
 from . import methods, runs, tables, text, words
@@ -183,7 +182,7 @@ class Gallery:
         folder = self._store.reference_folder(record.task.key, record.device.kind)
         if folder not in self._identities:
             try:
-                found = Reference(folder).forget_identities()
+                found = self._store.reference_of(record).forget_identities()
             except BenchError:  # no reference here: the board can do without
                 found = None
             self._identities[folder] = [] if found is None else found.tolist()

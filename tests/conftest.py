@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from filelock import FileLock
@@ -21,7 +23,11 @@ from bench.store.files import _digest
 BENCH = str(Path(sys.executable).parent / "bench")
 PLUGINS = ("original", "retrain", "finetune", "scrub", "noise-injection")
 
+LONGEST = 7200  # seconds: no test depends on how fast a machine is, but one that hangs has to end
+MARK = "BENCH_TESTS_STARTED"  # in the environment of all that tests start, to find what they leave behind
+
 Bench = Callable[..., subprocess.CompletedProcess]
+LeftBehind = Callable[[], list[psutil.Process]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     def call(*arguments: object, code: int = 0, cwd: Path = elsewhere) -> subprocess.CompletedProcess:
         environment = {name: value for name, value in os.environ.items() if name != "BENCH_STORE"}
         command = [BENCH, *(str(argument) for argument in arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=900, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=LONGEST, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -92,6 +98,28 @@ class Forger:
 @pytest.fixture(scope="session")
 def forger() -> Forger:
     return Forger()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def marked() -> Iterator[str]:
+    """Marks the environment of all that this process starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, f"{os.getpid()}-{secrets.token_hex(8)}")
+        yield os.environ[MARK]
+
+
+@pytest.fixture(scope="session")
+def left_behind(marked: str) -> LeftBehind:
+    """Processes that tests started and that belong to nobody here any more."""
+    return lambda: [process for process in psutil.process_iter() if _is_an_orphan(process, marked)]
+
+
+def _is_an_orphan(process: psutil.Process, mark: str) -> bool:
+    try:
+        ours = process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark
+        return ours and os.getpid() not in {parent.pid for parent in process.parents()}
+    except psutil.Error:  # it has just ended, or is somebody else's
+        return False
 
 
 @pytest.fixture(autouse=True)

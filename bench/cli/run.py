@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from bench.benchmark import Results
     from bench.registry.specs import Spec
     from bench.scoring.ranking import Place
+    from bench.store.records import RunRecord
+
+
+TO_PUBLISH = 64  # models
 
 
 @click.command("run")
@@ -172,17 +176,32 @@ def _report(results: Results, *, as_json: bool) -> None:
 
 def _print_next_steps(results: Results, divisions: Sequence[Sequence[Place]]) -> None:
     from bench.benchmark import CONTROLS
+    from bench.scoring.rows import SCREENING
     from bench.store import DEFAULT
 
     click.echo(f"\nfiles: {', '.join(str(done.folder) for done in results.runs)}")
     absent = set(CONTROLS) - {place.row.record.method.name for place in divisions[0]}
     where = _options(store=(str(results.store.path), DEFAULT))
+    record = divisions[0][0].row.record
+    same = _options(task=(record.task.name, "age-synthetic"), budget=(record.budget, "20%")) + where
     if absent:
-        record = divisions[0][0].row.record
-        same = _options(task=(record.task.name, "age-synthetic"), models=(record.models, 16), budget=(record.budget, "20%"))
-        click.echo(f"next:  bench run --controls{same}{where}    (rows that a table needs to be read)")
+        models = _options(models=(record.models, 16))
+        click.echo(f"next:  bench run --controls{models}{same}    (rows that a table needs to be read)")
     else:
         click.echo(f"next:  bench leaderboard build{where} --out site")
+    again = [done.record for done in results.runs if done.record.complete and not done.record.method.control]
+    if again and record.models < SCREENING:
+        plugins = "".join(f" --plugin {shlex.quote(spec)}" for spec in dict.fromkeys(each.method.spec for each in again))
+        told = f"enough to publish: its trials take about {sum(map(_seconds_to_publish, again)):.0f} s here"
+        click.echo(f"       bench run{plugins} --models {TO_PUBLISH}{same}    ({told})")
+
+
+def _seconds_to_publish(record: RunRecord) -> float:
+    """How long the trials of so many models would take on as many workers as there are by default."""
+    from bench.engine.machine import default_workers
+
+    workers = 1 if record.method.uses_clock else default_workers(record.device.kind)
+    return sum(chunk.wall_seconds for chunk in record.finished_chunks) * TO_PUBLISH / record.models / workers
 
 
 def _options(**values: tuple[object, object]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +102,7 @@ def _unlearn(job: jobs.Unlearn, machine: Machine, listener: _Listener) -> Comput
 
 def _chunk(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener: _Listener) -> Computed:
     """Unlearn as a stack if the method allows it, evaluate in the trusted worker."""
-    clock, start = PhaseClock(), time.monotonic()
+    clock = PhaseClock()
     with machine.method(job.setting, job.work, listener.printed) as method:
         weights, _ = _unlearned(machine, method, job.work, clock, job.trials, listener.reached, stacked=job.work.stackable)
         device, host = _peak_memory(job.setting, method)
@@ -113,7 +112,7 @@ def _chunk(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener:
         raise WorkerError(f"the plugin's process answered {len(outputs)} models for {len(job.trials)} trials")
     clock.lap("eval")
     measured = Measured(phases=clock.phases, peak_memory=device, peak_host_memory=host)
-    return Computed(outputs, measured, time.monotonic() - start)
+    return Computed(outputs, measured, clock.seconds)
 
 
 def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener: _Listener, problem: WorkerError) -> Failed:

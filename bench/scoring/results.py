@@ -80,8 +80,7 @@ class Result:
 
     @property
     def _reference(self) -> Reference:
-        record = self.run.record
-        return self.store.reference(record.task.key, record.device.kind)
+        return self.store.reference_of(self.run.record)
 
 
 def _of_split(outputs: Outputs, split: str) -> NDArray[np.float32]:

@@ -57,8 +57,7 @@ class Scorer:
     def of(cls, store: Store, run: Run) -> Scorer:
         """The scorer of a run in a store."""
         record = run.record
-        reference = Reference(store.reference_folder(record.task.key, record.device.kind))
-        return cls(reference, record.models, record.reference_id)
+        return cls(store.reference_of(record), record.models, record.reference_id)
 
     @cached_property
     def retrained(self) -> Models:

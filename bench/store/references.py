@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +29,7 @@ from bench.store.files import (
     write_bytes,
     write_record,
 )
-from bench.store.records import KeptBaseline, ReferenceRecord, whole_chunks
+from bench.store.records import KeptBaseline, ReferenceRecord, ReferenceTask, whole_chunks
 from bench.store.shipped import read_shipped, shipped_record
 
 LABELS, OUTPUTS, WEIGHTS = "labels.npz", "original.npz", "original.safetensors"
@@ -135,12 +135,20 @@ class Reference:
     def _adopt(self, note: Note) -> None:
         """Build upon the reference that comes with the package, if it fits."""
         try:
-            found = shipped_record(self.record)
+            found = shipped_record(self.record.task, self.record.device, self.record.stack_size) if self.record.task else None
         except BenchError as problem:
             note(f"the reference that comes with bench is not used, but trained: {problem}")
             return
         if found:
             self._keep(replace(self.record, files=found.files, shipped=frozenset(found.files)))
+
+    def look_at_shipped(self, task: ReferenceTask, device: str) -> None:
+        """Read what comes with the package, if it fits and nothing was trained yet; nothing is written."""
+        with suppress(BenchError):
+            found = None if self.record.files else shipped_record(task, device)
+            if found:
+                about = replace(self.record, task=task, device=device, stack_size=found.stack_size)
+                self.record = replace(about, files=found.files, shipped=frozenset(found.files))
 
     @property
     def shipped_models(self) -> int:

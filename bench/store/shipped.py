@@ -6,34 +6,36 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.store.files import DamagedFileError, OtherVersionError, read_checked, read_record
-from bench.store.records import ReferenceRecord
+from bench.store.records import ReferenceRecord, ReferenceTask
 
 FOLDER = Path(__file__).parent / "packs"
 MEND = "install unlearning-bench again"
 
 
-def shipped_record(about: ReferenceRecord) -> ReferenceRecord | None:
+def shipped_record(task: ReferenceTask, device: str, stack_size: int | None = None) -> ReferenceRecord | None:
     """The record of the reference that comes with the package for a task and a kind of device; None: there is none.
 
     Args:
-        about: has the task, the kind of device and the size of stacks that it must have.
+        task: by its name a reference is looked for, by its key it must fit.
+        device: kind of device.
+        stack_size: in which retrained models must have been trained, so that others can be added; None: any.
 
     Raises:
         BenchError: there is one, and it is damaged, or of another task, device or version; the message says why.
     """
-    found = _folder(about)
+    found = _folder(task.name)
     if found is None:
         return None
     try:
         record = read_record(found / ReferenceRecord.NAME, ReferenceRecord, MEND)
     except OtherVersionError as problem:
         raise BenchError(problem.reason) from problem
-    if record.device != about.device:
+    if record.device != device:
         return None
-    if record.task is None or about.task is None or record.task.key != about.task.key:
+    if record.task is None or record.task.key != task.key:
         raise BenchError("it is of another version of the task")
-    if record.stack_size != about.stack_size:
-        raise BenchError(f"it was trained in stacks of {record.stack_size}, and this machine needs stacks of {about.stack_size}")
+    if stack_size not in (None, record.stack_size):
+        raise BenchError(f"it was trained in stacks of {record.stack_size}, and this machine needs stacks of {stack_size}")
     for name in record.files:
         read_shipped(record, name)
     return record
@@ -45,14 +47,13 @@ def read_shipped(record: ReferenceRecord, name: str) -> bytes:
     Raises:
         DamagedFileError: it is not there, or is another one.
     """
-    place = (_folder(record) or FOLDER) / name
+    place = (_folder(record.task.name if record.task else "") or FOLDER) / name
     try:
         return read_checked(place, record.files.get(name, ""))
     except DamagedFileError as problem:
         raise DamagedFileError(place, problem.reason, f"{MEND}, or train your own with --reference train") from problem
 
 
-def _folder(about: ReferenceRecord) -> Path | None:
+def _folder(task: str) -> Path | None:
     """By the name of the task; a name that a stranger wrote leads nowhere else."""
-    wanted = about.task.name if about.task else ""
-    return next((found for found in FOLDER.glob("*") if found.name == wanted), None)
+    return next((found for found in FOLDER.glob("*") if found.name == task), None)

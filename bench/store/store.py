@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.progress import Note
 from bench.store.files import read_record, write_record
-from bench.store.records import RunRecord, StoreRecord
+from bench.store.records import ReferenceTask, RunRecord, StoreRecord
 from bench.store.references import Reference, folder_of, reference_folders
 from bench.store.runs import Run, opened_run, run_folders
 
@@ -68,6 +68,12 @@ class Store:
     def reference(self, task_key: str, device_kind: str, note: Note = lambda text: None) -> Reference:
         """The reference of a task on a kind of device; a damaged record is set aside, and `note` is told."""
         return Reference.opened(self.reference_folder(task_key, device_kind), note)
+
+    def reference_of(self, run: RunRecord) -> Reference:
+        """What a run is compared with here: the store's reference or, where it has none, the one that comes with the package."""
+        reference = Reference(self.reference_folder(run.task.key, run.device.kind))
+        reference.look_at_shipped(ReferenceTask(name=run.task.name, key=run.task.key), run.device.kind)
+        return reference
 
     def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[Run]:
         """The run of a record's identity, found or made, to oneself for as long as the block lasts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -132,7 +133,9 @@ def test_a_timed_trial_that_is_killed_is_over_budget(ran) -> None:
 
 def test_a_stack_that_hangs_is_killed_and_its_trials_are_tried_alone(ran) -> None:
     row, record = ran["slow-stacked"]
-    assert "trials 0-1, stacked: killed after 14" in row["failure"]
+    seconds = re.search(r"^.*trials 0-1, stacked: killed after (\d+(?:\.\d+)?) s", row["failure"])
+    assert seconds, row["failure"]
+    assert float(seconds[1]) >= 14  # or more where wall time ran out first
     assert "each alone finishes" in row["failure"]
     assert record.timed == ()
 
@@ -169,7 +172,7 @@ def test_phases_add_up_and_memory_is_measured(ran) -> None:
             assert 10**8 < part.peak_memory < 10**10
             assert part.peak_host_memory == part.peak_memory
         for chunk in record.finished_chunks:
-            assert sum(chunk.phases.values()) == pytest.approx(chunk.wall_seconds, rel=0.02)
+            assert sum(chunk.phases.values()) == pytest.approx(chunk.wall_seconds)
 
 
 def test_sweep(bench, copied, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bench.store.records import Failed, Pending
@@ -165,19 +164,16 @@ class Campaign:
 
 
 @pytest.fixture(scope="module")
-def campaign(bench, filled, tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+def campaign(bench, filled, left_behind, tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     folder = tmp_path_factory.mktemp("hostile")
     asked = ["--plugin", "noise-injection", "--seed", "3", "--models", "8", "--workers", "3"]
     for plugin in (*FAILING, *FINISHING):
         (folder / f"{plugin.name}.py").write_text(plugin.source())
         asked += ["--plugin", str(folder / f"{plugin.name}.py")]
-    before = {process.pid for process in psutil.process_iter()}
     start = time.monotonic()
     done = bench("run", *asked, "--budget", "0.1s", "--memory-limit", "1.5GB", "--store", filled.path, "--json", code=2)
     seconds = time.monotonic() - start
-    late = [process for process in psutil.process_iter(["pid", "ppid", "cmdline"]) if process.pid not in before]
-    orphans = [str(process.info) for process in late if process.info["ppid"] == 1 or "10_000" in str(process.info)]
-    left = [about for about in orphans if "10_000" in about or "forkserver" in about]
+    left = [str(process) for process in left_behind()]
     rows = {row["method"]["name"]: row for row in json.loads(done.stdout)}
     return Campaign(rows, done.stdout + done.stderr, filled.path, left, seconds)
 

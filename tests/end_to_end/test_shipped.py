@@ -1,0 +1,57 @@
+"""The reference that comes with the package is one that this machine could have trained."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.metrics.confidence import logit_scaled_confidence
+from bench.metrics.distinguishability import exchanged_distances, p_value
+from bench.metrics.forgetting import forgetting_score
+from bench.store.references import Reference
+from bench.store.store import Store
+
+SHIPPED, FRESH, TIMES = 128, 32, 3
+LEVEL = 0.05 / TIMES  # each of so many comparisons, together 5 %
+
+
+def test_a_first_run_trains_nothing(bench, tmp_path: Path) -> None:
+    done = bench("run", "--plugin", "original", "--models", 8, "--store", tmp_path)
+    assert ", reference shipped\n" in done.stdout
+    assert "retrained models" not in done.stderr
+    assert not list(tmp_path.glob("references/*/*/*.npz"))
+    shown = bench("reference", "show", "--store", tmp_path).stdout
+    assert f"cpu: {SHIPPED} retrained models (shipped)" in shown
+
+
+def test_training_can_be_asked_for(bench, tmp_path: Path) -> None:
+    done = bench("reference", "build", "--models", 1, "--reference", "train", "--store", tmp_path)
+    assert "8 retrained models in " in done.stdout
+    assert ", 0 of them shipped" in done.stdout
+    assert len(list(tmp_path.glob("references/*/*/retrained-*.npz"))) == 1
+    assert "(trained here)" in bench("reference", "show", "--store", tmp_path).stdout
+
+
+@pytest.mark.slow
+def test_models_trained_here_cannot_be_told_from_it(bench, tmp_path: Path) -> None:
+    """docs/evidence/trust.md has the figures."""
+    bench("reference", "build", "--models", SHIPPED + FRESH * TIMES, "--store", tmp_path)
+    (folder,) = Store(tmp_path).reference_folders()
+    reference = Reference(folder)
+    assert reference.record.shipped_models == SHIPPED
+    labels = reference.labels()["forget"]
+
+    def confidence(first: int) -> np.ndarray:
+        return logit_scaled_confidence(reference.retrained(range(first, first + FRESH)).logits["forget"], labels)
+
+    shipped = [confidence(start) for start in range(0, SHIPPED, FRESH)]
+    fresh = [confidence(SHIPPED + FRESH * time) for time in range(TIMES)]
+    chances = [p_value(exchanged_distances(ours, theirs)) for ours, theirs in zip(fresh, shipped, strict=False)]
+    across = [forgetting_score(ours, theirs) for ours in fresh for theirs in shipped]
+    within = [forgetting_score(one, other) for one, other in combinations(shipped, 2)]
+    print(f"\np-values {chances}; scores against the pack {across}, within the pack {within}")
+    assert min(chances) > LEVEL
+    assert abs(np.mean(across) - np.mean(within)) < 2 * np.std(within, ddof=1)
