@@ -205,7 +205,6 @@ class Children:
 
 @pytest.fixture
 def children() -> Iterator[Children]:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     made = Children()
     yield made
     made.executor.close()
