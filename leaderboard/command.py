@@ -36,8 +36,11 @@ def build(store: Path, out: Path, imports: tuple[Path, ...], more: tuple[Path, .
     from .site import build_site
 
     gc.disable()  # what is read stays until the end: looking for garbage in it takes a third of the time of a second build
-    count = build_site(store, out, (*imports, *more))
-    click.echo(f"wrote {out / 'index.html'} with {count} runs")
+    built = build_site(store, out, (*imports, *more))
+    click.echo(f"wrote {out / 'index.html'} with {built.runs} runs")
+    if built.unscored:
+        told = f"bench: {built.unscored} of them are complete and have no score; `bench score --store {store}` computes them"
+        click.echo(told, err=True)
 
 
 @leaderboard.command()

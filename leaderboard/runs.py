@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import BenchError
-from bench.metrics.metric import Family
+from bench.metrics.quantity import Family
 from bench.scoring.ranking import METRIC
 from bench.scoring.scorecard import Measure, Presentation
 from bench.store.fields import plain

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import as_file, files
@@ -22,11 +22,13 @@ from bench.scoring import charts
 from bench.scoring.ranking import CONTROL, RANKED, UNRANKED, divisions, ranked
 from bench.scoring.rows import Row
 from bench.store.files import write_bytes
+from bench.store.records import origin
 from bench.store.store import Store
 
 from . import methods, runs, tables, text, words
 from .division import Division
 from .entries import VERIFIED, Entry, entries, submissions
+from .gallery import Gallery
 from .memory import Memory
 
 MEMORY = ".board"  # deleting it loses nothing
@@ -34,8 +36,16 @@ ORDER = (RANKED, CONTROL, UNRANKED)  # of what can be chosen
 NAV = (("index.html", "Board"), ("compare.html", "Compare"), ("reading.html", "How to read this"), ("data.html", "Data"))
 
 
-def build_site(store: Path, out: Path, imports: Sequence[Path] = ()) -> int:
-    """Write the site of a store, and of runs that others exported, into `out`; returns the number of runs shown.
+@dataclass(frozen=True)
+class Built:
+    """How many runs a site shows, and how many of them are complete and not scored."""
+
+    runs: int
+    unscored: int
+
+
+def build_site(store: Path, out: Path, imports: Sequence[Path] = ()) -> Built:
+    """Write the site of a store, and of runs that others exported, into `out`.
 
     A run that the store has, too, has been verified: the store's is shown.
 
@@ -62,7 +72,7 @@ def build_site(store: Path, out: Path, imports: Sequence[Path] = ()) -> int:
         site.page("compare.html", "compare.html", title="Compare two runs")
         site.page("reading.html", "reading.html", title="How to read this", calibration=_calibration())
         site.finish(members)
-    return len(members)
+    return Built(len(members), sum(entry.row.scorecard is None and not entry.row.record.failure for entry in members))
 
 
 class Site:
@@ -168,45 +178,6 @@ def _write_runs(site: Site, store: Store, members: Sequence[Entry], found: Seque
         )
 
 
-class Gallery:
-    """Who is to be forgotten, and their pictures where a task's licence allows to show them; read once per reference."""
-
-    def __init__(self, site: Site, store: Store) -> None:
-        self._site, self._store = site, store
-        self._identities: dict[Path, list[int]] = {}
-        self._paths: dict[str, dict[int, str]] = {}
-
-    def identities(self, entry: Entry) -> list[int]:
-        """Who is on each forget example of a run; empty if nobody knows."""
-        record = entry.row.record
-        folder = self._store.reference_folder(record.task.key, record.device.kind)
-        if folder not in self._identities:
-            try:
-                found = self._store.reference_of(record).forget_identities()
-            except BenchError:  # no reference here: the board can do without
-                found = None
-            self._identities[folder] = [] if found is None else found.tolist()
-        return self._identities[folder]
-
-    def paths(self, entry: Entry) -> dict[int, str]:
-        """Where the picture of each forgotten person is; empty if they may not be shown."""
-        task = entry.row.record.task
-        if task.key not in self._paths:
-            self._paths[task.key] = self._written(task.name, task.key, self.identities(entry))
-        return self._paths[task.key]
-
-    def _written(self, name: str, key: str, identities: list[int]) -> dict[int, str]:
-        paths = {identity: f"pictures/{key[:16]}/{identity}.png" for identity in identities}
-        if paths and self._site.unchanged(*paths.values()):
-            return paths
-        task = runs.showable_task(name, key) if paths else None
-        if task is None:
-            return {}
-        for identity, content in runs.portraits(task, identities).items():
-            self._site.file(paths[identity], content)
-        return paths
-
-
 def _write_data(site: Site, members: Sequence[Entry], found: Sequence[Division]) -> None:
     frames = []
     for division in found:
@@ -289,5 +260,5 @@ def _environment() -> Environment:
     )
     environment.filters.update(shown=tables.shown, documentation=text.documentation, inline=text.inline, figure=text.figure_json)
     environment.globals.update(number=tables.number, interval=tables.interval, curve_table=tables.curve_table)
-    environment.globals.update(badges=words.BADGES, missing=tables.MISSING, version=version("unlearning-bench"))
+    environment.globals.update(badges=words.BADGES, missing=tables.MISSING, origin=origin, version=version("unlearning-bench"))
     return environment

@@ -16,9 +16,8 @@ from bench.scoring.rows import Row, distinct_names
 from .entries import VERIFIED, Entry
 
 MISSING = "\N{EN DASH}"
-TEXT = "text"  # the unit of what is no number
-SEED = Column("seed", "seed", "root of all randomness of the trials", TEXT, folded=True)
-PACKAGE = Column("package", "package", "where the method comes from", TEXT, folded=True)
+SEED = Column("seed", "seed", "root of all randomness of the trials", None, folded=True)
+PACKAGE = Column("package", "package", "where the method comes from", None, folded=True)
 
 
 def columns_of(rows: Iterable[Row]) -> list[Column]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.budget import in_words
 from bench.errors import in_reading_order
-from bench.metrics.metric import Family
+from bench.metrics.quantity import Family
 from bench.scoring.ranking import Ceiling, Place
 from bench.scoring.rows import Row
 from bench.store.records import RunRecord
@@ -46,7 +46,7 @@ FAMILIES: Mapping[Family, tuple[str, str]] = {  # title and introduction of a ru
     ),
     "utility": ("Utility", "What the model can still do, beside retrained models."),
     "runtime": ("Runtime", "Seconds of the device for one trial, alone on it; the budget is a share of one retraining."),
-    "other": ("Other metrics", "What its packages say belongs nowhere else."),
+    "other": ("Other metrics", "Numbers whose metrics name no other part."),
 }
 
 

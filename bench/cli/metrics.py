@@ -57,7 +57,7 @@ def show(name: str, as_json: bool) -> None:
             quantity["unit"],
             value_range(quantity),
             direction(quantity),
-            quantity["table"] and f"a column of {quantity['table']}",
+            _column(quantity),
         ]
         click.echo(f"    {', '.join(filter(None, facts))}")
     for title in ("source", "pitfalls"):
@@ -78,11 +78,16 @@ def describe(name: str, metric: Metric) -> dict[str, Any]:
 
 def _plain(quantity: Quantity) -> dict[str, Any]:
     """As JSON, which has no infinity: an end that is open is null."""
-    return {**asdict(quantity), "lowest": _finite(quantity.lowest), "highest": _finite(quantity.highest)}
+    return {**asdict(quantity), "head": quantity.head, "lowest": _finite(quantity.lowest), "highest": _finite(quantity.highest)}
 
 
 def _finite(end: float) -> float | None:
     return None if abs(end) == float("inf") else end
+
+
+def _column(quantity: dict[str, Any]) -> str:
+    folded = ", folded" if quantity["folded"] else ""
+    return f"column {quantity['head']!r} of {quantity['table']}{folded}" if quantity["table"] else ""
 
 
 def value_range(quantity: dict[str, Any]) -> str:

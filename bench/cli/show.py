@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -14,8 +15,9 @@ from bench.scoring.columns import Column, columns, target, values, written
 from bench.scoring.ranking import RANKED_BY, Ceiling, Place
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard
-from bench.store.records import RunRecord
+from bench.store.records import RunRecord, origin
 
+LONGEST_WORD = 20  # columns that the last one has at least, if a word in it needs them
 GAP = 2  # columns between two columns
 RETRAINED = "(retrained)"  # the line of what unlearning aims at
 WIDE = 140  # columns that long tables need
@@ -32,35 +34,39 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int =
     numbers = [max(cell_len(cell) for cell in column) for column in middle]
     fixed = named + sum(numbers) + GAP * (len(columns) - 1)
     words = max(cell_len(word) for cell in last for word in cell.split() or [""])
-    rest = max(words, max(width, out.width) - fixed, 1)
+    rest = max(min(words, LONGEST_WORD), max(width, out.width) - fixed)
     shown = Table(box=None, pad_edge=False)
     shown.add_column(escape(first[0]), width=named, overflow="fold")
     for column, wide in zip(middle, numbers, strict=True):
         shown.add_column(escape(column[0]), width=wide, justify="right", no_wrap=True)
-    shown.add_column(escape(last[0]), width=rest)
+    shown.add_column(escape(last[0]), width=rest, overflow="fold")
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    Console(highlight=False, width=fixed + rest).print(shown)
+    text = StringIO()
+    Console(highlight=False, width=fixed + rest, file=text).print(shown)
+    for line in text.getvalue().splitlines():
+        out.print(line.rstrip(), markup=False, soft_wrap=True)
 
 
 def heading(record: RunRecord) -> str:
     """A division in words."""
     budget = f"{in_words(record.budget)} ({record.allowance_seconds:.2f} s a trial)"
-    return f"{record.task.name}, {record.models} models, {budget}, {record.device.kind}, reference {record.reference_origin}"
+    compared = f"reference {origin(record.models, record.shipped_models)}"
+    return f"{record.task.name}, {record.models} models, {budget}, {record.device.kind}, {compared}"
 
 
 def division_table(places: Sequence[Place], top: Ceiling | None) -> None:
     """Print the rows of a division beside what retrained models get."""
     scored = _scored(places)
     shown = [column for column in _columns(scored) if column.table == "results" and not column.folded]
-    lines = [
-        [place.row.label, place.interval, *_cells(place.row, shown, top), ", ".join(place.row.badges)]
-        for place in places
-        if place.row.scorecard
-    ]
     if scored:
-        lines.append([RETRAINED, "", *_target(scored, shown, top), ""])
-    table(["method", "rank", *(column.title for column in shown), "badges"], lines)
+        lines = [
+            [place.row.label, place.interval, *_cells(place.row, shown, top), ", ".join(place.row.badges)]
+            for place in places
+            if place.row.scorecard
+        ]
+        heads = ["method", "rank", *(column.title for column in shown), "badges"]
+        table(heads, [*lines, [RETRAINED, "", *_target(scored, shown, top), ""]])
     for place in places:
         if not place.row.scorecard:
             out.print(f"{place.row.label}: not scored, {place.row.failure}", markup=False, soft_wrap=True)
@@ -131,13 +137,15 @@ def _measure_line(name: str, measure: Measure, decimals: int) -> list[str]:
         number(measure.value),
         "" if measure.interval is None else " to ".join(map(number, measure.interval)),
         number(measure.retrained),
-        ratio if measure.gap is None else _gap(measure, decimals),
+        ratio if measure.gap is None else _gap(measure, measure.gap, decimals),
         number(measure.original) + blind,
         f"{measure.unit}, {measure.better}",
     ]
 
 
-def _gap(measure: Measure, decimals: int) -> str:
+def _gap(measure: Measure, gap: float, decimals: int) -> str:
+    def signed(value: float) -> str:
+        return f"{'+' if value >= 0 else ''}{written(value, measure.unit, decimals)}"
+
     ends = measure.gap_interval
-    spread = "" if ends is None else f" ({ends[0]:+.{decimals}f} to {ends[1]:+.{decimals}f})"
-    return f"{measure.gap:+.{decimals}f}{spread}"
+    return signed(gap) + (f" ({signed(ends[0])} to {signed(ends[1])})" if ends else "")

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.hookspecs import hookimpl
-from bench.metrics.metric import P_VALUE, Estimate, Evidence, Findings, Metric, Quantity
+from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
+from bench.metrics.quantity import P_VALUE
 from bench.metrics.resampling import ranked_models, seed_of_values
 from bench.outputs import Floats
 from bench.seeds import numpy_generator

@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
+from bench.metrics.quantity import Quantity as Quantity  # noqa: PLC0414 - users import it from here
+from bench.metrics.quantity import check_quantity
 from bench.metrics.resampling import Sample, Values, example_deviations, jackknife
 from bench.outputs import Floats, Outputs
-
-Better = Literal["higher", "lower", "as retrained"]
-Family = Literal["forgetting", "attack", "utility", "runtime", "other"]
-Table = Literal["", "results", "evidence"]  # what a method achieves; what attackers see of it
-
-P_VALUE = "p-value"  # the unit of what tells models from retrained ones when it is small
-LONGEST_TITLE = 20  # characters of a column's head
-MOST_DECIMALS = 9
-# What tables of runs have beside the numbers of metrics; a quantity of that name would take its place.
-RESERVED_NAMES = frozenset(
-    {"division", "rank", "rank_best", "rank_worst", "method", "run", "task", "models", "budget", "seed", "device", "control"}
-    | {"package", "provenance", "badges", "failure", "ceiling_share", "utility_kept", "final_score_margin"}
-)
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One number that a metric answers, and how it is shown.
-
-    `group_accuracy` also stands for `group_accuracy.0`, `group_accuracy.1` and so on. A number in seconds is written as
-    1.23 s, in bytes as 45 MB, and in a unit that begins with `of` as percent: 8 % of budget.
-    """
-
-    name: str
-    unit: str
-    better: Better
-    lowest: float
-    highest: float
-    meaning: str
-    attack: bool = False  # has to prove its power: to see members of the training set under the original model
-    family: Family = "other"  # the part of a run's page that it belongs to
-    table: Table = ""  # it is a column of this table, on the terminal and on the board; "": of none
-    title: str = ""  # of the column; "": the name in words
-    decimals: int = 3
-    folded: bool = False  # on the board a column for those who choose it; on the terminal only if it is evidence
 
 
 @dataclass(frozen=True)
@@ -169,33 +135,12 @@ def check_metric(metric: Metric) -> None:
         raise TypeError("quantities must be a tuple of Quantity")
     for quantity in metric.quantities:
         check_quantity(quantity)
+        if quantity.table == "results" and not metric.quick:
+            raise ValueError(f"{quantity.name} is a column of results, which users wait for: its metric must be quick")
     if not all(isinstance(getattr(metric, name, None), str) for name in ("source", "pitfalls")):
         raise TypeError("source and pitfalls must be text")
     if type(metric.version) is not int:  # True is one, too
         raise TypeError("version must be a whole number")
-
-
-def check_quantity(quantity: Quantity) -> None:
-    """Refuse a quantity that tables cannot show.
-
-    Raises:
-        TypeError, ValueError: its name, family, table, title or decimals are not what they should be; the message says which.
-    """
-    texts = ("name", "unit", "meaning", "title")
-    if not all(isinstance(getattr(quantity, text), str) for text in texts):
-        raise TypeError(f"{', '.join(texts)} of a quantity must be text")
-    name = quantity.name
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name) or name in RESERVED_NAMES:
-        raise ValueError(
-            f"a quantity cannot be called {name!r}: small letters, digits and _, and no column that tables have already"
-        )
-    for choice, known in (("better", Better), ("family", Family), ("table", Table)):
-        if getattr(quantity, choice) not in get_args(known):
-            raise ValueError(f"{choice} of {name} must be one of {', '.join(map(repr, get_args(known)))}")
-    if len(quantity.title) > LONGEST_TITLE:
-        raise ValueError(f"the title of {name} has more than {LONGEST_TITLE} characters")
-    if type(quantity.decimals) is not int or not 0 <= quantity.decimals <= MOST_DECIMALS:
-        raise ValueError(f"decimals of {name} must be a whole number from 0 to {MOST_DECIMALS}")
 
 
 class PerModel(Metric):

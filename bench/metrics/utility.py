@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.hookspecs import hookimpl
-from bench.metrics.metric import Better, Metric, Models, PerModel, Quantity
+from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.metrics.quantity import Better
 from bench.outputs import Floats
 
 

@@ -11,7 +11,8 @@ from scipy.special import logsumexp
 
 from bench.errors import BenchError
 from bench.metrics.installed import InstalledMetric
-from bench.metrics.metric import P_VALUE, Evidence, Models, Timing
+from bench.metrics.metric import Evidence, Models, Timing
+from bench.metrics.quantity import P_VALUE
 from bench.metrics.resampling import LEVEL
 from bench.outputs import OUTPUT_SPLITS, Floats, Outputs
 from bench.scoring.scorecard import Measure, Scorecard, Section, section

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+from bench.errors import BenchError
 from bench.scoring.columns import utility_kept
 from bench.scoring.ranking import CONTROL, RANKED, RANKED_BY, UNRANKED, Ceiling, Place, ceiling
 from bench.scoring.rows import Row, distinct_names
@@ -62,10 +63,16 @@ class Charts(Sequence["go.Figure"]):
 
     @classmethod
     def of(cls, places: Sequence[Place], related: Sequence[Row]) -> Charts:
-        """The pictures of a division; `related`: rows of it and of those that differ from it in their budget only."""
+        """The pictures of a division; `related`: rows of it and of those that differ from it in their budget only.
+
+        Raises:
+            BenchError: none of its runs has a score.
+        """
         rows = [place.row for place in places]
         marks = [Mark(place, name) for place, name in zip(places, distinct_names(rows), strict=True)]
         found = of_division(marks, ceiling(rows), sweep(related))
+        if not found:
+            raise BenchError("no run of the division has a score, so there is nothing to draw; `bench score` computes them")
         return cls([chart.figure.update_layout(title=chart.title, margin={"t": 72}) for chart in found])
 
     @overload

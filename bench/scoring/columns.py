@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from bench.metrics.metric import Family, Table
+from bench.metrics.quantity import Family, Table
 from bench.scoring.ranking import RANKED_BY, Ceiling
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Presentation, Scorecard
@@ -42,7 +42,7 @@ class Column:
     key: str
     title: str
     meaning: str
-    unit: str
+    unit: str | None  # None: it holds no number
     decimals: int = 3
     table: Table = ""
     family: Family = "other"
@@ -50,7 +50,7 @@ class Column:
 
     def shown(self, value: float | None, missing: str = "") -> str:
         """A cell."""
-        return missing if value is None else written(value, self.unit, self.decimals)
+        return missing if value is None else written(value, self.unit or "", self.decimals)
 
 
 CEILING_SHARE = Column(

@@ -18,12 +18,17 @@ from bench.store.runs import Run
 from bench.store.store import Store
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two runs of one division, and how surely their final scores differ."""
 
     rows: tuple[Row, Row]
     p_value: float  # of their difference: trials exchanged within each index
+
+    def __repr__(self) -> str:
+        one, other = (f"{item.label} ({score:.4f})" for item, score in zip(self.rows, self.scores, strict=True))
+        verdict = f"{self.better.label} is better" if self.distinguishable else "they cannot be told apart"
+        return f"{one} and {other}: {verdict} (p = {self.p_value:.3f})"
 
     @property
     def scores(self) -> tuple[float, float]:

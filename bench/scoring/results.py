@@ -37,12 +37,15 @@ def unknown(noun: str, name: str, known: Sequence[str]) -> BenchError:
     return BenchError(f"unknown {noun} {name!r}; {hint}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """One run."""
 
     run: Run
     store: Store
+
+    def __repr__(self) -> str:
+        return f"Result of {self.name} ({self.run.folder.name})"
 
     @property
     def row(self) -> Row:
@@ -95,6 +98,10 @@ class Results:
     def __init__(self, store: Store, runs: Sequence[Run], problems: Sequence[BenchError] = ()) -> None:
         self.store, self.runs, self.problems = store, list(runs), list(problems)
 
+    def __repr__(self) -> str:
+        failed = f"; {len(self.problems)} failed" if self.problems else ""
+        return f"Results: {', '.join(result.name for result in self) or 'no runs'}{failed}"
+
     def __len__(self) -> int:
         return len(self.runs)
 
@@ -134,6 +141,9 @@ class Board:
         names = frames.titles([division[0].record for division in grouped])
         self._divisions = dict(zip(names, map(places, grouped), strict=True))
 
+    def __repr__(self) -> str:
+        return f"Board of {self.store.path}: {sum(map(len, self._divisions.values()))} runs in {len(self._divisions)} divisions"
+
     @property
     def divisions(self) -> list[str]:
         """What can be given to `frame`: task, N, budget and device of each division."""
@@ -166,7 +176,7 @@ class Board:
 
     def _known(self, division: str) -> list[Place]:
         if division not in self._divisions:
-            raise unknown("division", division, self.divisions)
+            raise unknown("division", str(division), self.divisions)
         return self._divisions[division]
 
     def compare(self, one: str, other: str, progress: Progress | None = None) -> Comparison:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.errors import BenchError, in_reading_order
 from bench.scoring.scorecard import Measure, Scorecard, read_scorecard
+from bench.store.exchange import SCORECARD
 from bench.store.records import RunRecord
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -71,7 +72,8 @@ def row(run: Run) -> Row:
     scorecard = read_scorecard(run) if run.record.complete else None
     if scorecard and scorecard.sections:
         return Row(run.folder, run.record, scorecard, "")
-    return Row(run.folder, run.record, None, (scorecard.refused if scorecard else "") or _why_unscored(run))
+    earlier = scorecard is None and (run.folder / SCORECARD).exists()
+    return Row(run.folder, run.record, None, (scorecard.refused if scorecard else "") or _why_unscored(run, earlier=earlier))
 
 
 def distinct_names(rows: Sequence[Row]) -> list[str]:
@@ -106,9 +108,8 @@ def rows(store: Store) -> tuple[list[Row], list[BenchError]]:
     return found, problems
 
 
-def _why_unscored(run: Run) -> str:
+def _why_unscored(run: Run, *, earlier: bool) -> str:
     done, models = run.record.finished_trials, run.record.models
-    reason = run.record.failure or (
-        "interrupted; the same command resumes it" if done < models else "not scored yet; `bench score` does it"
-    )
+    unscored = f"{'scored by an earlier bench' if earlier else 'not scored yet'}; `bench score` does it"
+    reason = run.record.failure or ("interrupted; the same command resumes it" if done < models else unscored)
     return f"{done}/{models} trials: {reason}"

@@ -12,7 +12,8 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from bench.errors import LONGEST, BenchError, one_line
-from bench.metrics.metric import MOST_DECIMALS, Baseline, Better, Estimate, Family, Findings, Metric, Quantity, Table
+from bench.metrics.metric import Baseline, Estimate, Findings, Metric
+from bench.metrics.quantity import MOST_DECIMALS, Better, Family, Quantity, Table
 from bench.metrics.resampling import Z, interval
 from bench.store.exchange import SCORECARD
 from bench.store.fields import Line, Record, checked
@@ -83,8 +84,17 @@ class Scorecard(Record, frozen=True, kw_only=True, dict=True):
     run: Line = ""
 
     def with_section(self, name: str, section: Section) -> Scorecard:
-        """This scorecard with another metric, or another version of it."""
-        return replace(self, sections={**self.sections, name: section}, refused="")
+        """This scorecard with another metric, or another version of it; a number is in the section that came last."""
+        others = {
+            key: other
+            for key, other in self.sections.items()
+            if key == name or other.measures.keys().isdisjoint(section.measures)
+        }
+        return replace(self, sections={**others, name: section}, refused="")
+
+    def __repr__(self) -> str:
+        flagged = f", flags: {', '.join(self.flags)}" if self.flags else ""
+        return f"Scorecard of {self.run or 'a run'}: {len(self.measures)} numbers{flagged}"
 
     @cached_property
     def measures(self) -> Mapping[str, Measure]:
@@ -171,7 +181,7 @@ def presentations(metric: Metric) -> dict[str, Presentation]:
     """How the quantities of a metric are shown, by their names."""
     return {
         quantity.name: Presentation(
-            title=one_line(quantity.title or quantity.name.replace("_", " ")),
+            title=one_line(quantity.head),
             meaning=one_line(quantity.meaning),
             family=quantity.family,
             table=quantity.table,

@@ -34,15 +34,16 @@ def find_runs(store: Store, names: Sequence[str], note: Note) -> list[Run]:
 
 
 def find_folders(store: Store, names: Sequence[str]) -> list[Path]:
-    """The runs' folders of those names, or beginnings of names.
+    """The runs' folders of those names: of a run, of a method that was run once, or beginnings of names.
 
     Raises:
         BenchError: there is none of a name, or several.
     """
     folders, found = list(store.run_folders()), []
     for name in names:
-        fitting = [folder for folder in folders if folder.name.startswith(Path(name).name)]
-        exact = [folder for folder in fitting if folder.name == Path(name).name]
+        wanted = Path(name).name
+        fitting = [folder for folder in folders if folder.name.startswith(wanted)]
+        exact = [folder for folder in fitting if wanted in (folder.name, folder.name.rpartition("-")[0])]
         if len(exact or fitting) != 1:
             known = ", ".join(folder.name for folder in fitting or folders) or "nothing"
             raise BenchError(

@@ -212,7 +212,8 @@ def _digest(content: dict[str, Any]) -> str:
 
 def append(path: Path, text: bytes, most: int) -> None:
     """Append to a file, up to so many bytes; what cannot be written, or is a link to elsewhere, is no reason to lose a trial."""
-    with suppress(OSError), open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644), "ab") as file:
-        size = file.tell()
-        if size < most:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe there would block for ever
+    with suppress(OSError), open(os.open(path, flags, 0o644), "ab") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < most and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.write(text if size + len(text) < most else text[: most - size] + b"\n(the rest is left out)\n")

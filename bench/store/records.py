@@ -166,11 +166,6 @@ class RunRecord(Record, frozen=True, kw_only=True):
     attempt: Whole = 0
 
     @property
-    def reference_origin(self) -> str:
-        """Where the retrained models come from that it is compared with, in words."""
-        return origin(self.models, self.shipped_models)
-
-    @property
     def complete(self) -> bool:
         """Whether every trial has outputs, and the trials to be timed are."""
         return len(self.finished_chunks) == len(self.chunks) and not self.untimed

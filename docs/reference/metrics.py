@@ -24,7 +24,8 @@ Every metric that comes with `{DISTRIBUTION}`: what it is, its numbers, where it
 written by [metrics.py](metrics.py).
 
 A number has a *column* where its metric asks for one: in the table of results, or in that of evidence, which is what attackers
-see. All numbers are on the page of a run, in `bench score RUN` and in the JSON files.
+see. Folded ones are on the board for those who choose them. All numbers are on the page of a run, in `bench score RUN` and in the
+JSON files.
 """
 
 
@@ -54,7 +55,8 @@ def _section(about: dict[str, Any]) -> Iterator[str]:
 
 
 def _quantity(about: dict[str, Any]) -> str:
-    column = f"{about['table']}: {about['title']}" if about["table"] else ""
+    folded = " (folded)" if about["folded"] else ""
+    column = f"{about['table']}: {about['head']}{folded}" if about["table"] else ""
     cells = [f"`{about['name']}`", about["meaning"], about["unit"], value_range(about), direction(about), column]
     return f"| {' | '.join(map(_escaped, cells))} |"
 

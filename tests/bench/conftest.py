@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +57,10 @@ class Drawn:
         write_record(folder / "run.json", replace(record, **changes))
         return Run.read(folder)
 
-    def shifted(self, amount: float) -> Models:
-        """Unlearned models that far from retrained ones."""
-        return self.population.case(shifted(amount), self.retrained)
+    def shifted(self, amount: float, draw: int = 0) -> Models:
+        """Unlearned models that far from retrained ones; the same whatever was drawn before, others for each `draw`."""
+        generator = np.random.default_rng([draw, round(1000 * abs(amount)), int(amount < 0)])
+        return dataclasses.replace(self.population, generator=generator).case(shifted(amount), self.retrained)
 
 
 def draw(path: Path, models: int = 16) -> Drawn:

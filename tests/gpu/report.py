@@ -122,6 +122,9 @@ def table(folder: Path) -> str:
 def chosen(only: str) -> list[Section]:
     """Sections by their names, separated by commas; those joined by + share a process."""
     seconds = {section.name: section.seconds for section in SECTIONS}
+    unknown = set(only.replace("+", ",").split(",")) - set(seconds)
+    if unknown:
+        sys.exit(f"no section is called {min(unknown)}; there are {', '.join(seconds)}")
     return [Section(names, sum(seconds[name] for name in names.split("+"))) for names in only.split(",")]
 
 

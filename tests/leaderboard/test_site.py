@@ -38,7 +38,7 @@ VENDORED = {
 
 @pytest.fixture
 def page(store: Path, tmp_path: Path) -> str:
-    assert build_site(store, tmp_path / "site") == 6
+    assert build_site(store, tmp_path / "site").runs == 6
     return (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
@@ -180,7 +180,7 @@ def test_a_changed_run_is_read_again(store: Path, tmp_path: Path) -> None:
 def test_a_damaged_memory_costs_a_whole_build(store: Path, tmp_path: Path, content: bytes) -> None:
     build_site(store, tmp_path / "site")
     (tmp_path / "site" / ".board" / "memory.json").write_bytes(content)
-    assert build_site(store, tmp_path / "site") == 6
+    assert build_site(store, tmp_path / "site").runs == 6
 
 
 def _misremember(memory: Path, version: str | None = None) -> None:
@@ -196,7 +196,7 @@ def test_the_memory_of_a_former_build_is_ignored(store: Path, tmp_path: Path) ->
     build_site(store, site)
     whole = _contents(site)
     _misremember(site / ".board", version="0" * 64)
-    assert build_site(store, site) == 6
+    assert build_site(store, site).runs == 6
     assert _contents(site) == whole
     _misremember(site / ".board")
     build_site(store, site)
@@ -211,7 +211,7 @@ def test_a_memory_of_another_form_is_ignored(store: Path, tmp_path: Path) -> Non
     former = {"folder": str(store / "runs" / "x"), "stamp": [], "record": {"models": 16, "solo": []}, "card": None, "failure": ""}
     line = f'{json.dumps({**former, "provenance": "verified", "name": "x", "outputs": ""})}\t{{"run":"x"}}\n'
     (site / ".board" / "runs.txt").write_text(6 * line)
-    assert build_site(store, site) == 6
+    assert build_site(store, site).runs == 6
     assert _contents(site) == whole
 
 
@@ -221,7 +221,7 @@ def test_names_with_other_ends_of_lines_are_remembered(
     put_run(store, "line\N{LINE SEPARATOR}paragraph\N{PARAGRAPH SEPARATOR}", 0.02)
     build_site(store, tmp_path / "site")
     monkeypatch.setattr(Run, "check_outputs", lambda run: pytest.fail(f"{run.folder} is read again"))
-    assert build_site(store, tmp_path / "site") == 7
+    assert build_site(store, tmp_path / "site").runs == 7
 
 
 def test_paths_need_not_be_text(put_run: PutRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,9 +232,9 @@ def test_paths_need_not_be_text(put_run: PutRun, tmp_path: Path, monkeypatch: py
     put_run(odd / "store", "good", 0.08)
     (folder,) = (odd / "store" / "runs").iterdir()
     (folder / os.fsdecode(b"further\xff")).touch()
-    assert build_site(odd / "store", odd / "site") == 1
+    assert build_site(odd / "store", odd / "site").runs == 1
     monkeypatch.setattr(Run, "check_outputs", lambda run: pytest.fail(f"{run.folder} is read again"))
-    assert build_site(odd / "store", odd / "site") == 1
+    assert build_site(odd / "store", odd / "site").runs == 1
 
 
 def test_empty_store(tmp_path: Path) -> None:

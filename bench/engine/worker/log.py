@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 
 LARGEST = 4 * 2**20  # bytes of one child's output
 _CHUNK = 2**16
-_PATIENCE = 1.0  # seconds that somebody waits for the output of a child that never stops printing
+_PATIENCE = 1.0  # seconds that somebody waits for a child that never stops printing, or a listener that is slow
 _TICK = 0.002  # seconds
 
 Printed = Callable[[bytes], None]
@@ -60,6 +60,12 @@ class LogPump(threading.Thread):
             time.sleep(_TICK)
 
     def _has_more(self) -> bool:
-        with self._handling, suppress(OSError):
+        """Whether something is in the pipe, or is just being handed on to somebody slow."""
+        if not self._handling.acquire(blocking=False):
+            return True
+        try:
             return self._source.poll(0)
-        return False
+        except OSError:
+            return False
+        finally:
+            self._handling.release()

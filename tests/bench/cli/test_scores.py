@@ -95,7 +95,7 @@ def test_compare_tells_runs_apart(call: Call, store: Path) -> None:
 
 
 def test_compare_says_what_it_cannot_tell(call: Call, shared_drawn, store: Path) -> None:
-    shared_drawn.add("near-too", shared_drawn.shifted(0.3))
+    shared_drawn.add("near-too", shared_drawn.shifted(0.3, draw=1))
     done = call("compare", "near-0", "near-too", "--store", store)
     assert "indistinguishable at 5 %" in done.stdout
 

@@ -9,7 +9,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.metrics.installed import InstalledMetric
-from bench.metrics.metric import P_VALUE, Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
+from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
+from bench.metrics.quantity import P_VALUE
 from bench.outputs import OUTPUT_SPLITS
 from bench.scoring.calibration import CASES, CaseResult, Population, calibrated, shifted, tells
 from bench.scoring.scorecard import Measure

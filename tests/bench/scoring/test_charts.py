@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from bench.errors import BenchError
 from bench.scoring.charts import Charts, Mark, of_division, sweep
 from bench.scoring.ranking import Ceiling, Place
 from bench.scoring.rows import Row
@@ -85,7 +86,8 @@ def test_methods_at_several_budgets_have_a_line_each() -> None:
 def test_nothing_scored_has_no_picture() -> None:
     failed = Row(Path("x"), RECORD, None, "it failed")
     assert of_division([Mark(Place(failed), "x")], None, {}) == []
-    assert len(Charts.of([Place(failed)], [failed])) == 0
+    with pytest.raises(BenchError, match="nothing to draw; `bench score`"):
+        Charts.of([Place(failed)], [failed])
 
 
 def test_a_notebook_shows_one_below_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

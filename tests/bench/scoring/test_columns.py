@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.metrics.installed import installed_metrics
-from bench.metrics.metric import RESERVED_NAMES
+from bench.metrics.quantity import RESERVED_NAMES
 from bench.scoring import frames
 from bench.scoring.columns import CEILING_SHARE, UTILITY_KEPT, Column, columns, target, utility_kept, values, written
 from bench.scoring.ranking import Ceiling, ceiling, places

@@ -97,9 +97,9 @@ def test_what_a_row_says_of_an_older_scorecard(scored, forger) -> None:
     run = scored()
     path = run.folder / "scorecard.json"
     forger.write(path, {"scorecard_version": 1})
-    assert "not scored yet; `bench score` does it" in row(run).failure
+    assert "scored by an earlier bench; `bench score` does it" in row(run).failure
     forger.write(path, {"scorecard_version": 2}, version=1)
-    assert "not scored yet; `bench score` does it" in row(run).failure
+    assert "scored by an earlier bench; `bench score` does it" in row(run).failure
     forger.write(path, {"scorecard_version": 99})
     with pytest.raises(BenchError, match="newer"):
         row(run)

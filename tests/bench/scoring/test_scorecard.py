@@ -95,6 +95,18 @@ def test_a_section_takes_the_place_of_the_former_one() -> None:
     assert CARD.sections["points"].version == 3
 
 
+def test_a_number_is_in_the_section_that_came_last() -> None:
+    """A metric may be installed under another name."""
+    measures = CARD.sections["points"].measures
+    renamed = CARD.with_section("renamed", Section(version=1, measures={"seven": measures["seven"]}))
+    assert list(renamed.sections) == ["broken", "renamed"]
+    assert list(renamed.measures) == ["seven"]
+
+
+def test_a_scorecard_is_a_line_to_whoever_prints_it() -> None:
+    assert repr(CARD) == "Scorecard of a run: 2 numbers, flags: deterministic"
+
+
 @pytest.mark.parametrize(
     ("harm", "told"),
     [

@@ -337,3 +337,14 @@ def test_a_link_is_not_appended_to(tmp_path: Path) -> None:
     (tmp_path / "log.txt").symlink_to(tmp_path / "precious")
     append(tmp_path / "log.txt", b"words", 100)
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_pipe_is_not_appended_to(tmp_path: Path, read: bool) -> None:
+    """It would be waited for, and whoever reads it would get what is not theirs."""
+    os.mkfifo(tmp_path / "log.txt")
+    reader = os.open(tmp_path / "log.txt", os.O_RDONLY | os.O_NONBLOCK) if read else -1
+    append(tmp_path / "log.txt", b"words", 100)
+    if read:
+        assert os.read(reader, 10) == b""
+        os.close(reader)

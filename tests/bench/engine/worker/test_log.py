@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bench.engine.worker.log import LARGEST
+import threading
+from multiprocessing import Pipe
+
+from bench.engine.worker.log import LARGEST, LogPump
 
 
 def test_output_is_handed_on_and_is_bounded(start) -> None:
@@ -55,3 +58,15 @@ def test_a_child_that_never_stops_printing_is_not_waited_for(start) -> None:
     worker.drain()
     worker.close()
     assert not worker.alive
+
+
+def test_a_listener_that_is_slow_is_not_waited_for() -> None:
+    source, sink = Pipe(duplex=False)
+    goes_on = threading.Event()
+    pump = LogPump(source)
+    pump.hand_to(lambda text: goes_on.wait())
+    sink.send_bytes(b"words")
+    pump.drain()  # would never come back
+    goes_on.set()
+    sink.close()
+    pump.join()

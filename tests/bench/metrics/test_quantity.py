@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from bench.metrics.metric import LONGEST_TITLE, RESERVED_NAMES, Findings, Metric, Quantity, check_metric
+from bench.metrics.metric import Findings, Metric, Quantity, check_metric
+from bench.metrics.quantity import LONGEST_NAME, LONGEST_TITLE, LONGEST_UNIT, RESERVED_NAMES
 
 FINE = Quantity("points", "points", "higher", 0, 10, "more is better")
 
@@ -39,10 +41,21 @@ def test_what_can_be_shown_is_taken(changes: dict) -> None:
         ({"name": "Points"}, "cannot be called 'Points'"),
         ({"name": "group.0"}, "cannot be called"),
         ({"name": ""}, "cannot be called"),
-        ({"name": "a" * 61}, "cannot be called"),
-        ({"name": 1}, "must be text"),
-        ({"meaning": None}, "must be text"),
+        ({"name": "a" * (LONGEST_NAME + 1)}, "60 at most"),
+        ({"name": 1}, "name of a quantity must be text"),
+        ({"meaning": None}, "meaning of a quantity must be text"),
         ({"title": "t" * (LONGEST_TITLE + 1)}, "title of points has more than 20 characters"),
+        ({"title": "   "}, "title of points cannot be seen"),
+        ({"title": "a\u202eb"}, "title of points cannot be seen"),
+        ({"name": "a" * (LONGEST_TITLE + 1), "table": "evidence"}, "has more than 20 characters; give a shorter one"),
+        ({"unit": "u" * (LONGEST_UNIT + 1)}, "unit of points has more than 40 characters"),
+        ({"folded": "yes"}, "folded of points must be True or False"),
+        ({"attack": 1}, "attack of points must be True or False"),
+        ({"lowest": "a"}, "lowest and highest of points must be numbers"),
+        ({"highest": True}, "lowest and highest of points must be numbers"),
+        ({"lowest": math.nan}, "holds nothing"),
+        ({"lowest": 11}, "the range of points, 11 to 10, holds nothing"),
+        ({"table": "results"}, "its metric must be quick"),
         ({"better": "sideways"}, "better of points must be one of 'higher', 'lower', 'as retrained'"),
         ({"family": "atack"}, "family of points must be one of"),
         ({"table": "board"}, "table of points must be one of '', 'results', 'evidence'"),
@@ -59,5 +72,5 @@ def test_what_cannot_be_shown_is_refused(changes: dict, told: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(RESERVED_NAMES))
 def test_columns_of_tables_are_taken(name: str) -> None:
-    with pytest.raises(ValueError, match="no column that tables have already"):
+    with pytest.raises(ValueError, match="tables have a column of that name"):
         check_metric(a_metric(name=name))
