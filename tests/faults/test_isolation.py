@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench.store.archives import unpack
+from bench.store.references import Reference
 from bench.store.runs import Run
 from bench.store.store import Store
 from bench.tasks.variants import load_task
@@ -165,10 +166,10 @@ def _sought(store: Path) -> dict[str, np.ndarray]:
     for name in ("retain", "forget", "validation", "test", "unseen", "forget_people"):
         images = data.split(name)[0][3:5]
         pieces[f"{name} bytes"], pieces[f"{name} floats"] = images, images.astype(np.float32) / np.float32(255)
-    (reference,) = Store(store).references.glob("*/cpu")
-    for path in sorted(reference.glob("*.npz")):
-        if path.name != "labels.npz":
-            pieces[f"outputs of {path.name}"] = unpack(path.read_bytes()).logits["forget"][0, :4]
+    (folder,) = Store(store).reference_folders()
+    reference = Reference(folder)
+    for name in ("original.npz", "retrained-0000-0007.npz"):
+        pieces[f"outputs of {name}"] = unpack(reference.read(name)).logits["forget"][0, :4]
     return pieces
 
 
