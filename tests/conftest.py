@@ -18,8 +18,11 @@ import pytest
 import torch
 from filelock import FileLock
 
+from bench.store.exchange import add_reference, export_reference
 from bench.store.fields import VERSION
 from bench.store.files import _digest
+from bench.store.references import Reference
+from bench.store.store import Store
 
 BENCH = str(Path(sys.executable).parent / "bench")
 PLUGINS = ("original", "retrain", "finetune", "scrub", "noise-injection")
@@ -80,6 +83,20 @@ def copied(pristine: Filled, tmp_path: Path) -> Filled:
     path = tmp_path / "store"
     shutil.copytree(pristine.path, path)
     return Filled(path, pristine.rows)
+
+
+@pytest.fixture(scope="session")
+def own_reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Have a store keep its reference itself, whatever came with the package: `own_reference(store)` gives the folder."""
+
+    def keep(path: Path) -> Path:
+        (folder,) = Store(path).reference_folders()
+        file = tmp_path_factory.mktemp("reference") / "reference.zip"
+        export_reference(Reference(folder), file)
+        shutil.rmtree(folder)
+        return add_reference(Store(path), file)
+
+    return keep
 
 
 class Forger:

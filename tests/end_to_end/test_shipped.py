@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from pathlib import Path
 
@@ -27,12 +28,21 @@ def test_a_first_run_trains_nothing(bench, tmp_path: Path) -> None:
     assert f"cpu: {SHIPPED} retrained models (shipped)" in shown
 
 
-def test_training_can_be_asked_for(bench, tmp_path: Path) -> None:
-    done = bench("reference", "build", "--models", 1, "--reference", "train", "--store", tmp_path)
+def test_training_can_be_asked_for_and_a_lost_file_alone_is_trained_again_with_the_same_numbers(bench, tmp_path: Path) -> None:
+    build = ("reference", "build", "--models", 1, "--store", tmp_path)
+    done = bench(*build, "--reference", "train")
     assert "8 retrained models in " in done.stdout
     assert ", 0 of them shipped" in done.stdout
-    assert len(list(tmp_path.glob("references/*/*/retrained-*.npz"))) == 1
     assert "(trained here)" in bench("reference", "show", "--store", tmp_path).stdout
+    (record,) = tmp_path.glob("references/*/cpu/reference.json")
+    before = json.loads(record.read_text())["files"]
+    for name in ("original.npz", "original.safetensors"):
+        (record.parent / name).unlink()
+    (retrained,) = record.parent.glob("retrained-*.npz")
+    written = retrained.stat().st_mtime_ns
+    assert ", 0 of them shipped" in bench(*build).stdout  # what was trained here wins
+    assert json.loads(record.read_text())["files"] == before
+    assert retrained.stat().st_mtime_ns == written
 
 
 @pytest.mark.slow

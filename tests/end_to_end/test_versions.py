@@ -96,7 +96,7 @@ def test_a_scorecard_is_computed_again(bench, copied, forger) -> None:
     before = json.loads(path.read_text())
     _make_earlier(forger, path)
     shown = bench("compare", "--store", copied.path).stdout
-    assert "finetune: not scored, 16/16 trials: not scored yet; `bench score` does it" in shown
+    assert "finetune: not scored, 16/16 trials: scored by an earlier bench; `bench score` does it" in shown
     bench("score", "finetune", "--store", copied.path)
     assert json.loads(path.read_text()) == before
 
