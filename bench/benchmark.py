@@ -30,7 +30,7 @@ from bench.progress import Bars, Progress
 from bench.registry import discovery, specs
 from bench.scoring.results import Board, Result, Results, load, unknown
 from bench.scoring.scorer import Scorer, check_models
-from bench.store import DEFAULT
+from bench.store import DEFAULT, REFERENCES, SHIPPED
 from bench.store.references import Reference
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["CONTROLS", "Board", "Result", "Results", "Settings", "load", "run", "run_quickly"]
 
 DEVICES = ("auto", "cpu", "cuda")
-REFERENCES = ("shipped", "train")  # the first is the default
 ORIGINAL = "original"  # costs nothing, so every division has it
 CONTROLS = (ORIGINAL, "retrain", "finetune")  # rows that a table needs to be read
 
@@ -64,7 +63,7 @@ class Settings:
     workers: int | None = None
     memory_limit: int | None = None
     again: bool = False
-    reference: str = REFERENCES[0]
+    reference: str = SHIPPED
 
 
 def _suggesting(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
@@ -95,7 +94,7 @@ def run(
     executor: str = "local",
     workers: int | None = None,
     again: bool = False,
-    reference: str = REFERENCES[0],
+    reference: str = SHIPPED,
     progress: Progress | None = None,
 ) -> Results:
     """Run each method `models` times, compare with as many retrained models, and score; what the store has is not repeated.
@@ -160,7 +159,7 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     store.prepare()
     device = find_device(settings.device)
     limits = {"workers": settings.workers, "memory_limit": settings.memory_limit}
-    shipped = settings.reference == REFERENCES[0]
+    shipped = settings.reference == SHIPPED
     with Session(store, task, device, factory, progress=progress, shipped=shipped, **limits) as session:
         return _run_all(session, store, requests)
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bench.registry import discovery, specs
-from bench.store import DEFAULT
+from bench.store import DEFAULT, REFERENCES, SHIPPED
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -83,9 +83,9 @@ task = _in_some_form(_task_name)
 named_task = _in_some_form(_task_argument)
 reference = click.option(
     "--reference",
-    type=click.Choice(["shipped", "train"]),
+    type=click.Choice(REFERENCES),
     envvar="BENCH_REFERENCE",
-    default="shipped",
+    default=SHIPPED,
     show_default=True,
     help="Use the retrained models that come with bench where they fit, or train all of them here; $BENCH_REFERENCE if set.",
 )

@@ -10,6 +10,7 @@ import click
 
 from bench.cli import options
 from bench.hookspecs import hookimpl
+from bench.store import SHIPPED
 
 if TYPE_CHECKING:
     from bench.store.references import Reference
@@ -42,7 +43,7 @@ def build(task: str, store: Path, device: str, executor: str, workers: int | Non
     opened.prepare()
     found = find_device(device)
     made = find_executor(executor)
-    shipped = reference == "shipped"
+    shipped = reference == SHIPPED
     with Bars() as progress, Session(opened, chosen, found, made, workers=workers, progress=progress, shipped=shipped) as session:
         built = opened.reference(chosen.key, found.kind, progress.note)
         references.build(session, built, range(models))
