@@ -71,7 +71,7 @@ class Division:
     @cached_property
     def lines(self) -> list[tables.Line]:
         """Best first."""
-        return tables.lines(self.places, self.entries, self.ceiling)
+        return tables.lines(self.places, self.entries, self.columns, self.ceiling)
 
     @cached_property
     def headline(self) -> words.Headline:

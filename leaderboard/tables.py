@@ -45,13 +45,12 @@ class Line:
         return f"no final score: {(card.problems.get(METRIC) if card else '') or 'its metric was not computed'}"
 
 
-def lines(places: Sequence[Place], entries: Mapping[str, Entry], top: Ceiling | None) -> list[Line]:
+def lines(places: Sequence[Place], entries: Mapping[str, Entry], shown: Sequence[Column], top: Ceiling | None) -> list[Line]:
     """Best first; `entries` by run folder."""
-    rows = [place.row for place in places]
-    shown = columns_of(rows)
+    names = distinct_names([place.row for place in places])
     return [
         _line(place, entries[str(place.row.folder)], values(place.row, shown, top), name)
-        for place, name in zip(places, distinct_names(rows), strict=True)
+        for place, name in zip(places, names, strict=True)
     ]
 
 

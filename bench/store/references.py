@@ -140,7 +140,7 @@ class Reference:
             note(f"the reference that comes with bench is not used, but trained: {problem}")
             return
         if found:
-            self._keep(replace(self.record, files=found.files, shipped=frozenset(found.files)))
+            self._keep(_built_upon(self.record, found))
 
     def look_at_shipped(self, task: ReferenceTask, device: str) -> None:
         """Read what comes with the package, if it fits and nothing was trained yet; nothing is written."""
@@ -148,7 +148,7 @@ class Reference:
             found = None if self.record.files else shipped_record(task, device)
             if found:
                 about = replace(self.record, task=task, device=device, stack_size=found.stack_size)
-                self.record = replace(about, files=found.files, shipped=frozenset(found.files))
+                self.record = _built_upon(about, found)
 
     @property
     def shipped_models(self) -> int:
@@ -226,6 +226,10 @@ class Reference:
     def _keep(self, record: ReferenceRecord) -> None:
         write_record(self.folder / ReferenceRecord.NAME, record, twice=True)
         self.record = record
+
+
+def _built_upon(record: ReferenceRecord, shipped: ReferenceRecord) -> ReferenceRecord:
+    return replace(record, files=shipped.files, shipped=frozenset(shipped.files))
 
 
 def folder_of(references: Path, task_key: str, device_kind: str) -> Path:
