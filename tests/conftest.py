@@ -1,7 +1,8 @@
-"""Fixtures that several folders of tests use: the installed `bench` command, and one store that it fills once (minutes)."""
+"""Fixtures that several folders of tests use: the `bench` command, a task that trains in a moment, and stores filled with it."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -9,28 +10,31 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from filelock import FileLock
 
-from bench.store.exchange import add_reference, export_reference
+from bench.cli.main import main
 from bench.store.fields import VERSION
 from bench.store.files import _digest
-from bench.store.references import Reference
-from bench.store.store import Store
 
+TESTS = Path(__file__).parent
 BENCH = str(Path(sys.executable).parent / "bench")
 PLUGINS = ("original", "retrain", "finetune", "scrub", "noise-injection")
 
-LONGEST = 7200  # seconds: no test depends on how fast a machine is, but one that hangs has to end
 MARK = "BENCH_TESTS_STARTED"  # in the environment of all that tests start, to find what they leave behind
 
 Bench = Callable[..., subprocess.CompletedProcess]
+Until = Callable[[Callable[[], object]], None]
+Ended = Callable[[Iterable[psutil.Process]], None]
 LeftBehind = Callable[[], list[psutil.Process]]
 
 
@@ -42,14 +46,54 @@ class Filled:
     rows: dict[str, dict]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests' own: no store of whoever runs them, no lock shared with others, `age-tiny` beside the installed tasks.
+
+    What is started carries a mark, to find what is left behind.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BENCH_STORE", raising=False)
+        temporary = str(tmp_path_factory.mktemp("tmp"))
+        patch.setenv("TMPDIR", temporary)
+        patch.setattr(tempfile, "tempdir", temporary)
+        patch.setenv(MARK, f"{os.getpid()}-{secrets.token_hex(8)}")
+        packages = tmp_path_factory.mktemp("packages")
+        distribute(packages, "bench-tests", "age-tiny", "tiny_task", (TESTS / "tiny_task.py").read_text(), "bench.tasks")
+        patch.setenv("PYTHONPATH", str(packages))
+        patch.syspath_prepend(packages)
+        yield
+
+
+def distribute(folder: Path, distribution: str, name: str, module: str, source: str | None, group: str = "bench") -> None:
+    """Put a distribution with one module, if it has a source, and one entry point into a folder, as an installer does."""
+    info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
+    if source is not None:
+        (folder / f"{module}.py").write_text(source)
+
+
+@pytest.fixture(scope="session", name="distribute")
+def give_distribute() -> Callable[..., None]:
+    """`distribute`, for tests."""
+    return distribute
+
+
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    elsewhere = tmp_path_factory.mktemp("elsewhere")  # not the checkout: the installed package is tested
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not the checkout: the installed package is tested."""
+    return tmp_path_factory.mktemp("elsewhere")
+
+
+@pytest.fixture(scope="session")
+def installed(elsewhere: Path) -> Bench:
+    """The installed command, in a process of its own, for tests of what processes do."""
 
     def call(*arguments: object, code: int = 0, cwd: Path = elsewhere) -> subprocess.CompletedProcess:
-        environment = {name: value for name, value in os.environ.items() if name != "BENCH_STORE"}
         command = [BENCH, *(str(argument) for argument in arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=LONGEST, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -57,16 +101,37 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def pristine(bench: Bench, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Filled:
-    """One process of pytest fills it; no test writes to it."""
-    base = tmp_path_factory.getbasetemp()
-    common = (base if worker_id == "master" else base.parent) / "common"
-    with FileLock(f"{common}.lock"):
-        if not (common / "said.json").exists():
-            asked = [word for name in PLUGINS for word in ("--plugin", name)]
-            said = bench("run", *asked, "--store", common / "store", "--json").stdout
-            (common / "said.json").write_text(said)
-    return Filled(common / "store", {row["method"]["name"]: row for row in json.loads((common / "said.json").read_text())})
+def bench(elsewhere: Path) -> Bench:
+    """What the installed command runs, in this process: a new one would import torch again, for seconds."""
+
+    def call(*arguments: object, code: int = 0, cwd: Path = elsewhere) -> subprocess.CompletedProcess:
+        command = ["bench", *(str(argument) for argument in arguments)]
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(sys, "argv", command)
+            patch.chdir(cwd)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        done = subprocess.CompletedProcess(command, ended.value.code or 0, out.getvalue(), err.getvalue())
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def run(bench: Bench) -> Bench:
+    """`bench run` on the task that trains in a moment."""
+    return partial(bench, "run", "--task", "age-tiny")
+
+
+@pytest.fixture(scope="session")
+def pristine(run: Bench, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """No test writes to it."""
+    store = tmp_path_factory.mktemp("pristine") / "store"
+    asked = [word for name in PLUGINS for word in ("--plugin", name)]
+    said = json.loads(run(*asked, "--store", store, "--json").stdout)
+    return Filled(store, {row["method"]["name"]: row for row in said})
 
 
 @pytest.fixture(scope="module")
@@ -83,20 +148,6 @@ def copied(pristine: Filled, tmp_path: Path) -> Filled:
     path = tmp_path / "store"
     shutil.copytree(pristine.path, path)
     return Filled(path, pristine.rows)
-
-
-@pytest.fixture(scope="session")
-def own_reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
-    """Have a store keep its reference itself, whatever came with the package: `own_reference(store)` gives the folder."""
-
-    def keep(path: Path) -> Path:
-        (folder,) = Store(path).reference_folders()
-        file = tmp_path_factory.mktemp("reference") / "reference.zip"
-        export_reference(Reference(folder), file)
-        shutil.rmtree(folder)
-        return add_reference(Store(path), file)
-
-    return keep
 
 
 class Forger:
@@ -119,31 +170,46 @@ def forger() -> Forger:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def marked() -> Iterator[str]:
-    """Marks the environment of all that this process starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(MARK, f"{os.getpid()}-{secrets.token_hex(8)}")
-        yield os.environ[MARK]
-
-
-@pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """What a shell starts in the background ignores SIGINT, and so would all that tests start to interrupt it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def left_behind(marked: str) -> LeftBehind:
+def left_behind() -> LeftBehind:
     """Processes that tests started and that belong to nobody here any more."""
-    return lambda: [process for process in psutil.process_iter() if _is_an_orphan(process, marked)]
+    return lambda: [process for process in psutil.process_iter() if _is_an_orphan(process, os.environ[MARK])]
 
 
 def _is_an_orphan(process: psutil.Process, mark: str) -> bool:
-    try:
-        ours = process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark
+    with suppress(psutil.Error):  # it has just ended, or is somebody else's
+        ours = _lives(process) and process.environ().get(MARK) == mark
         return ours and os.getpid() not in {parent.pid for parent in process.parents()}
-    except psutil.Error:  # it has just ended, or is somebody else's
-        return False
+    return False
+
+
+@pytest.fixture(scope="session")
+def until() -> Until:
+    """Waits for a condition, for as long as a test may take (`timeout` in setup.cfg): `until(file.exists)`."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        while not condition():
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def ended(until: Until) -> Ended:
+    """Waits until processes have ended: `ended(family)`."""
+    return lambda processes: until(lambda: not any(map(_lives, processes)))
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it has not ended; one that has, and that nobody has asked how, is no more."""
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @pytest.fixture(autouse=True)

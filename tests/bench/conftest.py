@@ -89,17 +89,13 @@ def shared_drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def install(distribute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Put a distribution with one module and one entry point on the path."""
 
     def put(distribution: str, name: str, module: str, source: str | None, group: str = "bench") -> None:
         folder = tmp_path / distribution
-        info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
-        if source is not None:
-            (folder / f"{module}.py").write_text(source)
+        folder.mkdir()
+        distribute(folder, distribution, name, module, source, group)
         monkeypatch.syspath_prepend(str(folder))
 
     yield put

@@ -88,15 +88,12 @@ def start(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_clock_waits_for_the_device(start) -> None:
-    """Ten times the work takes about ten times as long on the parent's clock."""
+    """To hand over 200 products takes milliseconds; to compute them takes as long as a device of 1 petaflop needs, at least."""
     worker = start()
-    worker.ask("multiply", times=10)
-    seconds = []
-    for times in (20, 200):
-        before = worker.clock()
-        worker.ask("multiply", times=times)
-        seconds.append(worker.clock() - before)
-    assert 5 < seconds[1] / seconds[0] < 20
+    worker.ask("multiply", times=1)
+    before = worker.clock()
+    worker.ask("multiply", times=200)
+    assert worker.clock() - before >= 200 * 2 * 4096**3 / 1e15
 
 
 def test_peak_memory_is_the_devices(start) -> None:

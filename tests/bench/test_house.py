@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -14,6 +15,23 @@ ROOT = Path(__file__).parents[2]
 TESTS = {"bench": "tests/bench", "plugins": "tests/plugins", "leaderboard": "tests/leaderboard"}
 MOST_AT_THE_TOP = 24
 LONGEST_MODULE, LARGE_MODULE = 300, 40  # lines
+CLOCK = re.compile(
+    r"\btime\.(sleep|time|monotonic|perf_counter|process_time|thread_time)\b|from time import|\btimeout=|wait_for_timeout"
+)
+MAY_LOOK_AT_THE_CLOCK = {  # no other test does: what depends on a clock fails on a busy machine
+    "tests/bench/engine/worker/operations.py": "children that burn time, or never end",
+    "tests/bench/store/test_references.py": "a lock that is not waited for",
+    "tests/bench/store/test_runs.py": "a lock that is not waited for",
+    "tests/bench/test_house.py": "this rule",
+    "tests/bench/testing/broken.py": "a method that burns more than its budget",
+    "tests/benchmarks": "measures",
+    "tests/conftest.py": "`until`, which everybody else waits with",
+    "tests/docs/test_notebooks.py": "somebody who interrupts a cell once more when nothing happens",
+    "tests/faults/test_budgets.py": "methods that burn time",
+    "tests/faults/test_hostile_plugins.py": "methods that never end",
+    "tests/faults/test_kills.py": "kills at any moment of a run, as long as it is; a clock that runs backwards",
+    "tests/gpu": "measures, within a time box",
+}
 COVERED_ELSEWHERE = {
     "bench/metrics/metric.py": "tests/bench/metrics/test_quantity.py",
     "leaderboard/gallery.py": "tests/leaderboard/test_site.py",
@@ -113,6 +131,14 @@ def test_functions_and_modules_stay_small() -> None:
     assert lines[int(0.9 * len(lines))] <= 18
     long = [path.name for path in trees if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_MODULE]
     assert not long
+
+
+def test_tests_do_not_depend_on_how_fast_a_machine_is() -> None:
+    """They wait with `until` for what they want to see."""
+    named = {path for name in MAY_LOOK_AT_THE_CLOCK for path in [ROOT / name, *(ROOT / name).rglob("*.py")]}
+    looking = {path for path in (ROOT / "tests").rglob("*.py") if CLOCK.search(path.read_text(encoding="utf-8"))}
+    assert not looking - named
+    assert not [name for name in MAY_LOOK_AT_THE_CLOCK if not looking & {ROOT / name, *(ROOT / name).rglob("*.py")}]
 
 
 def _is_record(value: ast.expr) -> bool:

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import re
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from jupyter_client.manager import KernelManager
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 NAMES = ("first-result", "first-method")
 LARGEST = 60_000  # bytes
-LONGEST = 300  # seconds for what takes a few
+PATIENCE = 60  # seconds after which somebody interrupts a cell once more
 PATH = re.compile(r"(?<![<\w.:/-])/\w+/\w")  # of a machine; not a tag, a link or a quotient
 FIGURE = re.compile(r"\d+\.\d+")
 SLOW = """
@@ -30,14 +29,13 @@ from bench import Method
 
 
 class Slow(Method):
-    \"\"\"Sleeps. Source: a test, 2026.\"\"\"
+    \"\"\"Never ends. Source: a test, 2026.\"\"\"
 
     def unlearn(self, model, data, trial):
-        import time
+        import threading
 
         open("running", "w").close()
-        while True:
-            time.sleep(0.1)
+        threading.Event().wait()
 """
 CELL = """
 import bench
@@ -167,9 +165,9 @@ def test_progress_is_one_output_of_a_cell(executed: dict[str, nbformat.NotebookN
     assert "stream" not in {output.output_type for output in cell.outputs}
 
 
-def test_no_process_is_left(executed: dict[str, nbformat.NotebookNode], folder: Path) -> None:
+def test_no_process_is_left(executed: dict[str, nbformat.NotebookNode], folder: Path, ended) -> None:
     assert executed
-    assert psutil.wait_procs(_family(folder), timeout=10)[1] == []
+    ended(_family(folder))
 
 
 @pytest.fixture
@@ -185,7 +183,7 @@ def kernel(notebooks: ModuleType, executed: dict[str, nbformat.NotebookNode], fo
 def client(kernel: KernelManager) -> Iterator[BlockingKernelClient]:
     client = kernel.blocking_client()
     client.start_channels()
-    client.wait_for_ready(timeout=60)
+    client.wait_for_ready()
     yield client
     client.stop_channels()
 
@@ -196,15 +194,13 @@ def _workers(kernel: KernelManager) -> list[psutil.Process]:
     return [worker for server in servers for worker in server.children()]
 
 
-def _begin(client: BlockingKernelClient, folder: Path) -> None:
-    """Have a cell run until a method that never ends is running."""
+@pytest.fixture
+def begun(client: BlockingKernelClient, folder: Path, until) -> None:
+    """Has a cell run, and in it a method that never ends."""
     (folder / "running").unlink(missing_ok=True)
     (folder / "slow.py").write_text(SLOW)
     client.execute("import bench; bench.run('slow.py', models=8, budget='600s')")
-    deadline = time.monotonic() + LONGEST
-    while not (folder / "running").exists():
-        assert time.monotonic() < deadline, "the trials never began"
-        time.sleep(0.05)
+    until((folder / "running").exists)
 
 
 def _interrupted(kernel: KernelManager, client: BlockingKernelClient) -> dict:
@@ -212,28 +208,26 @@ def _interrupted(kernel: KernelManager, client: BlockingKernelClient) -> dict:
     for _ in range(10):
         kernel.interrupt_kernel()
         with suppress(Empty):
-            return client.get_shell_msg(timeout=LONGEST / 10)["content"]
+            return client.get_shell_msg(timeout=PATIENCE)["content"]
     raise AssertionError("the cell goes on")
 
 
-def test_an_interrupted_cell_leaves_no_worker_behind(kernel: KernelManager, client: BlockingKernelClient, folder: Path) -> None:
-    _begin(client, folder)
+def test_an_interrupted_cell_leaves_no_worker_behind(kernel: KernelManager, client: BlockingKernelClient, begun, ended) -> None:
     workers = _workers(kernel)
     assert workers
     assert _interrupted(kernel, client)["ename"] == "KeyboardInterrupt"
-    assert psutil.wait_procs(workers, timeout=LONGEST)[1] == []
-    assert client.execute("bench.load().frame()", reply=True, timeout=LONGEST)["content"]["status"] == "ok"
+    ended(workers)
+    assert client.execute("bench.load().frame()", reply=True)["content"]["status"] == "ok"
 
 
-def test_a_killed_kernel_leaves_no_process_behind(kernel: KernelManager, client: BlockingKernelClient, folder: Path) -> None:
-    _begin(client, folder)
+def test_a_killed_kernel_leaves_no_process_behind(kernel: KernelManager, folder: Path, begun, ended) -> None:
     family = _family(folder)
     assert len(family) > len(_workers(kernel)) > 0
     kernel.shutdown_kernel(now=True)
-    assert psutil.wait_procs(family, timeout=LONGEST)[1] == []
+    ended(family)
 
 
 def test_a_class_of_a_cell_is_refused_in_one_line(client: BlockingKernelClient) -> None:
-    refused = client.execute(CELL, reply=True, timeout=LONGEST)["content"]
+    refused = client.execute(CELL, reply=True)["content"]
     assert refused["ename"] == "BenchError"
     assert re.fullmatch("InACell is no name: .* save it with %%writefile my_method.py .*", refused["evalue"])

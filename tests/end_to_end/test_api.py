@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -16,7 +15,7 @@ import pytest
 CODE = """
 import bench
 
-results = bench.run("finetune", "scrub", store={store!r})
+results = bench.run("finetune", "scrub", task="age-tiny", store={store!r})
 print(results["scrub"].scorecard.measures["final_score"].value)
 print(results.frame()["method"].tolist())
 """
@@ -25,14 +24,13 @@ from bench import Method
 
 
 class Slow(Method):
-    \"\"\"Sleeps. Source: a test, 2026.\"\"\"
+    \"\"\"Never ends. Source: a test, 2026.\"\"\"
 
     def unlearn(self, model, data, trial):
-        import time
+        import threading
 
         open({mark!r}, "w").close()
-        while True:
-            time.sleep(0.1)
+        threading.Event().wait()
 """
 
 
@@ -56,17 +54,15 @@ def test_the_command_says_the_same(filled, bench) -> None:
     assert float(done.stdout) == row["scorecard"]["measures"]["final_score"]["value"]
 
 
-def test_an_interrupted_call_leaves_no_process_behind(filled, tmp_path: Path) -> None:
+def test_an_interrupted_call_leaves_no_process_behind(filled, tmp_path: Path, until, ended) -> None:
     mark = tmp_path / "running"
     (tmp_path / "slow.py").write_text(SLOW.format(mark=str(mark)))
-    code = f"import bench; bench.run('slow.py', store={str(filled.path)!r}, budget='600s')"
+    code = f"import bench; bench.run('slow.py', task='age-tiny', store={str(filled.path)!r}, budget='600s')"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while not mark.exists() and process.poll() is None:
-        time.sleep(0.05)
+    until(lambda: mark.exists() or process.poll() is not None)
     family = psutil.Process(process.pid).children(recursive=True)
     assert any(child.is_running() for child in family)
     os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=600)
+    _, said = process.communicate()
     assert "KeyboardInterrupt" in said
-    _, alive = psutil.wait_procs(family, timeout=600)
-    assert not alive
+    ended(family)

@@ -12,7 +12,7 @@ def _blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_first_method(bench, copied, tmp_path: Path) -> None:
+def test_the_first_method(bench, run, copied, tmp_path: Path) -> None:
     source, stackable = _blocks("first-method.md", "python")
     field = stackable.partition("\n")[2]
     assert field == "    stackable: ClassVar[bool] = True\n"
@@ -23,5 +23,5 @@ def test_the_first_method(bench, copied, tmp_path: Path) -> None:
     assert "FAIL" not in tested
     assert "ok    stacked-equals-alone" in tested
     assert len(tested.splitlines()) == 15
-    done = bench("run", "--plugin", "doubt.py", "--models", 8, "--store", copied.path, cwd=tmp_path)
+    done = run("--plugin", "doubt.py", "--models", 8, "--store", copied.path, cwd=tmp_path)
     assert "doubt" in done.stdout

@@ -25,7 +25,8 @@ class Failing(Method):
 
 def test_checkpoints_are_the_models_of_the_run(bench, filled, tmp_path: Path) -> None:
     out = tmp_path / "submission"
-    bench("export", "challenge", "--plugin", "finetune", "--out", out, "--checkpoints", 8, "--store", filled.path)
+    made = ("--out", out, "--checkpoints", 8, "--store", filled.path)
+    bench("export", "challenge", "--task", "age-tiny", "--plugin", "finetune", *made)
     assert "def unlearning(net, retain_loader, forget_loader, val_loader):" in (out / "submission.py").read_text()
     with zipfile.ZipFile(out / "submission.zip") as archive:
         assert sorted(archive.namelist()) == [f"unlearned_checkpoint_{index}.pth" for index in range(8)]
@@ -35,7 +36,7 @@ def test_checkpoints_are_the_models_of_the_run(bench, filled, tmp_path: Path) ->
     folder = filled.path / "runs" / filled.rows["finetune"]["run"]
     chunk = next(chunk for chunk in Run.read(folder).record.finished_chunks if chunk.trials == tuple(range(8)))
     stored = unpack((folder / chunk.file).read_bytes()).logits["forget"]
-    task = load_task("age-synthetic")
+    task = load_task("age-tiny")
     images = torch.from_numpy(task.load().split("forget")[0]).float() / 255
     for index, state in zip((0, 5), states, strict=True):
         model = build(task.network, len(task.groups)).eval()
@@ -46,8 +47,8 @@ def test_checkpoints_are_the_models_of_the_run(bench, filled, tmp_path: Path) ->
 
 def test_a_failing_method_leaves_no_zip(bench, filled, tmp_path: Path) -> None:
     (tmp_path / "failing.py").write_text(FAILING)
-    asked = ["export", "challenge", "--plugin", "failing.py", "--out", "out", "--checkpoints", 8, "--store", filled.path]
-    told = bench(*asked, cwd=tmp_path, code=2).stderr
+    asked = ["--plugin", "failing.py", "--out", "out", "--checkpoints", 8, "--store", filled.path]
+    told = bench("export", "challenge", "--task", "age-tiny", *asked, cwd=tmp_path, code=2).stderr
     assert "no luck" in told
     assert "Traceback" not in told
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["submission.py"]

@@ -45,24 +45,14 @@ def packages(tmp_path: Path) -> Path:
     return folder
 
 
-def _install(folder: Path, distribution: str, name: str, module: str, source: str | None) -> None:
-    info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[bench]\n{name} = {module}\n")
-    if source is not None:
-        (folder / f"{module}.py").write_text(source)
-
-
 @pytest.fixture
 def call(packages: Path, tmp_path: Path) -> Call:
     """`bench` where those packages are installed."""
 
     def run(*arguments: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess:
-        inherited = {name: value for name, value in os.environ.items() if name != "BENCH_STORE"}
         command = [BENCH, *(str(argument) for argument in arguments)]
-        everything = {**inherited, "PYTHONPATH": str(packages), **environment}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=everything, timeout=900, check=False)
+        everything = {**os.environ, "PYTHONPATH": f"{packages}:{os.environ['PYTHONPATH']}", **environment}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=everything, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -79,10 +69,10 @@ def test_every_kind_is_listed(call) -> None:
     assert (kinds["scrub"], kinds["age-synthetic"], kinds["ulira"], kinds["plugins"]) == ("method", "task", "metric", "command")
 
 
-def test_what_is_wrong_is_a_status(call, packages: Path) -> None:
-    _install(packages, "third-one", "nothing", "third_one", GOOD)
-    _install(packages, "third-two", "nothing", "third_two", GOOD)
-    _install(packages, "third-missing", "missing", "third_missing", None)
+def test_what_is_wrong_is_a_status(call, distribute, packages: Path) -> None:
+    distribute(packages, "third-one", "nothing", "third_one", GOOD)
+    distribute(packages, "third-two", "nothing", "third_two", GOOD)
+    distribute(packages, "third-missing", "missing", "third_missing", None)
     rows = _rows(call, BENCH_PLUGINS_DISABLED="scrub, scrub-r")
     assert rows["nothing", "third-one"]["status"] == "name also claimed by third-two"
     assert rows["missing", "third-missing"]["status"] == "broken: no module third_missing"
@@ -92,12 +82,12 @@ def test_what_is_wrong_is_a_status(call, packages: Path) -> None:
     assert told == "bench: plugin 'scrub' is disabled by BENCH_PLUGINS_DISABLED\n"
 
 
-def test_check_imports_each_and_shows_errors_as_rows(call, packages: Path) -> None:
-    _install(packages, "third-good", "nothing", "third_good", GOOD)
-    _install(packages, "third-broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
-    _install(packages, "third-crash", "crash", "third_crash", "import os\nos.kill(os.getpid(), 11)\n")
-    _install(packages, "third-newer", "newer", "third_newer", NEWER)
-    _install(packages, "third-missing", "missing", "third_missing", None)
+def test_check_imports_each_and_shows_errors_as_rows(call, distribute, packages: Path) -> None:
+    distribute(packages, "third-good", "nothing", "third_good", GOOD)
+    distribute(packages, "third-broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
+    distribute(packages, "third-crash", "crash", "third_crash", "import os\nos.kill(os.getpid(), 11)\n")
+    distribute(packages, "third-newer", "newer", "third_newer", NEWER)
+    distribute(packages, "third-missing", "missing", "third_missing", None)
     rows = _rows(call, "--check", code=1)
     assert rows["nothing", "third-good"]["status"] == "ok"
     assert "RuntimeError: at import" in rows["broken", "third-broken"]["status"]
@@ -107,8 +97,8 @@ def test_check_imports_each_and_shows_errors_as_rows(call, packages: Path) -> No
     assert {row["status"] for row in rows.values() if row["distribution"] == "unlearning-bench"} == {"ok"}
 
 
-def test_strict_raises_what_a_plugin_raises(call, packages: Path) -> None:
-    _install(packages, "third-broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
+def test_strict_raises_what_a_plugin_raises(call, distribute, packages: Path) -> None:
+    distribute(packages, "third-broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
     assert "Traceback" not in call("plugins", "show", "broken", code=2).stderr
     told = call("plugins", "show", "broken", code=1, BENCH_STRICT="1").stderr
     assert "Traceback" in told
@@ -129,14 +119,14 @@ def test_show_explains_a_method(call) -> None:
 
 @pytest.mark.parametrize("template", ["method", "function"])
 def test_a_new_plugin_passes_its_own_tests_and_gets_a_scorecard(
-    call, filled, packages: Path, tmp_path: Path, template: str
+    call, distribute, filled, packages: Path, tmp_path: Path, template: str
 ) -> None:
     call("plugins", "new", "my-method", "--template", template)
     made = tmp_path / "my-method"
     config = configparser.ConfigParser()
     config.read(made / "setup.cfg")
     name, module = (word.strip() for word in config["options.entry_points"]["bench"].strip().split("="))
-    _install(packages, config["metadata"]["name"], name, module, (made / f"{module}.py").read_text())
+    distribute(packages, config["metadata"]["name"], name, module, (made / f"{module}.py").read_text())
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=made, env={**os.environ, "PYTHONPATH": str(packages)}, capture_output=True, text=True, check=False,
@@ -145,7 +135,7 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_scorecard(
     passed = 11 if template == "function" else 13  # some checks do not apply; functions can declare nothing
     assert f"{passed} passed" in tested.stdout or f"{passed + 1} passed" in tested.stdout
     if template == "method":
-        assert "my-method" in call("run", "--plugin", "my-method", "--store", filled.path).stdout
+        assert "my-method" in call("run", "--task", "age-tiny", "--plugin", "my-method", "--store", filled.path).stdout
 
 
 @pytest.mark.parametrize(
@@ -186,7 +176,7 @@ def test_the_kit_within_pytest(tmp_path: Path) -> None:
     assert "14 passed, 1 skipped" in done.stdout
 
 
-def test_a_function_is_run_and_scored(bench, copied, tmp_path: Path) -> None:
+def test_a_function_is_run_and_scored(run, copied, tmp_path: Path) -> None:
     (tmp_path / "submission.py").write_text(
         "import torch\n\n\ndef unlearning(net, retain_loader, forget_loader, val_loader):\n"
         "    optimizer = torch.optim.SGD(net.parameters(), 1e-3)\n"
@@ -195,9 +185,9 @@ def test_a_function_is_run_and_scored(bench, copied, tmp_path: Path) -> None:
         "        torch.nn.functional.cross_entropy(net(batch['image']), batch['age_group'] * 0).backward()\n"
         "        optimizer.step()\n"
     )
-    asked = ["run", "--plugin", tmp_path / "submission.py:unlearning", "--models", 8, "--store", copied.path]
-    assert "submission.unlearning" in bench(*asked).stdout
-    assert "TypeError" in bench(*asked, "--batch-format", "tuple", code=2).stdout
+    asked = ["--plugin", tmp_path / "submission.py:unlearning", "--models", 8, "--store", copied.path]
+    assert "submission.unlearning" in run(*asked).stdout
+    assert "TypeError" in run(*asked, "--batch-format", "tuple", code=2).stdout
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_the_plugin_of_a_dozen_lines(bench, copied, tmp_path: Path) -> None:
+def test_the_plugin_of_a_dozen_lines(run, copied, tmp_path: Path) -> None:
     (source,) = re.findall(r"```python\n# my_method\.py\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len([line for line in source.splitlines() if line.strip()]) <= 12
     (tmp_path / "my_method.py").write_text(source)
-    done = bench("run", "--plugin", "my_method.py", "--store", copied.path, cwd=tmp_path)
+    done = run("--plugin", "my_method.py", "--store", copied.path, cwd=tmp_path)
     assert "my_method" in done.stdout
 
 

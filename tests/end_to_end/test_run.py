@@ -1,4 +1,4 @@
-"""`bench run` on the embedded task, through the installed command."""
+"""`bench run`: rows and records, what is done again and what is not, mistakes."""
 
 from __future__ import annotations
 
@@ -57,20 +57,6 @@ def _one_line(done: subprocess.CompletedProcess) -> str:
     return lines[0]
 
 
-def test_embedded_task_is_worth_unlearning_on(filled) -> None:
-    forget = filled.rows["original"]["scorecard"]["measures"]["forget_accuracy"]
-    assert forget["value"] > 0.9
-    assert forget["retrained"] < 0.45
-    assert 0.15 <= _measure(filled.rows["retrain"], "forgetting_score") <= 0.23
-
-
-def test_order_of_final_scores(filled) -> None:
-    final = {name: _measure(row, "final_score") for name, row in filled.rows.items()}
-    assert final["original"] == 0.0
-    assert final["original"] < final["finetune"] < min(final["scrub"], final["noise-injection"])
-    assert max(final["scrub"], final["noise-injection"]) < final["retrain"]
-
-
 def test_rows_say_what_they_are(filled) -> None:
     scrub = filled.rows["scrub"]
     assert "screening" in scrub["badges"]
@@ -89,7 +75,6 @@ def test_runtime_is_that_of_three_timed_trials(filled) -> None:
     assert _measure(filled.rows["scrub"], "runtime") == pytest.approx(float(np.median(seconds)))
     share = _measure(filled.rows["scrub"], "runtime_share")
     assert share == pytest.approx(float(np.median(seconds)) / record.retraining_seconds)
-    assert 0.01 < share < 1
 
 
 def test_phases_are_recorded(filled) -> None:
@@ -100,9 +85,9 @@ def test_phases_are_recorded(filled) -> None:
         assert min(chunk.phases.values()) > 0
 
 
-def test_same_command_returns_the_run_at_once(bench, filled) -> None:
+def test_same_command_returns_the_run_at_once(run, filled) -> None:
     before = {path: path.stat().st_mtime_ns for path in _folder(filled, "scrub").glob("outputs*")}
-    done = bench("run", "--plugin", "scrub", "--store", filled.path)
+    done = run("--plugin", "scrub", "--store", filled.path)
     assert {path: path.stat().st_mtime_ns for path in _folder(filled, "scrub").glob("outputs*")} == before
     assert "scrub" in done.stdout
     assert "retrain" in done.stdout
@@ -110,30 +95,30 @@ def test_same_command_returns_the_run_at_once(bench, filled) -> None:
     assert len(list((filled.path / "runs").glob("scrub-*"))) == 1
 
 
-def test_lost_chunk_alone_is_repeated_with_the_same_numbers(bench, copied) -> None:
+def test_lost_chunk_alone_is_repeated_with_the_same_numbers(bench, run, copied) -> None:
     folder = _folder(copied, "finetune")
     first, second = (folder / chunk.file for chunk in _record(folder).finished_chunks)
     kept = first.stat().st_mtime_ns
     content = second.read_bytes()
     second.write_bytes(content[: len(content) // 2])
     assert second.name in _one_line(bench("leaderboard", "build", "--store", copied.path, code=2))
-    bench("run", "--plugin", "finetune", "--store", copied.path)
+    run("--plugin", "finetune", "--store", copied.path)
     assert second.read_bytes() == content
     assert first.stat().st_mtime_ns == kept
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
 
 
-def test_results_do_not_depend_on_the_number_of_workers(bench, copied) -> None:
+def test_results_do_not_depend_on_the_number_of_workers(run, copied) -> None:
     folder = _folder(copied, "finetune")
     expected = _checksums(folder)
     shutil.rmtree(folder)
-    bench("run", "--plugin", "finetune", "--store", copied.path, "--workers", "1")
+    run("--plugin", "finetune", "--store", copied.path, "--workers", "1")
     assert _checksums(folder) == expected
 
 
-def test_failed_trials_are_told_and_logged(bench, copied, tmp_path: Path) -> None:
+def test_failed_trials_are_told_and_logged(bench, run, copied, tmp_path: Path) -> None:
     (tmp_path / "misbehaved.py").write_text(MISBEHAVED)
-    done = bench("run", "--plugin", tmp_path / "misbehaved.py", "--store", copied.path, code=2)
+    done = run("--plugin", tmp_path / "misbehaved.py", "--store", copied.path, code=2)
     assert "15/16 trials: RuntimeError: no luck (trial 8)" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     (folder,) = (copied.path / "runs").glob("misbehaved-*")
@@ -144,47 +129,48 @@ def test_failed_trials_are_told_and_logged(bench, copied, tmp_path: Path) -> Non
     assert "15/16 trials: RuntimeError: no luck (trial 8)" in (tmp_path / "site" / "index.html").read_text()
 
 
-def test_debug_shows_where_a_plugin_fails(bench, copied, tmp_path: Path) -> None:
+def test_debug_shows_where_a_plugin_fails(run, copied, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    done = bench("run", "--plugin", tmp_path / "broken.py", "--store", copied.path, "--debug", code=2)
+    done = run("--plugin", tmp_path / "broken.py", "--store", copied.path, "--debug", code=2)
     assert 'raise RuntimeError("at import")' in done.stderr
 
 
 @pytest.mark.parametrize(("record", "content"), [("run.json", "{"), ("scorecard.json", '{"schema_version": 2}')])
-def test_damaged_records_are_mended_by_the_same_command(bench, copied, record: str, content: str) -> None:
+def test_damaged_records_are_mended_by_the_same_command(bench, run, copied, record: str, content: str) -> None:
     path = _folder(copied, "finetune") / record
     expected = _checksums(_folder(copied, "finetune"))
     path.write_text(content)
     assert path.name in _one_line(bench("leaderboard", "build", "--store", copied.path, code=2))
-    bench("run", "--plugin", "finetune", "--store", copied.path)
+    run("--plugin", "finetune", "--store", copied.path)
     assert _checksums(_folder(copied, "finetune")) == expected
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
 
 
-def test_floor_is_one_row_whatever_the_seed(bench, copied) -> None:
+def test_floor_is_one_row_whatever_the_seed(run, copied) -> None:
     before = set((copied.path / "runs").glob("original-*"))
-    bench("run", "--plugin", "finetune[epochs=0.1]", "--seed", 5, "--again", "--store", copied.path)
+    run("--plugin", "finetune[epochs=0.1]", "--seed", 5, "--again", "--store", copied.path)
     assert set((copied.path / "runs").glob("original-*")) == before
 
 
-def test_broken_plugin_does_not_stop_another(bench, copied, tmp_path: Path) -> None:
+def test_broken_plugin_does_not_stop_another(run, copied, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    done = bench("run", "--plugin", tmp_path / "broken.py", "--plugin", "finetune", "--store", copied.path, code=2)
+    done = run("--plugin", tmp_path / "broken.py", "--plugin", "finetune", "--store", copied.path, code=2)
     assert "finetune" in done.stdout
     assert "fails to import: RuntimeError: at import" in _one_line(done)
 
 
 def test_reference_is_shown(bench, filled) -> None:
-    done = bench("reference", "show", "--store", filled.path)
-    assert "128 retrained models" in done.stdout
+    done = bench("reference", "show", "--task", "age-tiny", "--store", filled.path)
+    assert "32 retrained models" in done.stdout
     assert "one retraining takes" in done.stdout
-    (summary,) = json.loads(bench("reference", "show", "--store", filled.path, "--json").stdout)
+    (summary,) = json.loads(bench("reference", "show", "--task", "age-tiny", "--store", filled.path, "--json").stdout)
     assert summary["accuracy"]["forget accuracy"]["original"] > 0.9
 
 
 def test_nothing_to_build_is_nothing_done(bench, filled) -> None:
     files = {path: path.stat().st_mtime_ns for path in filled.path.glob("references/*/cpu/*.npz")}
-    assert "128 retrained models" in bench("reference", "build", "--models", 16, "--store", filled.path).stdout
+    build = ("reference", "build", "--task", "age-tiny", "--models", 16)
+    assert "32 retrained models" in bench(*build, "--store", filled.path).stdout
     assert {path: path.stat().st_mtime_ns for path in filled.path.glob("references/*/cpu/*.npz")} == files
 
 
@@ -250,23 +236,11 @@ def test_scorecard_of_a_run_is_complete(filled) -> None:
         assert ("peak_memory" in measures) == (name not in ("original", "retrain"))
 
 
-def test_retrained_models_look_retrained_and_the_original_does_not(filled) -> None:
-    retrain, original = (filled.rows[name]["scorecard"] for name in ("retrain", "original"))
-    assert retrain["measures"]["p_value"]["value"] > 0.05
-    assert abs(retrain["measures"]["ulira_auc"]["value"] - 0.5) < 0.05
-    assert abs(retrain["measures"]["cross_fitted_epsilon"]["value"]) < 0.2
-    assert retrain["flags"] == {}
-    assert original["measures"]["p_value"]["value"] == pytest.approx(1 / 200)
-    assert original["flags"].keys() == {"deterministic"}
-    for attack in ("starting_kit_accuracy", "unseen_accuracy", "rmia_auc", "confidence_members", "ulira_auc"):
-        assert original["measures"][attack]["self_test"] is True
-
-
-def test_old_runs_are_scored_without_training(bench, copied, own_reference) -> None:
+def test_old_runs_are_scored_without_training(bench, copied) -> None:
     path = copied.path / "runs" / copied.rows["scrub"]["run"] / "scorecard.json"
     before = json.loads(path.read_text())
     path.unlink()
-    (own_reference(copied.path) / "original.safetensors").unlink()  # nothing can be trained without it
+    next(copied.path.glob("references/*/*/original.safetensors")).unlink()  # nothing can be trained without it
     bench("score", copied.rows["scrub"]["run"], "--store", copied.path)
     assert json.loads(path.read_text()) == before
 
@@ -285,9 +259,9 @@ class Diverged(Method):
 '''
 
 
-def test_diverged_trial_is_a_failed_row(bench, copied, tmp_path: Path) -> None:
+def test_diverged_trial_is_a_failed_row(bench, run, copied, tmp_path: Path) -> None:
     (tmp_path / "diverged.py").write_text(DIVERGED)
-    done = bench("run", "--plugin", "diverged.py", "--store", copied.path, code=2, cwd=tmp_path)
+    done = run("--plugin", "diverged.py", "--store", copied.path, code=2, cwd=tmp_path)
     assert "15/16 trials: ValueError: the returned model answers with numbers that are not finite" in _one_line(done)
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
     assert "numbers that are not finite" in (copied.path / "site" / "index.html").read_text()
@@ -296,7 +270,8 @@ def test_diverged_trial_is_a_failed_row(bench, copied, tmp_path: Path) -> None:
 def test_runs_are_compared_and_ranked(bench, copied, forger) -> None:
     """By what they forget: their times, of which a busy machine makes more than the budget, are set to half of it."""
     rows = copied.rows
-    answer = json.loads(bench("compare", rows["scrub"]["run"], rows["finetune"]["run"], "--store", copied.path, "--json").stdout)
+    both = rows["noise-injection"]["run"], rows["finetune"]["run"]
+    answer = json.loads(bench("compare", *both, "--store", copied.path, "--json").stdout)
     assert answer["distinguishable"]
     for path in (copied.path / "runs").glob("*/run.json"):
         record = forger.read(path)
@@ -305,5 +280,5 @@ def test_runs_are_compared_and_ranked(bench, copied, forger) -> None:
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
     (division,) = json.loads((copied.path / "site" / "board.json").read_text())["divisions"]
     ranks = {run["method"]["name"]: run["rank"] for run in division["runs"]}
-    assert ranks["finetune"]["best"] == 3
-    assert ranks["scrub"]["worst"] <= 2
+    assert (ranks["noise-injection"]["best"], ranks["noise-injection"]["worst"]) == (1, 1)
+    assert ranks["finetune"]["best"] == ranks["scrub"]["best"] == 2

@@ -41,7 +41,7 @@ def test_a_better_score_than_the_outputs_give_is_found(bench, copied, forger) ->
     """Signed as if it were genuine."""
     path = _folder(copied, "scrub") / "scorecard.json"
     card = forger.read(path)
-    card["sections"]["challenge"]["measures"]["final_score"]["value"] *= 1.001
+    card["sections"]["challenge"]["measures"]["final_score"]["value"] += 0.001
     forger.write(path, card)
     points = _points(bench("verify", "scrub", "--store", copied.path, "--json", code=1))
     assert [name for name, check in points.items() if not check["ok"]] == ["metric challenge"]
@@ -103,13 +103,9 @@ def test_doctor_finds_nothing_wrong(bench, filled, tmp_path: Path) -> None:
     assert not (tmp_path / "not yet").exists()
 
 
-def test_doctor_names_what_is_damaged_or_broken(copied, tmp_path: Path) -> None:
+def test_doctor_names_what_is_damaged_or_broken(distribute, copied, tmp_path: Path) -> None:
     (_folder(copied, "finetune") / "outputs-0000.npz").write_bytes(b"")
-    info = tmp_path / "broken-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[bench]\nbroken = third_broken\n")
-    (tmp_path / "third_broken.py").write_text('raise RuntimeError("at import")\n')
+    distribute(tmp_path, "broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     from_path = Path(sys.executable).parent / "bench"
     done = subprocess.run(

@@ -11,7 +11,7 @@ from bench.store.runs import Run
 
 EARLIER = "was written by an earlier bench (schema 1, this one reads 2)"
 COMMANDS = (
-    ["run", "--plugin", "finetune"],
+    ["run", "--task", "age-tiny", "--plugin", "finetune"],
     ["score"],
     ["score", "finetune"],
     ["compare"],
@@ -19,8 +19,8 @@ COMMANDS = (
     ["leaderboard", "build", "--out", "site"],
     ["verify", "finetune"],
     ["export", "run", "finetune", "--out", "run.zip"],
-    ["reference", "build", "--models", 16],
-    ["reference", "show"],
+    ["reference", "build", "--task", "age-tiny", "--models", 16],
+    ["reference", "show", "--task", "age-tiny"],
 )
 
 
@@ -48,7 +48,7 @@ def test_a_store(bench, copied, forger, tmp_path: Path) -> None:
     assert not (tmp_path / "site").exists()
 
 
-def test_a_run_in_a_store_of_today(bench, copied, forger, tmp_path: Path) -> None:
+def test_a_run_in_a_store_of_today(bench, run, copied, forger, tmp_path: Path) -> None:
     """It is refused where it is needed, told of where it is left out, and made again once it is out of the way."""
     path = _finetune(copied) / "run.json"
     expected = [chunk.sha256 for chunk in Run.read(path.parent).record.finished_chunks]
@@ -69,9 +69,9 @@ def test_a_run_in_a_store_of_today(bench, copied, forger, tmp_path: Path) -> Non
         assert "scrub" in done.stdout
         assert "finetune" not in done.stdout
     assert bench("verify", "finetune", "--store", copied.path, code=1).stdout.count(told) == 1
-    assert _told(bench("run", "--plugin", "finetune", "--store", copied.path, code=2)) == [f"bench: finetune: {told}"]
+    assert _told(run("--plugin", "finetune", "--store", copied.path, code=2)) == [f"bench: finetune: {told}"]
     path.rename(tmp_path / "run.json")
-    bench("run", "--plugin", "finetune", "--store", copied.path)
+    run("--plugin", "finetune", "--store", copied.path)
     record = Run.read(path.parent).record
     assert record.complete
     assert [chunk.sha256 for chunk in record.finished_chunks] == expected
@@ -82,11 +82,11 @@ def test_a_reference_in_a_store_of_today(bench, copied, forger) -> None:
     _make_earlier(forger, path)
     told = f"bench: {path} {EARLIER}; move it away, or use another --store"
     for command in (
-        ["run", "--plugin", "finetune"],
+        ["run", "--task", "age-tiny", "--plugin", "finetune"],
         ["score", "--again"],
         ["compare", "finetune", "scrub"],
-        ["reference", "build", "--models", 16],
-        ["reference", "show"],
+        ["reference", "build", "--task", "age-tiny", "--models", 16],
+        ["reference", "show", "--task", "age-tiny"],
     ):
         assert _told(bench(*command, "--store", copied.path, code=2)) == [told], command
 

@@ -116,7 +116,7 @@ def test_only_damaged_chunks_are_repeated(copied) -> None:
 
 @pytest.mark.parametrize("place", ["run", "reference"])
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_damaged_record_costs_nothing(bench, copied, place: str, lost: bool) -> None:
+def test_a_damaged_record_costs_nothing(run, copied, place: str, lost: bool) -> None:
     folder = _folder(copied, "finetune")
     reference = next((copied.path / "references").glob("*/*"))
     path = {"run": folder / "run.json", "reference": reference / "reference.json"}[place]
@@ -125,7 +125,7 @@ def test_a_damaged_record_costs_nothing(bench, copied, place: str, lost: bool) -
     path.write_bytes(content[:100] + bytes([content[100] ^ 4]) + content[101:])
     if lost:
         path.unlink()
-    done = bench("run", "--plugin", "finetune", "--store", copied.path)
+    done = run("--plugin", "finetune", "--store", copied.path)
     if not lost:
         assert "its copy is used" in done.stderr
         assert path.name in done.stderr
@@ -150,7 +150,7 @@ def test_a_strangers_store_cannot_leave_its_folder(copied, forger, tmp_path: Pat
 
 @pytest.mark.parametrize(("token", "reason"), [("NaN", "malformed"), ("-Infinity", "malformed"), ("1e999", "out of range")])
 @pytest.mark.parametrize("name", ["run.json", "scorecard.json"])
-def test_numbers_that_are_not_finite(bench, copied, tmp_path: Path, name: str, token: str, reason: str) -> None:
+def test_numbers_that_are_not_finite(bench, run, copied, tmp_path: Path, name: str, token: str, reason: str) -> None:
     path = _folder(copied, "finetune") / name
     content, field = path.read_text(), {"run.json": "retraining_seconds", "scorecard.json": "value"}[name]
     path.write_text(re.sub(rf'("{field}": )[-+.e0-9]+', rf"\g<1>{token}", content, count=1))
@@ -163,7 +163,7 @@ def test_numbers_that_are_not_finite(bench, copied, tmp_path: Path, name: str, t
         assert line.startswith(f"bench: damaged file {path} (")
         assert reason in line
     assert not (tmp_path / "site").exists()
-    bench("run", "--plugin", "finetune", "--store", copied.path)
+    run("--plugin", "finetune", "--store", copied.path)
     assert json.loads(path.read_text()) == json.loads(content)
 
 
@@ -187,7 +187,7 @@ def test_a_strangers_text_is_shown_harmlessly(bench, copied, forger, tmp_path: P
     assert len(found) == before - 1
 
 
-def test_full_disk_loses_nothing(bench, copied, tmp_path: Path) -> None:
+def test_full_disk_loses_nothing(run, copied, tmp_path: Path) -> None:
     """On a file system with room for one chunk: the run stops with one line, and goes on when there is more."""
     small = tmp_path / "small"
     size = 3 * sum(path.stat().st_size for path in (copied.path / "runs").rglob("*")) + 2**20
@@ -204,13 +204,13 @@ def test_full_disk_loses_nothing(bench, copied, tmp_path: Path) -> None:
         runs.symlink_to(small / "runs")
         room = shutil.disk_usage(small).free
         (small / "filler").write_bytes(bytes(max(0, room - 150_000)))
-        done = bench("run", "--plugin", "noise-injection", "--store", copied.path, code=2)
+        done = run("--plugin", "noise-injection", "--store", copied.path, code=2)
         assert "No space left on device" in done.stderr
         assert "the same command goes on" in done.stderr
         assert "Traceback" not in done.stderr
         (small / "filler").unlink()
         assert rows(Store(copied.path))[1] == []
-        bench("run", "--plugin", "noise-injection", "--store", copied.path)
+        run("--plugin", "noise-injection", "--store", copied.path)
         run = Run.read(next((small / "runs").glob("noise-injection-*")))
         run.check_outputs()
         assert run.record.complete
@@ -219,7 +219,7 @@ def test_full_disk_loses_nothing(bench, copied, tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
-def test_read_only_store_is_one_line(bench, copied) -> None:
+def test_read_only_store_is_one_line(bench, run, copied) -> None:
     if os.getuid() == 0:
         mounted = subprocess.run(["mount", "--bind", "-r", str(copied.path), str(copied.path)], capture_output=True, check=False)
         if mounted.returncode:
@@ -227,7 +227,7 @@ def test_read_only_store_is_one_line(bench, copied) -> None:
     else:
         copied.path.chmod(0o500)
     try:
-        done = bench("run", "--plugin", "scrub", "--seed", "9", "--store", copied.path, code=2)
+        done = run("--plugin", "scrub", "--seed", "9", "--store", copied.path, code=2)
         assert len([line for line in done.stderr.splitlines() if line.startswith("bench: ")]) == 1
         assert "Traceback" not in done.stderr
         assert "scrub" in bench("score", "scrub", "--store", copied.path).stdout

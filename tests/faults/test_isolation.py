@@ -48,13 +48,13 @@ METHOD = '''class Plugin(Method):
     def unlearn(self, model, data, trial):
 '''
 BODIES = {
-    "honest": "work(0.6)\nreturn model",
+    "honest": "work(0.2)\nreturn model",
     "stops-clocks": """
 def nothing(*args, **kwargs):
     return 0.0
 for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
     setattr(time, name, nothing)
-work(0.6)
+work(0.2)
 return model
 """,
     "answers-early": """
@@ -66,13 +66,13 @@ send(connection, Header())
 def swallow(*args):
     loop.send = send
 loop.send = swallow
-work(0.6)
+work(0.2)
 return model
 """,
     "works-in-children": """
 for _ in range(2):
     if os.fork() == 0:
-        work(0.3)
+        work(0.1)
         os._exit(0)
 for _ in range(2):
     os.wait()
@@ -80,7 +80,7 @@ return model
 """,
     "remembers": """
 if not hasattr(sys, "kept"):
-    work(0.6)
+    work(0.2)
     sys.kept = True
 return model
 """,
@@ -103,6 +103,8 @@ for split in (data.retain, data.forget, data.validation):
 return model
 """,
     "searches": """
+if 0 not in trial.indices:
+    return model
 def bytes_of(item):
     try:
         return item.numpy().tobytes() if isinstance(item, torch.Tensor) else item.tobytes()
@@ -147,7 +149,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(bench, filled, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def ran(run, filled, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("isolation")
     np.savez(folder / "sought.npz", **_sought(filled.path))
     asked = []
@@ -155,13 +157,13 @@ def ran(bench, filled, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         lines = "".join(f"        {line}\n" for line in body.strip().splitlines())
         (folder / f"{name}.py").write_text(f"{HEAD}SOUGHT = {str(folder / 'sought.npz')!r}\n\n\n{METHOD}{lines}")
         asked += ["--plugin", str(folder / f"{name}.py")]
-    done = bench("run", *asked, "--models", 8, "--store", filled.path, "--json")
+    done = run(*asked, "--models", 8, "--budget", "100s", "--store", filled.path, "--json")
     return Ran({row["method"]["name"]: row for row in json.loads(done.stdout)}, filled.path)
 
 
 def _sought(store: Path) -> dict[str, np.ndarray]:
     """Pieces of what a method may see (as a check of the search) and of what it may not, as bytes of float images or outputs."""
-    data = load_task("age-synthetic").load()
+    data = load_task("age-tiny").load()
     pieces = {}
     for name in ("retain", "forget", "validation", "test", "unseen", "forget_people"):
         images = data.split(name)[0][3:5]
@@ -176,8 +178,8 @@ def _sought(store: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("cheat", ["stops-clocks", "answers-early", "works-in-children", "remembers"])
 def test_time_is_measured_from_outside(ran: Ran, cheat: str) -> None:
     """Every timed trial does the work of the honest plugin, wherever and whatever it says."""
-    assert min(ran.seconds("honest")) >= 0.55
-    assert min(ran.seconds(cheat)) >= 0.55
+    assert min(ran.seconds("honest")) >= 0.15
+    assert min(ran.seconds(cheat)) >= 0.15
 
 
 @pytest.mark.parametrize("cheat", ["patches-torch-and-metrics", "writes-into-data", "stops-clocks", "answers-early"])

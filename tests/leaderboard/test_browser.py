@@ -75,6 +75,13 @@ def visit(browser: Any, site: Path) -> Iterator[Open]:
     assert not seen
 
 
+def _drawn(tab: Any) -> None:
+    """Wait until every figure that the page shows is there."""
+    tab.wait_for_function(
+        "[...document.querySelectorAll('figure:not([hidden]) .chart')].every((place) => place.querySelector('.main-svg'))"
+    )
+
+
 def _page(site: Path, pattern: str) -> str:
     return sorted(site.glob(pattern))[0].name
 
@@ -85,7 +92,7 @@ def _page(site: Path, pattern: str) -> str:
 )
 def test_every_page_is_accessible_and_fits(visit: Open, site: Path, pattern: str, theme: str, width: str) -> None:
     tab = visit(_page(site, pattern), WIDTHS[width], color_scheme=theme)
-    tab.wait_for_timeout(800)
+    _drawn(tab)
     assert tab.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]
     found = axe.Axe().run(tab, options={"preload": False})
     told = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found.response["violations"]]
@@ -239,7 +246,7 @@ def test_print_is_light_whatever_the_screen(visit: Open) -> None:
 def test_names_of_strangers_are_harmless(visit: Open, site: Path) -> None:
     for pattern in ("index.html", "run-script*", "run-long*", "method-script*", "run-abc*"):
         tab = visit(_page(site, pattern), 390)
-        tab.wait_for_timeout(200)
+        _drawn(tab)
         assert tab.evaluate("typeof hacked") == "undefined"
         assert tab.evaluate("document.documentElement.scrollWidth") == 390
     tab = visit("index.html")

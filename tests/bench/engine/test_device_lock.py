@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,12 +14,12 @@ import pytest
 from bench.engine.device_lock import DeviceLock
 
 HOLDER = """
-import sys, tempfile, time
+import sys, tempfile
 tempfile.tempdir = sys.argv[1]
 from bench.engine.device_lock import DeviceLock
 with DeviceLock("some device").alone():
     print("held", flush=True)
-    time.sleep(600)
+    input()
 """
 
 
@@ -32,40 +30,30 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceLock:
 
 
 def test_solo_waits_for_chunks_and_later_chunks_wait_for_it(lock: DeviceLock) -> None:
+    """Who is told to wait is waiting: `solo_waits` and `late_waits` count it."""
     events: list[str] = []
+    solo_waits, late_waits = threading.Semaphore(0), threading.Semaphore(0)
 
     def alone() -> None:
-        with lock.alone():
+        with DeviceLock("some device", lambda text: solo_waits.release()).alone():
             events.append("alone")
-            time.sleep(0.1)
+            late_waits.acquire()  # past the door, and not in the room
             events.append("alone ends")
 
     def late() -> None:
-        with lock.shared():
+        with DeviceLock("some device", lambda text: late_waits.release()).shared():
             events.append("late")
 
+    solo, chunk = threading.Thread(target=alone), threading.Thread(target=late)
     with lock.shared(), lock.shared():
-        solo = threading.Thread(target=alone)
         solo.start()
-        until = time.monotonic() + 60
-        while not _somebody_is_at_the_door(lock) and time.monotonic() < until:
-            time.sleep(0.01)
-        chunk = threading.Thread(target=late)
+        solo_waits.acquire()
         chunk.start()
-        time.sleep(0.3)
+        late_waits.acquire()  # at the door
         events.append("chunks end")
     solo.join()
     chunk.join()
     assert events == ["chunks end", "alone", "alone ends", "late"]
-
-
-def _somebody_is_at_the_door(lock: DeviceLock) -> bool:
-    with lock._door.open("ab") as door:
-        try:
-            fcntl.flock(door.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
 
 
 def test_a_killed_process_frees_the_device(lock: DeviceLock, tmp_path: Path) -> None:
@@ -76,10 +64,14 @@ def test_a_killed_process_frees_the_device(lock: DeviceLock, tmp_path: Path) -> 
         told.append(text)
         holder.kill()
 
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdin
+    assert holder.stdout
     assert holder.stdout.readline() == "held\n"
     with DeviceLock("some device", kill).shared():
         assert told == ["waiting for another bench that uses this device"]
     assert holder.wait() == -signal.SIGKILL
+    holder.stdin.close()
     holder.stdout.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,32 +128,33 @@ def test_a_worker_that_is_just_starting_when_all_stop_ends_too(room, whom: str) 
 
 
 class Slow(Shelf):
-    """Contents that take their time, and remember what was fetched."""
+    """Contents that come when everybody has asked for them; it remembers what was fetched."""
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, everybody_asks: threading.Event) -> None:
         super().__init__()
         self.fetched: list[str] = []
         self.put_data("data", lambda: data)
+        self._everybody_asks = everybody_asks
 
     def data(self, digest: str) -> Any:
         self.fetched.append(digest)
-        time.sleep(0.1)
+        self._everybody_asks.wait()
         return super().data(digest)
 
     def weights(self, digest: str) -> Any:
         self.fetched.append(digest)
-        time.sleep(0.1)
         return super().weights(digest)
 
 
 def test_what_several_jobs_need_at_a_time_is_fetched_once(small_data) -> None:
-    shelf = Slow(small_data())
+    gate, everybody_asks = threading.Barrier(4), threading.Event()
+    shelf = Slow(small_data(), everybody_asks)
     digest = shelf.put_weights({"fc.weight": np.zeros((1, 4, 2), np.float32)})
     machine, found = Machine(shelf), []
-    gate = threading.Barrier(4)
 
     def fetch() -> None:
-        gate.wait()
+        if gate.wait() == 0:
+            everybody_asks.set()
         found.append((machine.data("data"), machine.weights(digest)))
 
     threads = [threading.Thread(target=fetch) for _ in range(4)]

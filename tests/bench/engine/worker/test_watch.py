@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
+from collections.abc import Sequence
 
 import psutil
 import pytest
@@ -20,15 +19,13 @@ class Children(Record, frozen=True, kw_only=True):
     children: list[int]
 
 
-@pytest.mark.parametrize(("operation", "wall"), [("spin", 0.5), ("sleep", 1.5)])
-def test_a_child_that_takes_too_long_is_killed(start, operation: str, wall: float) -> None:
+@pytest.mark.parametrize("operation", ["spin", "sleep"])
+def test_a_child_that_takes_too_long_is_killed(start, operation: str) -> None:
     worker = start()
     worker.ask("add", a=1, b=2)
-    begin = time.monotonic()
     with pytest.raises(WorkerError, match=r"the limit is 0\.5 s") as caught:
         worker.ask(operation, seconds=100, limit=0.5)
     assert caught.value.kind == "time"
-    assert time.monotonic() - begin >= wall
     assert not worker.alive
 
 
@@ -47,24 +44,17 @@ def test_a_child_that_takes_too_much_memory_is_killed(start) -> None:
     assert caught.value.kind == "memory"
 
 
-def test_descendants_end_with_the_child(start) -> None:
+def test_descendants_end_with_the_child(start, until, ended) -> None:
     """Also those whose parents have ended: they fall to the child."""
     worker = start()
     parents = worker.ask("start_children").read(Children).children
     own = psutil.Process(worker._pid)
-    orphans: list[psutil.Process] = []
-    until = time.monotonic() + 60
-    while len(orphans) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
-        orphans = [process for process in own.children() if process.pid not in parents]
-    assert len([process for process in orphans if _lives(process)]) == 2
+    until(lambda: len(_orphans(own, parents)) == 2)
+    orphans = _orphans(own, parents)
     worker.close()
-    while any(map(_lives, orphans)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(map(_lives, orphans))
+    ended(orphans)
 
 
-def _lives(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
+def _orphans(child: psutil.Process, parents: Sequence[int]) -> list[psutil.Process]:
+    """What fell to a child when its parents ended."""
+    return [process for process in child.children() if process.pid not in parents]

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -121,19 +120,14 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(miniature, data: Pa
     assert afresh.record.files == resumed.record.files  # whatever the number of workers, interrupted or not
 
 
-def test_a_killed_command_goes_on_too(miniature, data: Path) -> None:
+def test_a_killed_command_goes_on_too(miniature, data: Path, until) -> None:
     folder = miniature("age-fairface")
     command = [BENCH, "tasks", "prepare", "age-fairface", "--data", str(folder), "--json"]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while not list(data.glob("*/.partial-*/*")) and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: list(data.glob("*/.partial-*/*")))
     killed.kill()
     killed.wait()
-    until = time.monotonic() + 20
-    while _still_there(data) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert not _still_there(data)  # workers end with the command, however it ends
+    until(lambda: not _still_there(data))  # workers end with the command, however it ends
     done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert done["images"] == "240 of 32x32 pixels"
     assert done["rejected"] == {"age 'unknown' is none of the ranges": 2, "the file is missing": 2}
