@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -36,6 +37,60 @@ Bench = Callable[..., subprocess.CompletedProcess]
 Until = Callable[[Callable[[], object]], None]
 Ended = Callable[[Iterable[psutil.Process]], None]
 LeftBehind = Callable[[], list[psutil.Process]]
+
+
+KINDS = {  # of the tests below a path; the others are units, unless they are marked `process`
+    "bench/tasks/datasets/test_runs.py": "command_line",
+    "docs/test_notebooks.py": "command_line",
+    "end_to_end": "command_line",
+    "faults": "faults",
+    "gpu": "process",
+    "leaderboard/test_browser.py": "browser",
+    "third_party": "command_line",
+}
+_running: list[pytest.Item] = []  # the test of this moment
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test as what it is (CONTRIBUTING.md has the kinds), and leave out slow ones that nobody asks for."""
+    asked = config.option.markexpr
+    if "slow" not in asked:
+        config.option.markexpr = f"({asked}) and not slow" if asked else "not slow"
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+        kind = next((kind for start, kind in KINDS.items() if path.startswith(start)), "unit")
+        if not item.get_closest_marker("process"):
+            item.add_marker(kind)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Remember which test runs, with its fixtures of whatever scope."""
+    _running[:] = [item]
+    return (yield)
+
+
+def _refuse_processes() -> None:
+    """Units start none: they are what everybody runs after every change."""
+    if _running and _running[0].get_closest_marker("unit"):
+        raise AssertionError("a unit test starts a process: mark it with `process`")
+
+
+def _refuse_events(event: str, arguments: object) -> None:
+    if event in ("subprocess.Popen", "os.fork", "os.posix_spawn"):
+        _refuse_processes()
+
+
+def pytest_configure() -> None:
+    """Guard every way to start a process."""
+    start = BaseProcess.start
+
+    def guarded(process: BaseProcess) -> None:
+        _refuse_processes()
+        start(process)
+
+    BaseProcess.start = guarded
+    sys.addaudithook(_refuse_events)
 
 
 @dataclass(frozen=True)
@@ -60,7 +115,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv(MARK, f"{os.getpid()}-{secrets.token_hex(8)}")
         packages = tmp_path_factory.mktemp("packages")
         distribute(packages, "bench-tests", "age-tiny", "tiny_task", (TESTS / "tiny_task.py").read_text(), "bench.tasks")
-        patch.setenv("PYTHONPATH", str(packages))
+        patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
         patch.syspath_prepend(packages)
         yield
 

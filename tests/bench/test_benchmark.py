@@ -71,11 +71,13 @@ def test_the_package_shows_what_people_need_and_nothing_else() -> None:
         bench.scrub  # noqa: B018
 
 
+@pytest.mark.process
 def test_importing_it_imports_neither_torch_nor_pandas() -> None:
     code = "import bench, sys; assert not {'torch', 'pandas', 'msgspec', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.process
 def test_it_is_a_module_that_can_be_run() -> None:
     done = subprocess.run([sys.executable, "-m", "bench", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"bench, version {version('unlearning-bench')}\n"

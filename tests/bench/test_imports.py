@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import bench
 
 ROOT = Path(__file__).parents[2]
@@ -58,12 +60,14 @@ def _imported(*names: str) -> str:
     return subprocess.run([sys.executable, "-c", CODE, *names], capture_output=True, text=True, check=False).stderr.strip()
 
 
+@pytest.mark.process
 def test_modules_that_do_not_compute_need_no_torch() -> None:
     others = [name for name in _modules() if name not in COMPUTES]
     assert {"bench.registry.loading", "bench.tasks.variants", "bench.models.networks", "bench.engine.runs"} <= set(others)
     assert _imported(*others) == ""
 
 
+@pytest.mark.process
 def test_one_that_does_is_noticed() -> None:
     assert set(COMPUTES) <= set(_modules())
     assert _imported("bench.errors", "bench.weights") == "bench.weights imports torch"

@@ -64,8 +64,8 @@ def _rows(call: Call, *options: str, code: int = 0, **environment: str) -> dict[
     return {(row["name"], row["distribution"]): row for row in rows}
 
 
-def test_every_kind_is_listed(call) -> None:
-    kinds = {row["name"]: row["kind"] for row in _rows(call).values() if row["distribution"] == "unlearning-bench"}
+def test_every_kind_is_listed(bench) -> None:
+    kinds = {row["name"]: row["kind"] for row in _rows(bench).values() if row["distribution"] == "unlearning-bench"}
     assert (kinds["scrub"], kinds["age-synthetic"], kinds["ulira"], kinds["plugins"]) == ("method", "task", "metric", "command")
 
 
@@ -105,13 +105,13 @@ def test_strict_raises_what_a_plugin_raises(call, distribute, packages: Path) ->
     assert told.rstrip().endswith("RuntimeError: at import")
 
 
-def test_show_explains_a_method(call) -> None:
-    shown = call("plugins", "show", "scrub").stdout
+def test_show_explains_a_method(bench) -> None:
+    shown = bench("plugins", "show", "scrub").stdout
     assert "Source: Kurmanji et al. 2023" in shown
     assert "gamma = 0.99" in shown
     assert "public code, large-scale setting" in shown
     assert "stackable = True" in shown
-    fields = json.loads(call("plugins", "show", "scrub-r", "--json").stdout)["hyper_parameters"]
+    fields = json.loads(bench("plugins", "show", "scrub-r", "--json").stdout)["hyper_parameters"]
     sources = {field["name"]: field["source"] for field in fields}
     assert sources["gamma"] == "public code, large-scale setting"  # inherited
     assert sources["alpha"] == "search"  # its own
@@ -149,22 +149,22 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_scorecard(
         (["show", "scrubb"], "did you mean scrub"),
     ],
 )
-def test_bad_input_is_one_line(call, arguments: list[str], message: str) -> None:
-    told = call("plugins", *arguments, code=2).stderr
+def test_bad_input_is_one_line(bench, arguments: list[str], message: str) -> None:
+    told = bench("plugins", *arguments, code=2).stderr
     assert message in told
     assert len(told.splitlines()) == 1
 
 
-def test_nothing_is_overwritten(call, tmp_path: Path) -> None:
+def test_nothing_is_overwritten(bench, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "setup.cfg").write_text("precious")
-    assert "exists" in call("plugins", "new", "mine", code=2).stderr
+    assert "exists" in bench("plugins", "new", "mine", code=2, cwd=tmp_path).stderr
     assert (tmp_path / "mine" / "setup.cfg").read_text() == "precious"
 
 
-def test_the_kit_on_a_file(call, tmp_path: Path) -> None:
+def test_the_kit_on_a_file(bench, tmp_path: Path) -> None:
     (tmp_path / "nothing.py").write_text(GOOD)
-    done = call("plugins", "test", "nothing.py", code=1)
+    done = bench("plugins", "test", "nothing.py", code=1, cwd=tmp_path)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert [line.split()[1].rstrip(":") for line in failed] == ["names-its-source", "changes-weights", "uses-the-forget-set"]
 

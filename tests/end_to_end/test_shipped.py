@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from bench.metrics.confidence import logit_scaled_confidence
 from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.metrics.forgetting import forgetting_score
+from bench.store import shipped
 from bench.store.references import Reference
 from bench.store.store import Store
 
@@ -28,13 +30,25 @@ def test_a_first_run_trains_nothing(bench, tmp_path: Path) -> None:
     assert f"cpu: {SHIPPED} retrained models (shipped)" in shown
 
 
-def test_training_can_be_asked_for_and_a_lost_file_alone_is_trained_again_with_the_same_numbers(bench, tmp_path: Path) -> None:
-    build = ("reference", "build", "--models", 1, "--store", tmp_path)
+@pytest.fixture
+def pack(pristine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference of `age-tiny` that comes with the package."""
+    (folder,) = Store(pristine.path).reference_folders()
+    shutil.copytree(folder, tmp_path / "packs" / "age-tiny")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "packs")
+
+
+def test_training_can_be_asked_for_and_a_lost_file_alone_is_trained_again_with_the_same_numbers(
+    bench, pack, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    build = ("reference", "build", "--task", "age-tiny", "--models", 1, "--store", store)
+    assert "32 of them shipped" in bench(*build[:-1], tmp_path / "other").stdout
     done = bench(*build, "--reference", "train")
     assert "8 retrained models in " in done.stdout
     assert ", 0 of them shipped" in done.stdout
-    assert "(trained here)" in bench("reference", "show", "--store", tmp_path).stdout
-    (record,) = tmp_path.glob("references/*/cpu/reference.json")
+    assert "(trained here)" in bench("reference", "show", "--task", "age-tiny", "--store", store).stdout
+    (record,) = store.glob("references/*/cpu/reference.json")
     before = json.loads(record.read_text())["files"]
     for name in ("original.npz", "original.safetensors"):
         (record.parent / name).unlink()
@@ -57,11 +71,11 @@ def test_models_trained_here_cannot_be_told_from_it(bench, tmp_path: Path) -> No
     def confidence(first: int) -> np.ndarray:
         return logit_scaled_confidence(reference.retrained(range(first, first + FRESH)).logits["forget"], labels)
 
-    shipped = [confidence(start) for start in range(0, SHIPPED, FRESH)]
+    theirs = [confidence(start) for start in range(0, SHIPPED, FRESH)]
     fresh = [confidence(SHIPPED + FRESH * time) for time in range(TIMES)]
-    chances = [p_value(exchanged_distances(ours, theirs)) for ours, theirs in zip(fresh, shipped, strict=False)]
-    across = [forgetting_score(ours, theirs) for ours in fresh for theirs in shipped]
-    within = [forgetting_score(one, other) for one, other in combinations(shipped, 2)]
+    chances = [p_value(exchanged_distances(one, other)) for one, other in zip(fresh, theirs, strict=False)]
+    across = [forgetting_score(one, other) for one in fresh for other in theirs]
+    within = [forgetting_score(one, other) for one, other in combinations(theirs, 2)]
     print(f"\np-values {chances}; scores against the pack {across}, within the pack {within}")
     assert min(chances) > LEVEL
     assert abs(np.mean(across) - np.mean(within)) < 2 * np.std(within, ddof=1)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get i
 NAMES = ["plain", "<script>hacked=1</script>", "\N{HEBREW LETTER ALEF}\N{RIGHT-TO-LEFT OVERRIDE}abc", "\N{PILE OF POO}" * 20]
 LONG = f"long[text={'x' * 9900}]"
 WIDTHS = {"phone": 390, "wide": 1440}
+PATIENCE = 600  # seconds that a page may take on a busy machine
 Open = Callable[..., Any]
 
 
@@ -47,6 +48,7 @@ def site(put_run: Callable[..., None], tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
+        playwright.expect.set_options(timeout=1000 * PATIENCE)
         launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
         launched.close()
@@ -60,6 +62,7 @@ def visit(browser: Any, site: Path) -> Iterator[Open]:
 
     def opened(page: str, width: int = 1440, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         tab = context.new_page()
         tab.on("console", lambda message: seen.append(message.text))
@@ -77,9 +80,7 @@ def visit(browser: Any, site: Path) -> Iterator[Open]:
 
 def _drawn(tab: Any) -> None:
     """Wait until every figure that the page shows is there."""
-    tab.wait_for_function(
-        "[...document.querySelectorAll('figure:not([hidden]) .chart')].every((place) => place.querySelector('.main-svg'))"
-    )
+    playwright.expect(tab.locator("figure:not([hidden]) .chart:not(:has(.main-svg))")).to_have_count(0)
 
 
 def _page(site: Path, pattern: str) -> str:

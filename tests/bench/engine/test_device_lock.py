@@ -56,6 +56,7 @@ def test_solo_waits_for_chunks_and_later_chunks_wait_for_it(lock: DeviceLock) ->
     assert events == ["chunks end", "alone", "alone ends", "late"]
 
 
+@pytest.mark.process
 def test_a_killed_process_frees_the_device(lock: DeviceLock, tmp_path: Path) -> None:
     told: list[str] = []
 

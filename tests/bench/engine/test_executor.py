@@ -90,6 +90,7 @@ def test_two_packages_with_one_name_are_told(install) -> None:
     assert "third-one and third-two" in refused("idle")
 
 
+@pytest.mark.process
 def test_where_jobs_are_computed_needs_no_torch() -> None:
     code = "import sys; from bench.engine.executor import find_executor; find_executor('local'); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

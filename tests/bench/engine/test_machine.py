@@ -21,6 +21,7 @@ from bench.registry.discovery import Plugin
 from bench.store.records import Failed
 
 
+@pytest.mark.process
 def test_the_processor_is_found_on_a_machine_with_or_without_a_gpu() -> None:
     device = find_device("cpu")
     assert (device.kind, device.torch_name) == ("cpu", "cpu")
@@ -29,6 +30,7 @@ def test_the_processor_is_found_on_a_machine_with_or_without_a_gpu() -> None:
     assert device.environment["numpy"] == np.__version__
 
 
+@pytest.mark.process
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_told() -> None:
     with pytest.raises(BenchError, match="no CUDA device is available; use --device cpu"):

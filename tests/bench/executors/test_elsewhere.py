@@ -18,6 +18,8 @@ from bench.executors.local import LocalExecutor
 from bench.models.networks import recipe_for
 from bench.tasks.task import SPLITS, TaskData
 
+pytestmark = pytest.mark.process  # every test here starts one
+
 PACKAGE = Path(__file__).parents[2] / "third_party"
 
 

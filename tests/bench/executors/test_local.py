@@ -206,6 +206,7 @@ def children(until) -> Iterator[Children]:
     until(made.have_ended)
 
 
+@pytest.mark.process
 def test_trusted_workers_train_and_are_kept_until_the_end(children: Children) -> None:
     first = [TrainRetrained(children.short, (index,)) for index in range(3)]
     results = dict(children.executor.submit(first, reached=ignore))
@@ -218,6 +219,7 @@ def test_trusted_workers_train_and_are_kept_until_the_end(children: Children) ->
     assert set(children.living()) == kept
 
 
+@pytest.mark.process
 def test_a_job_whose_worker_was_killed_is_tried_once_more(children: Children) -> None:
     killed = []
 
@@ -234,6 +236,7 @@ def test_a_job_whose_worker_was_killed_is_tried_once_more(children: Children) ->
     assert killed != [successor]
 
 
+@pytest.mark.process
 def test_a_job_whose_worker_is_killed_every_time_is_given_up(children: Children) -> None:
     killed = []
 
@@ -254,6 +257,7 @@ def _interrupt(results: Iterator[Any]) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.process
 def test_whoever_stops_listening_ends_every_worker(until, children: Children) -> None:
     jobs = [TrainRetrained(children.short, (0,)), TrainRetrained(children.endless, (1,)), TrainRetrained(children.endless, (2,))]
     results = children.executor.submit(jobs, reached=ignore)
@@ -263,6 +267,7 @@ def test_whoever_stops_listening_ends_every_worker(until, children: Children) ->
     until(children.have_ended)
 
 
+@pytest.mark.process
 def test_an_interrupted_command_ends_every_worker_when_its_block_ends(until, children: Children) -> None:
     """Even if somebody still holds the results that nobody will take."""
     jobs = [TrainRetrained(children.short, (0,)), TrainRetrained(children.endless, (1,))]
@@ -274,6 +279,7 @@ def test_an_interrupted_command_ends_every_worker_when_its_block_ends(until, chi
     assert list(results) == []
 
 
+@pytest.mark.process
 def test_an_interruption_while_nothing_has_come_yet_ends_every_worker(until, children: Children) -> None:
     """It comes as a signal, as Ctrl-C does, while the main thread waits for the first result."""
     jobs = [TrainRetrained(children.endless, (index,)) for index in range(3)]

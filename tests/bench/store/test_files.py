@@ -282,6 +282,7 @@ def test_large_files_are_not_read(tmp_path: Path) -> None:
         read_checked(path, "")
 
 
+@pytest.mark.process
 def test_what_killed_processes_left_is_swept_up(tmp_path: Path) -> None:
     process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
     stale, busy = tmp_path / f".a.npz.{process.stdout.strip()}-0123abcd", tmp_path / f".a.npz.{os.getpid()}-0123abcd"
@@ -303,6 +304,7 @@ with locked(Path(sys.argv[1]), print):
 """
 
 
+@pytest.mark.process
 def test_a_folder_is_one_process_at_a_time(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -20,6 +20,7 @@ def test_data_is_what_the_committed_digest_says(embedded) -> None:
     assert embedded.digest() == DIGEST
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_same_bytes_for_any_thread_count(threads: str) -> None:
     code = "from bench.tasks.age_synthetic import FORGET, task_data; print(task_data(FORGET).digest())"

@@ -17,6 +17,8 @@ from bench.testing.subject import subject
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
 from broken import BROKEN, HEAD, SCRUBS
 
+pytestmark = pytest.mark.process  # every test here starts one
+
 NAMES = {check.name for check in CHECKS}
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from multiprocessing import Pipe
 
+import pytest
+
 from bench.engine.worker.log import LARGEST, LogPump
 
 
+@pytest.mark.process
 def test_output_is_handed_on_and_is_bounded(start) -> None:
     printed = bytearray()
     worker = start(heard=True)
@@ -21,6 +24,7 @@ def test_output_is_handed_on_and_is_bounded(start) -> None:
     assert text.endswith("(the rest is left out)\n")
 
 
+@pytest.mark.process
 def test_all_that_was_printed_before_an_answer_is_there_after_draining(start) -> None:
     """Whoever listens may change between two questions; everybody gets what belongs to them."""
     worker, heard = start(heard=True), []
@@ -33,6 +37,7 @@ def test_all_that_was_printed_before_an_answer_is_there_after_draining(start) ->
     assert [text.count(b"\n") for text in heard] == [3] * 20
 
 
+@pytest.mark.process
 def test_the_last_words_of_a_child_that_is_ended_are_heard(start) -> None:
     printed = bytearray()
     worker = start(heard=True)
@@ -42,6 +47,7 @@ def test_the_last_words_of_a_child_that_is_ended_are_heard(start) -> None:
     assert printed.count(b"\n") == 50
 
 
+@pytest.mark.process
 def test_whoever_listens_and_fails_does_not_stop_the_child(start) -> None:
     def fail(text: bytes) -> None:
         raise OSError("no space left on device")
@@ -52,6 +58,7 @@ def test_whoever_listens_and_fails_does_not_stop_the_child(start) -> None:
     assert worker.ask("add", a=1, b=2)
 
 
+@pytest.mark.process
 def test_a_child_that_never_stops_printing_is_not_waited_for(start) -> None:
     worker = start(heard=True)
     worker.ask("shout_on")

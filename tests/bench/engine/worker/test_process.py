@@ -7,6 +7,8 @@ import pytest
 from bench.errors import WorkerError
 from bench.store.fields import Record
 
+pytestmark = pytest.mark.process  # every test here starts one
+
 
 class Sum(Record, frozen=True, kw_only=True):
     """What `add` answers."""

@@ -10,6 +10,8 @@ import pytest
 from bench.errors import WorkerError
 from bench.store.fields import Record
 
+pytestmark = pytest.mark.process  # every test here starts one
+
 GIGABYTE = 10**9
 
 

@@ -26,6 +26,8 @@ from bench.tasks.datasets.preparation import Preparation, prepare
 from bench.tasks.datasets.prepared import Prepared, task_of
 from bench.tasks.variants import load_task, registered_task
 
+pytestmark = pytest.mark.process  # every test here starts one
+
 BENCH = str(Path(sys.executable).parent / "bench")
 
 
