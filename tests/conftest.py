@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 
 from bench.cli.main import main
 from bench.store.fields import VERSION
@@ -181,12 +182,16 @@ def run(bench: Bench) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def pristine(run: Bench, tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    """No test writes to it."""
-    store = tmp_path_factory.mktemp("pristine") / "store"
-    asked = [word for name in PLUGINS for word in ("--plugin", name)]
-    said = json.loads(run(*asked, "--store", store, "--json").stdout)
-    return Filled(store, {row["method"]["name"]: row for row in said})
+def pristine(run: Bench, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Filled:
+    """One process of pytest fills it; no test writes to it."""
+    base = tmp_path_factory.getbasetemp()
+    common = (base if worker_id == "master" else base.parent) / "common"
+    with FileLock(f"{common}.lock"):
+        if not (common / "said.json").exists():
+            asked = [word for name in PLUGINS for word in ("--plugin", name)]
+            said = run(*asked, "--store", common / "store", "--json").stdout
+            (common / "said.json").write_text(said)
+    return Filled(common / "store", {row["method"]["name"]: row for row in json.loads((common / "said.json").read_text())})
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,9 +24,11 @@ Manager = TypeVar("Manager", bound=KernelManager)
 FIGURE = "application/vnd.plotly.v1+json"
 
 
-def run(name: str, folder: Path) -> nbformat.NotebookNode:
-    """A notebook after its cells were run in a folder."""
+def run(name: str, folder: Path, changed: Callable[[str], str] = str) -> nbformat.NotebookNode:
+    """A notebook after its cells, as they are or changed, were run in a folder."""
     notebook: nbformat.NotebookNode = nbformat.read(path(name), as_version=4)
+    for cell in notebook.cells:
+        cell.source = changed(cell.source)
     where = {"metadata": {"path": str(folder)}}
     kernel = manager(folder, AsyncKernelManager)
     client = NotebookClient(notebook, km=kernel, timeout=LONGEST, record_timing=False, coalesce_streams=True, resources=where)

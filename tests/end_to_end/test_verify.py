@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bench.outputs import Outputs
 from bench.store.archives import pack, unpack
@@ -103,15 +101,13 @@ def test_doctor_finds_nothing_wrong(bench, filled, tmp_path: Path) -> None:
     assert not (tmp_path / "not yet").exists()
 
 
-def test_doctor_names_what_is_damaged_or_broken(distribute, copied, tmp_path: Path) -> None:
+def test_doctor_names_what_is_damaged_or_broken(
+    bench, distribute, copied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (_folder(copied, "finetune") / "outputs-0000.npz").write_bytes(b"")
     distribute(tmp_path, "broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    from_path = Path(sys.executable).parent / "bench"
-    done = subprocess.run(
-        [str(from_path), "doctor", "--store", str(copied.path)], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 1
+    monkeypatch.syspath_prepend(tmp_path)
+    done = bench("doctor", "--store", copied.path, code=1)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert len(failed) == 2
     assert "method broken" in failed[0]

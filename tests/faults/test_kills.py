@@ -112,7 +112,7 @@ def _campaign(filled, tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[
 
 
 def test_a_few_kills(filled, tmp_path: Path, until, left_behind, capsys: pytest.CaptureFixture[str]) -> None:
-    _campaign(filled, tmp_path, 4, capsys)
+    _campaign(filled, tmp_path, 3, capsys)
     until(lambda: not left_behind())
 
 
@@ -162,7 +162,7 @@ def test_a_clock_that_jumps_backwards(filled, tmp_path: Path) -> None:
 
 
 def test_two_commands_at_once_do_nothing_twice(filled, tmp_path: Path) -> None:
-    """Three commands, one reference to train and one run to make: each is made once."""
+    """One reference to train and one run to make: each is made once."""
     store = tmp_path / "store with späces"
     shutil.copytree(filled.path, store)
     expected = _sums(store)
@@ -170,8 +170,8 @@ def test_two_commands_at_once_do_nothing_twice(filled, tmp_path: Path) -> None:
     (lost,) = store.glob("references/*/*/retrained-0008-0015.npz")
     lost.unlink()
     with (tmp_path / "told").open("wb") as told:
-        commands = [_start(store, 1, told) for _ in range(3)]
-    assert [command.wait() for command in commands] == [0, 0, 0]
+        commands = [_start(store, 1, told) for _ in range(2)]
+    assert [command.wait() for command in commands] == [0, 0]
     assert "waiting for another bench" in (tmp_path / "told").read_text()
     assert _sums(store) == expected
     assert lost.is_file()
