@@ -41,6 +41,7 @@ LeftBehind = Callable[[], list[psutil.Process]]
 
 
 KINDS = {  # of the tests below a path; the others are units, unless they are marked `process`
+    "bench/cli": "command_line",
     "bench/tasks/datasets/test_runs.py": "command_line",
     "docs/test_notebooks.py": "command_line",
     "end_to_end": "command_line",
