@@ -1,4 +1,4 @@
-"""Child processes: they end with the process that wanted them, however that ends, and never run its `__main__`."""
+"""Child processes: they end with the process that wanted them, however that ends, and never run what is not theirs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from multiprocessing.process import parent_process
 
 _F_SETSIG = 10
+_SAFE_PATH, _OURS = "PYTHONSAFEPATH", "bench"  # Python asks only whether it is set
 _hiding = threading.Lock()
 
 
@@ -32,13 +33,14 @@ def die_with_parent() -> None:
 
 
 @contextmanager
-def without_main() -> Iterator[None]:
-    """Start children in such a block: they do not import the caller's `__main__`, and nothing that they need lives there.
+def apart_from_caller() -> Iterator[None]:
+    """Start children, or the server that forks them, in such a block: nothing that they need lives where the caller does.
 
-    multiprocessing looks at `__file__` and `__spec__` to find it: without them scripts need no guard, and notebooks and
-    `python - <<EOF`, whose file does not exist, can start children at all.
+    They do not import its `__main__`, which multiprocessing finds by `__file__` and `__spec__`: without these scripts need no
+    guard, and notebooks and `python - <<EOF`, whose file does not exist, can start children at all. Nor do they import a
+    `torch.py` or a folder `bench` from where the caller works, as `python -c` would.
     """
-    with _hiding:
+    with _hiding, _safe_path():
         main = vars(sys.modules["__main__"])
         hidden = {name: main.pop(name, None) for name in ("__file__", "__spec__")}
         main["__spec__"] = None
@@ -46,3 +48,18 @@ def without_main() -> Iterator[None]:
             yield
         finally:
             main.update({name: value for name, value in hidden.items() if name == "__spec__" or value is not None})
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    os.environ.setdefault(_SAFE_PATH, _OURS)
+    try:
+        yield
+    finally:
+        restore_environment()
+
+
+def restore_environment() -> None:
+    """In a child: what it starts itself finds modules where the user's Python does."""
+    if os.environ.get(_SAFE_PATH) == _OURS:
+        del os.environ[_SAFE_PATH]

@@ -34,6 +34,21 @@ class Slow(Method):
 """
 
 
+SEES = """
+import os
+from bench import Method
+
+
+class Sees(Method):
+    \"\"\"Tells how its children find modules. Source: a test, 2026.\"\"\"
+
+    def unlearn(self, model, data, trial):
+        with open({seen!r}, "w") as file:
+            file.write(str(os.environ.get("PYTHONSAFEPATH")))
+        return model
+"""
+
+
 @pytest.mark.parametrize("way", ["standard input", "script"])
 def test_no_guard_is_needed(filled, tmp_path: Path, way: str) -> None:
     code = CODE.format(store=str(filled.path))
@@ -45,6 +60,18 @@ def test_no_guard_is_needed(filled, tmp_path: Path, way: str) -> None:
     measures = filled.rows["scrub"]["scorecard"]["measures"]
     assert float(value) == measures["final_score"]["value"]
     assert methods == "['finetune', 'scrub', 'original']"
+
+
+def test_files_that_are_called_like_modules_are_nobodys_business(installed, filled, tmp_path: Path) -> None:
+    """In the folder where a command is called: children start as `python -c`, which looks there first."""
+    for name in ("torch.py", "random.py", "socket.py", "bench/__init__.py", "multiprocessing/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\nraise RuntimeError")
+    (tmp_path / "sees.py").write_text(SEES.format(seen=str(tmp_path / "seen")))
+    where = ("--task", "age-tiny", "--models", 8, "--store", filled.path)
+    installed("run", "--plugin", "sees.py", *where, cwd=tmp_path)
+    assert not (tmp_path / "imported").exists()
+    assert (tmp_path / "seen").read_text() == "None"
 
 
 def test_the_command_says_the_same(filled, bench) -> None:

@@ -91,7 +91,7 @@ while True:
     Hostile("exits", "os._exit(0)", "ended (exit code 0)"),
     Hostile("kills-itself", "os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
     Hostile("kills-its-group", "os.killpg(0, signal.SIGKILL)", "signal 9"),
-    Hostile("memory-slowly", "kept = []\nwhile True:\n    kept.append(bytearray(50_000_000))\n    time.sleep(.05)", "memory"),
+    Hostile("memory-slowly", "kept = []\nwhile True:\n    kept.append(bytearray(50_000_000))", "memory"),
     Hostile("memory-at-once", "kept = torch.ones(10**10)", "memory"),
     Hostile("memory-of-children", "fork(lambda: (bytearray(2_000_000_000), time.sleep(10_000)))\ntime.sleep(10_000)", "emory"),
     Hostile("nan", "model.fc.weight.data.fill_(float('nan'))\nreturn model", "not finite"),
@@ -175,7 +175,7 @@ def campaign(run, filled, left_behind, tmp_path_factory: pytest.TempPathFactory)
         (folder / f"{plugin.name}.py").write_text(plugin.source())
         asked += ["--plugin", str(folder / f"{plugin.name}.py")]
     with pytest.MonkeyPatch.context() as patch:  # nobody needs to wait as long as users do
-        patch.setattr(compute, "limit_seconds", lambda allowance, models=1: 1.0 * models)
+        patch.setattr(compute, "limit_seconds", lambda allowance, models=1: 2.0 * models)
         patch.setattr(process, "_GRACE", 0.1)
         done = run(*asked, "--budget", "0.1s", "--memory-limit", "1.5GB", "--store", filled.path, "--json", code=2)
     left = [str(process) for process in left_behind()]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from bench.engine.worker.watch import status_bytes
-from bench.lifetime import die_with_parent
+from bench.lifetime import die_with_parent, restore_environment
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SECOND_LINE = 1.25  # RLIMIT_DATA above the limit that the parent watches, which gives the better reason
@@ -30,6 +30,7 @@ class Guards:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a child ends
         os.setsid()  # its own process group, which ends with it
         die_with_parent()
+        restore_environment()
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of its children fall to it, where the parent finds them
         self._redirect()

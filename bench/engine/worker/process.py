@@ -25,7 +25,7 @@ from bench.engine.worker.guards import Guards
 from bench.engine.worker.log import LogPump, Printed
 from bench.engine.worker.watch import Watch, status_bytes
 from bench.errors import WorkerError, one_line
-from bench.lifetime import without_main
+from bench.lifetime import apart_from_caller
 from bench.outputs import Arrays
 from bench.store.fields import R
 
@@ -88,7 +88,7 @@ class Worker:
         guards = Guards(printing=prints, memory_limit=memory_limit)
         self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
         try:
-            with without_main():
+            with apart_from_caller():
                 self._process.start()
             self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu)
         except (OSError, EOFError, psutil.Error) as problem:

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from bench.errors import BenchError, one_line
+from bench.lifetime import apart_from_caller
 from bench.progress import Progress
 from bench.store.files import DamagedFileError, EarlierVersionError, locked, write_bytes, write_record
 from bench.tasks.data_quality import find_twins
@@ -168,6 +170,8 @@ def _decoded(request: Preparation, photos: Sequence[Photo], raw: Path, starts: S
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.tasks.datasets.pictures"])
+    with apart_from_caller():
+        forkserver.ensure_running()
     workers = request.workers or os.cpu_count() or 1
     waiting = iter(starts)
     running: dict[Future[Rejects], int] = {}
