@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -24,6 +25,7 @@ from bench.engine.machine import find_device
 from bench.engine.requests import Request, describe
 from bench.engine.runs import complete_run
 from bench.engine.session import Session
+from bench.engine.worker.process import prepare_children
 from bench.errors import BenchError, WorkerError
 from bench.metrics.installed import installed_metrics
 from bench.progress import Bars, Progress
@@ -43,6 +45,7 @@ __all__ = ["CONTROLS", "Board", "Result", "Results", "Settings", "load", "run", 
 
 DEVICES = ("auto", "cpu", "cuda")
 ORIGINAL = "original"  # costs nothing, so every division has it
+LIBRARIES = ("scipy.stats", "sklearn.linear_model")  # of metrics: imported while the children's server imports torch
 CONTROLS = (ORIGINAL, "retrain", "finetune")  # rows that a table needs to be read
 
 Given = ParamSpec("Given")
@@ -154,7 +157,11 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     """
     _check(settings)
     requests = [request for budget in settings.budgets for request in _requests(wanted, settings, budget)]
-    task, factory = load_task(settings.task), find_executor(settings.executor)
+    factory = find_executor(settings.executor)
+    prepare_children()
+    task = load_task(settings.task)
+    for library in LIBRARIES:
+        import_module(library)
     store = Store(settings.store)
     store.prepare()
     device = find_device(settings.device)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import ClassVar
@@ -63,6 +65,13 @@ def context(device_kind: str) -> BaseContext:
     fork_server = multiprocessing.get_context("forkserver")
     fork_server.set_forkserver_preload(["bench.engine.worker.method", "bench.engine.worker.trusted"])
     return fork_server
+
+
+def prepare_children() -> None:
+    """Have the server that forks children begin to import torch, which takes seconds, while the caller goes on."""
+    context("cpu")
+    with apart_from_caller(), suppress(OSError):  # whoever starts the first child is told why none can be
+        forkserver.ensure_running()
 
 
 class Worker:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
+from bench.engine.worker.process import prepare_children
 from bench.errors import WorkerError
 from bench.store.fields import Record
 
@@ -47,3 +49,9 @@ def test_a_child_that_dies_and_leaves_one_with_its_pipe_is_dead(start) -> None:
     worker.ask("add", a=1, b=2)
     with pytest.raises(WorkerError, match="exit code 3"):  # to wait for the limit would have another reason
         worker.ask("leave_a_child", limit=100.0)
+
+
+def test_the_server_of_children_is_there_before_anybody_asks(start) -> None:
+    prepare_children()
+    servers = {process.pid for process in psutil.Process().children()}
+    assert psutil.Process(start()._pid).ppid() in servers
