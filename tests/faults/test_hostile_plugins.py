@@ -175,9 +175,9 @@ def campaign(run, filled, left_behind, tmp_path_factory: pytest.TempPathFactory)
         (folder / f"{plugin.name}.py").write_text(plugin.source())
         asked += ["--plugin", str(folder / f"{plugin.name}.py")]
     with pytest.MonkeyPatch.context() as patch:  # nobody needs to wait as long as users do
-        patch.setattr(compute, "limit_seconds", lambda allowance, models=1: 2.0 * models)
+        patch.setattr(compute, "limit_seconds", lambda allowance, models=1: 1.0 * models)
         patch.setattr(process, "_GRACE", 0.1)
-        done = run(*asked, "--budget", "0.1s", "--memory-limit", "1.5GB", "--store", filled.path, "--json", code=2)
+        done = run(*asked, "--budget", "0.1s", "--memory-limit", "1GB", "--store", filled.path, "--json", code=2)
     left = [str(process) for process in left_behind()]
     rows = {row["method"]["name"]: row for row in json.loads(done.stdout)}
     return Campaign(rows, done.stdout + done.stderr, filled.path, left)
