@@ -108,11 +108,13 @@ class Reference:
 
     def keep_baseline(self, identifier: str, metric: str, baseline: KeptBaseline) -> None:
         """Keep what a metric said of the retrained models that `identifier` stands for."""
+        seen = self.record
         with locked(self.folder, lambda text: None):
             self._reload()
             known = self.record.baselines
-            kept = {**known.get(identifier, {}), metric: baseline}
-            self._keep(replace(self.record, baselines={**known, identifier: kept}))
+            baselines = {**known, identifier: {**known.get(identifier, {}), metric: baseline}}
+            self._keep(replace(self.record, baselines=baselines))
+        self.record = replace(seen, baselines=baselines)  # which may be of the package where the store has its own
 
     @contextmanager
     def growing(self, about: ReferenceRecord, note: Note, *, shipped: bool = True) -> Iterator[None]:
@@ -142,12 +144,18 @@ class Reference:
         if found:
             self._keep(_built_upon(self.record, found))
 
-    def look_at_shipped(self, task: ReferenceTask, device: str) -> None:
-        """Read what comes with the package, if it fits and nothing was trained yet; nothing is written."""
+    def look_at_shipped(self, task: ReferenceTask, device: str, compared: int = 0) -> None:
+        """Read what comes with the package, if it fits; nothing is written.
+
+        That is where nothing was trained yet, and for a run that was `compared` with so many models of the package, even if the
+        same models were trained here since.
+        """
         with suppress(BenchError):
-            found = None if self.record.files else shipped_record(task, device)
+            needed = not self.record.files or compared > self.record.shipped_models
+            found = shipped_record(task, device) if needed else None
             if found:
-                about = replace(self.record, task=task, device=device, stack_size=found.stack_size)
+                own = self.record.files if self.record.stack_size == found.stack_size else {}
+                about = replace(self.record, files=own, task=task, device=device, stack_size=found.stack_size)
                 self.record = _built_upon(about, found)
 
     @property
@@ -229,7 +237,7 @@ class Reference:
 
 
 def _built_upon(record: ReferenceRecord, shipped: ReferenceRecord) -> ReferenceRecord:
-    return replace(record, files=shipped.files, shipped=frozenset(shipped.files))
+    return replace(record, files={**record.files, **shipped.files}, shipped=frozenset(shipped.files))
 
 
 def folder_of(references: Path, task_key: str, device_kind: str) -> Path:

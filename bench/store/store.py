@@ -70,9 +70,9 @@ class Store:
         return Reference.opened(self.reference_folder(task_key, device_kind), note)
 
     def reference_of(self, run: RunRecord) -> Reference:
-        """What a run is compared with here: the store's reference or, where it has none, the one that comes with the package."""
+        """What a run is compared with: the store's reference or, if it was compared with that, the one of the package."""
         reference = Reference(self.reference_folder(run.task.key, run.device.kind))
-        reference.look_at_shipped(ReferenceTask(name=run.task.name, key=run.task.key), run.device.kind)
+        reference.look_at_shipped(ReferenceTask(name=run.task.name, key=run.task.key), run.device.kind, run.shipped_models)
         return reference
 
     def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[Run]:

@@ -12,11 +12,12 @@ import pytest
 from msgspec.structs import replace
 
 from bench.errors import BenchError
+from bench.metrics.metric import Baseline, Estimate
 from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate
 from bench.store import shipped
 from bench.store.exchange import add_reference, export_reference
 from bench.store.files import DamagedFileError, write_record
-from bench.store.records import ReferenceRecord, ReferenceTask, RunRecord, origin
+from bench.store.records import KeptBaseline, ReferenceRecord, ReferenceTask, RunRecord, origin
 from bench.store.references import Reference
 from bench.store.store import Store
 
@@ -24,6 +25,7 @@ Draw = Callable[..., Outputs]
 ABOUT = ReferenceRecord(stack_size=4, task=ReferenceTask(name="t", key="f" * 64), device="cpu", environment={"torch": "theirs"})
 HERE = replace(ABOUT, environment={"torch": "ours"})
 LABELS = {name: np.arange(3) + index for index, name in enumerate(OUTPUT_SPLITS)}
+KLOM = KeptBaseline(version=1, baseline=Baseline({"klom": Estimate(0.5)}))
 WEIGHTS = {"weight": np.ones((1, 2), np.float32)}
 
 
@@ -251,6 +253,31 @@ def test_a_store_that_has_none_reads_it_and_writes_nothing(pack: Reference, run_
     assert not found.folder.exists()
     assert store.reference_of(_a_run(run_record, key="e" * 64)).record.available == 0
     assert store.reference_of(_a_run(run_record, name="other")).record.available == 0
+
+
+def test_a_run_that_was_compared_with_it_still_is_after_training_here(
+    pack: Reference, run_record: RunRecord, outputs: Draw, told: Told, tmp_path: Path
+) -> None:
+    """Also what is found out about it then is kept, and does not get into the way of the store's own."""
+    store = Store(tmp_path / "store")
+    store.prepare()
+    own = store.reference("f" * 64, "cpu")
+    with own.growing(HERE, told):
+        own.keep_retrained(range(8, 12), outputs(4, seed=8))
+    before = own.identifier(12)
+    run = replace(_a_run(run_record), shipped_models=8)
+    with own.growing(HERE, told, shipped=False):
+        own.keep_labels(LABELS, None)
+        own.keep_original(WEIGHTS, outputs(1, seed=9))
+        own.keep_retrained(range(4), outputs(4, seed=9))
+    found = store.reference_of(run)
+    assert (found.identifier(8), found.identifier(12)) == (pack.identifier(8), before)
+    found.keep_baseline(before, "klom", KLOM)
+    assert found.identifier(12) == before
+    again = store.reference("f" * 64, "cpu")
+    assert again.identifier(4) == own.identifier(4) != pack.identifier(4)
+    assert again.kept_baseline(before, "klom") == KLOM
+    assert store.reference_of(run).kept_baseline(before, "klom") == KLOM
 
 
 def test_a_store_that_has_one_reads_its_own(
