@@ -241,6 +241,14 @@ def test_where_models_come_from_in_words(models: int, came: int, words: str) -> 
     assert origin(models, came) == words
 
 
+def train_others(own: Reference, outputs: Draw, told: Told) -> None:
+    """Have a store train models of its own, which differ from those of the package."""
+    with own.growing(HERE, told, shipped=False):
+        own.keep_labels(LABELS, None)
+        own.keep_original(WEIGHTS, outputs(1, seed=9))
+        own.keep_retrained(range(4), outputs(4, seed=9))
+
+
 def _a_run(record: RunRecord, name: str = "t", key: str = "f" * 64) -> RunRecord:
     return replace(record, task=replace(record.task, name=name, key=key))
 
@@ -266,10 +274,7 @@ def test_a_run_that_was_compared_with_it_still_is_after_training_here(
         own.keep_retrained(range(8, 12), outputs(4, seed=8))
     before = own.identifier(12)
     run = replace(_a_run(run_record), shipped_models=8)
-    with own.growing(HERE, told, shipped=False):
-        own.keep_labels(LABELS, None)
-        own.keep_original(WEIGHTS, outputs(1, seed=9))
-        own.keep_retrained(range(4), outputs(4, seed=9))
+    train_others(own, outputs, told)
     found = store.reference_of(run)
     assert (found.identifier(8), found.identifier(12)) == (pack.identifier(8), before)
     found.keep_baseline(before, "klom", KLOM)
@@ -286,8 +291,5 @@ def test_a_store_that_has_one_reads_its_own(
     store = Store(tmp_path / "store")
     store.prepare()
     own = store.reference("f" * 64, "cpu")
-    with own.growing(HERE, told, shipped=False):
-        own.keep_labels(LABELS, None)
-        own.keep_original(WEIGHTS, outputs(1, seed=9))
-        own.keep_retrained(range(4), outputs(4, seed=9))
+    train_others(own, outputs, told)
     assert store.reference_of(_a_run(run_record)).identifier(4) == own.identifier(4) != pack.identifier(4)
