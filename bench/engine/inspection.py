@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.engine.machine import default_memory_limit, default_workers
 from bench.engine.worker import entries
 from bench.engine.worker.calls import ProbeCalls
-from bench.engine.worker.process import Worker, context
+from bench.engine.worker.process import Worker
 from bench.errors import BenchError, WorkerError, one_line
 from bench.registry import discovery
 from bench.registry.discovery import KINDS, Plugin
@@ -47,7 +47,7 @@ def changed_by_loading(plugin: Plugin) -> list[str]:
 
 
 def _probe() -> Worker:
-    return Worker(context("cpu"), entries.probe, memory_limit=default_memory_limit(1))
+    return Worker(entries.probe, memory_limit=default_memory_limit(1))
 
 
 def _problem(group: str, plugin: Plugin) -> str:

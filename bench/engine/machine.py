@@ -21,7 +21,7 @@ from bench.engine.jobs import Setting, Work
 from bench.engine.worker import entries
 from bench.engine.worker.calls import MethodCalls, ProbeCalls, TrustedCalls
 from bench.engine.worker.log import Printed, unheard
-from bench.engine.worker.process import Worker, context
+from bench.engine.worker.process import Worker
 from bench.errors import BenchError, WorkerError
 from bench.outputs import Arrays
 from bench.progress import Note
@@ -47,7 +47,7 @@ class Device:
 
 def find_device(wanted: str) -> Device:
     """The device that `auto`, `cpu` or `cuda` means here; a child looks, so that this process needs no torch."""
-    with Worker(context("cpu"), entries.probe) as worker:
+    with Worker(entries.probe) as worker:
         found = ProbeCalls(worker).devices()
     if wanted == "cuda" and not found.cuda:
         raise BenchError("no CUDA device is available; use --device cpu")
@@ -83,7 +83,7 @@ class Machine:
         self.stopped = threading.Event()  # set when the command ends before its jobs do
         self._note = note
         self._trusted: dict[Setting, SimpleQueue[Worker]] = {}
-        self._idle: list[Worker] = []  # that run one plugin: on a GPU, where a process takes seconds to start
+        self._idle: list[Worker] = []  # that run one plugin: on a GPU, whose first use in a process takes half a second
         self._works: Work | None = None  # what they do
         self._guard = threading.Lock()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None  # of plugins that were fetched
@@ -206,8 +206,7 @@ class Machine:
 
     def _start_trusted(self, setting: Setting) -> Worker:
         pictures = _pictures(self.data(setting.data), SPLITS)
-        how, kind = context(setting.device_kind), setting.device_kind
-        return self._started(lambda: Worker(how, entries.trusted, setting, pictures, device_kind=kind))
+        return self._started(lambda: Worker(entries.trusted, setting, pictures, device_kind=setting.device_kind))
 
     def _start_method(self, setting: Setting, work: Work) -> Worker:
         data, plugin = self.data(setting.data), self.plugin(work)
@@ -235,7 +234,6 @@ def start_method(
     """A fresh process for one plugin, with the splits that a method may see; without data it can only be described."""
     splits = METHOD_SPLITS if data else ()
     return Worker(
-        context(setting.device_kind),
         entries.method,
         setting,
         _pictures(data, splits) if data else {},

@@ -54,7 +54,6 @@ COVERED_ELSEWHERE = {
     "bench/engine/worker/calls.py": "tests/bench/engine/test_compute.py",
     "bench/engine/worker/guards.py": "tests/bench/engine/worker/test_process.py",
     "bench/engine/worker/probe.py": "tests/bench/testing/test_checks.py",
-    "bench/engine/worker/server.py": "tests/bench/engine/worker/test_trusted.py",
     "bench/errors.py": "tests/bench/test_project.py",
     "bench/export/checkpoints.py": "tests/end_to_end/test_export.py",
     "bench/export/submission.py": "tests/bench/export/test_script.py",

@@ -1,7 +1,7 @@
 """Child processes: how they are started, asked and ended.
 
-Children are forks of a server that has imported torch (spawned afresh for CUDA, which does not survive a fork). A child
-answers with JSON and safetensors only, never with pickles: it may have run a plugin.
+Children are forks of a server that has imported torch. CUDA does not survive a fork, so the server never uses it; a child
+may. A child answers with JSON and safetensors only, never with pickles: it may have run a plugin.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from bench.outputs import Arrays
 from bench.store.fields import R
 
 OnProgress = Callable[[float], None]
+PRELOADED = ("bench.engine.worker.method", "bench.engine.worker.trusted")  # of the server that forks children
 _LARGEST_HEADER = 16 * 2**20
 _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
@@ -58,18 +59,16 @@ class Reply:
             raise WorkerError(one_line(f"the process answered nonsense: {problem}")) from problem
 
 
-def context(device_kind: str) -> BaseContext:
-    """How children for a kind of device are started."""
-    if device_kind != "cpu":
-        return multiprocessing.get_context("spawn")
+def context() -> BaseContext:
+    """How children are started."""
     fork_server = multiprocessing.get_context("forkserver")
-    fork_server.set_forkserver_preload(["bench.engine.worker.method", "bench.engine.worker.trusted"])
+    fork_server.set_forkserver_preload(list(PRELOADED))
     return fork_server
 
 
 def prepare_children() -> None:
     """Have the server that forks children begin to import torch, which takes seconds, while the caller goes on."""
-    context("cpu")
+    context()
     with apart_from_caller(), suppress(OSError):  # whoever starts the first child is told why none can be
         forkserver.ensure_running()
 
@@ -84,13 +83,13 @@ class Worker:
 
     def __init__(
         self,
-        how: BaseContext,
         serve: Callable[..., None],
         *arguments: object,
         device_kind: str = "cpu",
         heard: bool = False,
         memory_limit: int | None = None,
     ) -> None:
+        how = context()
         ours, theirs = how.Pipe()
         printed, prints = how.Pipe(duplex=False) if heard else (None, None)
         self._connection, self._on_cpu = ours, device_kind == "cpu"

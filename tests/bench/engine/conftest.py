@@ -215,7 +215,7 @@ class Room:
     def work(self, **changes: Any) -> Work:
         return dataclasses.replace(self._work, **changes)
 
-    def start(self, how: object, entry: object, *arguments: object, **options: Any) -> Child:
+    def start(self, entry: object, *arguments: object, **options: Any) -> Child:
         self.when_one_starts()
         if entry is entries.trusted:
             self.trusted.append(Child(self.trusted_fails, arguments, options))

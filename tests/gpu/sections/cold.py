@@ -34,7 +34,7 @@ def measure(findings: Findings) -> None:
 
 def _in_a_process(findings: Findings, part: str) -> None:
     """Measure a part in a child like those of the engine."""
-    child = context(findings.device).Process(target=_part, args=(findings, part), daemon=True)  # type: ignore[attr-defined]
+    child = context().Process(target=_part, args=(findings, part), daemon=True)  # type: ignore[attr-defined]
     child.start()
     child.join(findings.left / 2)
     if child.exitcode is None:

@@ -12,7 +12,7 @@ from findings import Findings, seconds_of, synchronise
 from bench.engine.worker.answers import Nothing
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.loop import serve
-from bench.engine.worker.process import Worker, context
+from bench.engine.worker.process import Worker
 from bench.errors import WorkerError
 
 MEMORY_LIMIT = 64 * 10**9  # bytes that the child may have: far more than it needs
@@ -51,7 +51,7 @@ def hanging(connection: Connection, guards: Guards) -> None:
 def measure(findings: Findings) -> None:
     """Seconds since the hung call began: until it is given up, its process is gone, and its memory is free."""
     kind = torch.cuda.get_device_name() if findings.cuda else "a device that is no CPU"
-    worker = Worker(context(kind), hanging, device_kind=kind, memory_limit=MEMORY_LIMIT)
+    worker = Worker(hanging, device_kind=kind, memory_limit=MEMORY_LIMIT)
     worker.ask("ready", device=findings.device, limit=findings.left / 2)
     free = torch.cuda.mem_get_info()[0] if findings.cuda else 0
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How long a child process takes to its first use of the device (seconds), by how it is started."""
+"""How long a child process takes to its first use of the device (seconds): the first one, and one more."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from findings import Findings, synchronise
 
 from bench.engine.worker.process import context
 
-# Children for CUDA are spawned. Is a fork of a server that imported torch, but never used CUDA, fit for it; what would it save?
-KINDS = {"spawn": "cuda", "forkserver": "cpu", "forkserver, once more": "cpu"}  # how: the device it is used for
+CHILDREN = ("the first child", "one more child")  # the first starts the server that forks, which imports torch
 
 
 def measure(findings: Findings) -> None:
     """Seconds from the start of a child to its answer, and of that: of importing torch, the context, the first convolution."""
-    for how, device_kind in KINDS.items():
-        findings.attempt(f"start by {how}", _start, findings, how, device_kind)
+    for child in CHILDREN:
+        findings.attempt(child, _start, findings, child)
 
 
-def _start(findings: Findings, how: str, device_kind: str) -> None:
-    children = context(device_kind)
+def _start(findings: Findings, child: str) -> None:
+    children = context()
     ours, theirs = children.Pipe()
     start = time.perf_counter()
     process = children.Process(target=_first_use, args=(theirs, findings.device), daemon=True)  # type: ignore[attr-defined]
@@ -35,7 +34,7 @@ def _start(findings: Findings, how: str, device_kind: str) -> None:
         raise ChildProcessError("the child died") from None
     total = time.perf_counter() - start
     process.join(findings.left)
-    findings.put(f"start by {how}", total=round(total, 2), **{name: round(seconds, 3) for name, seconds in phases.items()})
+    findings.put(child, total=round(total, 2), **{name: round(seconds, 3) for name, seconds in phases.items()})
 
 
 def _first_use(connection: Connection, device: str) -> None:

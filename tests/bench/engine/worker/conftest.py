@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.engine.worker.process import Worker, context
+from bench.engine.worker.process import Worker
 
 GIGABYTE = 10**9
 
@@ -23,7 +23,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     workers: list[Worker] = []
 
     def new(**arguments: object) -> Worker:
-        workers.append(Worker(context("cpu"), child, **{"memory_limit": 2 * GIGABYTE, **arguments}))
+        workers.append(Worker(child, **{"memory_limit": 2 * GIGABYTE, **arguments}))
         return workers[-1]
 
     yield new

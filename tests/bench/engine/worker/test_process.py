@@ -62,3 +62,23 @@ print([line for process in psutil.Process().children() for line in process.cmdli
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "from multiprocessing.forkserver import main" in done.stdout
+
+
+def test_the_server_of_children_never_uses_cuda() -> None:
+    """A fork of a process that did cannot use it. Here every such use fails, also where there is a CUDA device."""
+    code = """
+import importlib, torch
+from bench.engine.worker.process import PRELOADED
+
+def used(*_):
+    raise AssertionError("CUDA is used")
+
+for name in ("_cuda_init", "_cuda_getDeviceCount", "_cuda_isInBadFork"):
+    setattr(torch._C, name, used)
+torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = used
+for name in PRELOADED:
+    importlib.import_module(name)
+print("CUDA is initialised:", torch.cuda._initialized)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "CUDA is initialised: False\n"

@@ -1,0 +1,31 @@
+"""What every process computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from bench.engine.jobs import Setting
+from bench.engine.worker.server import Server
+from bench.models.networks import recipe_for
+
+
+@pytest.fixture
+def arithmetic() -> Iterator[None]:
+    """What a server sets for its whole process is as before when the test ends."""
+    cudnn, deterministic = torch.backends.cudnn, torch.are_deterministic_algorithms_enabled()
+    tf32 = cudnn.allow_tf32
+    yield
+    cudnn.allow_tf32 = tf32
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.mark.usefixtures("arithmetic")
+def test_on_a_gpu_float32_is_float32_and_repeats() -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    Server(None, Setting("resnet8-v1", 4, recipe_for("resnet8-v1"), "cuda", "Some GPU", ""), {})
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.are_deterministic_algorithms_enabled()
