@@ -61,7 +61,7 @@ def export_reference(reference: Reference, out: Path) -> None:
 
 
 def add_reference(store: Store, file: Path) -> Path:
-    """Put a reference that `export_reference` wrote into a store; returns its folder.
+    """Put a reference that `export_reference` wrote into a store, but what was timed or computed from it; returns its folder.
 
     Raises:
         BenchError: the file is not what it says, or the store has a reference of that task and kind of device.
@@ -76,8 +76,10 @@ def add_reference(store: Store, file: Path) -> Path:
         target = store.reference_folder(record.task.key, record.device)
         if (target / ReferenceRecord.NAME).exists():
             raise BenchError(f"there is a reference in {target}; choose another store with --store")
-        for name in (*record.files, ReferenceRecord.NAME):  # the record last: it vouches for the others
+        for name in record.files:
             write_bytes(target / name, (folder / name).read_bytes())
+        own = replace(record, retraining_times={}, baselines={})  # budgets and ceilings are not a stranger's to say
+        write_record(target / ReferenceRecord.NAME, own, twice=True)  # last: it vouches for the others
     return target
 
 

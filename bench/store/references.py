@@ -237,7 +237,9 @@ class Reference:
 
 
 def _built_upon(record: ReferenceRecord, shipped: ReferenceRecord) -> ReferenceRecord:
-    return replace(record, files={**record.files, **shipped.files}, shipped=frozenset(shipped.files))
+    """With the files of what is shipped, and what metrics say of them; its times are those of another machine."""
+    files, baselines = {**record.files, **shipped.files}, {**shipped.baselines, **record.baselines}
+    return replace(record, files=files, shipped=frozenset(shipped.files), baselines=baselines)
 
 
 def folder_of(references: Path, task_key: str, device_kind: str) -> Path:

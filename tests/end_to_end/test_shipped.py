@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from itertools import combinations
 from pathlib import Path
@@ -13,9 +14,15 @@ import pytest
 from bench.metrics.confidence import logit_scaled_confidence
 from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.metrics.forgetting import forgetting_score
+from bench.metrics.installed import installed_metrics
+from bench.metrics.metric import Baseline
+from bench.scoring.scorer import Scorer
+from bench.scoring.verification import TOLERANCE
 from bench.store import shipped
+from bench.store.records import ReferenceTask
 from bench.store.references import Reference
 from bench.store.store import Store
+from bench.tasks.variants import load_task
 
 SHIPPED, FRESH, TIMES = 128, 32, 3
 LEVEL = 0.05 / TIMES  # each of so many comparisons, together 5 %
@@ -28,6 +35,35 @@ def test_a_first_run_trains_nothing(bench, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("references/*/*/*.npz"))
     shown = bench("reference", "show", "--store", tmp_path).stdout
     assert f"cpu: {SHIPPED} retrained models (shipped)" in shown
+
+
+def numbers(baseline: Baseline) -> dict[tuple[str, ...], float]:
+    """All that a metric says, by where it says it; NaN for what it does not know."""
+    found: dict[tuple[str, ...], float | None] = {}
+    for side, estimates in (("retrained", baseline.retrained), ("original", baseline.original)):
+        for name, estimate in estimates.items():
+            found |= {(side, name, "value"): estimate.value, (side, name, "sd"): estimate.sd}
+    for name, values in baseline.details.items():
+        found |= {(name, str(index)): value for index, value in enumerate(values)}
+    return {where: math.nan if value is None else value for where, value in found.items()}
+
+
+@pytest.mark.parametrize("models", [16, 64, SHIPPED])
+def test_what_metrics_say_of_it_is_what_they_say_today(models: int, tmp_path: Path) -> None:
+    """Whoever changes a metric makes it again, as CONTRIBUTING says. At 16 models all of it is computed once more."""
+    task, reference = load_task("age-synthetic"), Reference(tmp_path)
+    reference.look_at_shipped(ReferenceTask(name=task.name, key=task.key), "cpu")
+    identifier = reference.identifier(models)
+    scorer = Scorer(reference, models, identifier)
+    metrics = [item for item in installed_metrics()[0] if type(item.metric).__module__.startswith("bench.")]
+    assert len(metrics) >= 15
+    for item in metrics:
+        came = reference.kept_baseline(identifier, item.name)
+        assert came, item.name
+        assert came.version == item.metric.version, item.name
+        if models == 16:
+            today = item.metric.baseline(scorer.retrained, scorer.original)
+            assert numbers(came.baseline) == pytest.approx(numbers(today), rel=TOLERANCE, abs=1e-9, nan_ok=True), item.name
 
 
 @pytest.fixture

@@ -96,6 +96,20 @@ def test_times_never_come_from_it(pack: Reference, own: Reference, told: Told) -
     assert own.record.environment == {"torch": "ours"}
 
 
+def test_what_metrics_say_of_it_comes_with_it(pack: Reference, own: Reference, told: Told) -> None:
+    models, later = pack.identifier(8), replace(KLOM, version=2)
+    pack.keep_baseline(models, "klom", KLOM)
+    with own.growing(HERE, told):
+        pass
+    assert own.kept_baseline(models, "klom") == KLOM
+    own.keep_baseline(models, "klom", later)
+    with own.growing(HERE, told, shipped=False):
+        pass
+    with own.growing(HERE, told):  # it is adopted once more, and what was found out here wins
+        assert own.record.shipped_models == 8
+    assert own.kept_baseline(models, "klom") == later
+
+
 def test_more_models_are_added_to_it_here(pack: Reference, own: Reference, outputs: Draw, told: Told) -> None:
     with own.growing(HERE, told):
         assert not own.has_retrained(range(8, 12))
@@ -209,10 +223,14 @@ def test_a_strangers_name_leads_nowhere(pack: Reference, own: Reference, told: T
 def test_an_export_holds_all_of_it(pack: Reference, own: Reference, outputs: Draw, told: Told, tmp_path: Path) -> None:
     with own.growing(HERE, told):
         own.keep_retrained(range(8, 12), outputs(4, seed=8))
+    own.keep_retraining_time("our processor", 1000.0)
+    own.keep_baseline("a" * 16, "klom", KLOM)
     export_reference(own, tmp_path / "reference.zip")
     other = Store(tmp_path / "other")
     other.prepare()
     added = Reference(add_reference(other, tmp_path / "reference.zip"))
+    assert not added.record.retraining_times  # a budget is a share of what this machine takes
+    assert not added.record.baselines  # and a ceiling is computed from the outputs
     assert (added.record.available, added.record.shipped_models) == (12, 0)
     assert added.identifier(12) == own.identifier(12)
 
