@@ -45,7 +45,7 @@ __all__ = ["CONTROLS", "Board", "Result", "Results", "Settings", "load", "run", 
 
 DEVICES = ("auto", "cpu", "cuda")
 ORIGINAL = "original"  # costs nothing, so every division has it
-LIBRARIES = ("scipy.stats", "sklearn.linear_model")  # of metrics: imported while the children's server imports torch
+LIBRARIES = ("scipy.stats", "sklearn.model_selection")  # of metrics: imported while the children's server imports torch
 CONTROLS = (ORIGINAL, "retrain", "finetune")  # rows that a table needs to be read
 
 Given = ParamSpec("Given")

@@ -23,13 +23,16 @@ import psutil
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from bench.cli.main import main
 from bench.store.fields import VERSION
 from bench.store.files import _digest
+from bench.store.runs import Run
 
 TESTS = Path(__file__).parent
 BENCH = str(Path(sys.executable).parent / "bench")
+MODELS = 8  # as few as can be compared
 PLUGINS = ("original", "retrain", "finetune", "scrub", "noise-injection")
 
 MARK = "BENCH_TESTS_STARTED"  # in the environment of all that tests start, to find what they leave behind
@@ -50,6 +53,8 @@ KINDS = {  # of the tests below a path; the others are units, unless they are ma
     "leaderboard/test_browser.py": "browser",
     "third_party": "command_line",
 }
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # it looks at the clock
+settings.load_profile("patient")
 _running: list[pytest.Item] = []  # the test of this moment
 
 
@@ -179,7 +184,7 @@ def bench(elsewhere: Path) -> Bench:
 @pytest.fixture(scope="session")
 def run(bench: Bench) -> Bench:
     """`bench run` on the task that trains in a moment."""
-    return partial(bench, "run", "--task", "age-tiny")
+    return partial(bench, "run", "--task", "age-tiny", "--models", MODELS)
 
 
 @pytest.fixture(scope="session")
@@ -209,6 +214,19 @@ def copied(pristine: Filled, tmp_path: Path) -> Filled:
     path = tmp_path / "store"
     shutil.copytree(pristine.path, path)
     return Filled(path, pristine.rows)
+
+
+@pytest.fixture(scope="session")
+def run_two_chunks(run: Bench) -> Callable[..., Path]:
+    """Runs finetune with 16 models, which a CPU computes in two chunks, on a store that has their references."""
+
+    def call(store: Path, *options: object) -> Path:
+        run("--plugin", "finetune", "--models", 2 * MODELS, "--store", store, *options)
+        folders = list((store / "runs").glob("finetune-*"))
+        (folder,) = (folder for folder in folders if len(Run.read(folder).record.chunks) == 2)
+        return folder
+
+    return call
 
 
 class Forger:

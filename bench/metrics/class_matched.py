@@ -27,6 +27,7 @@ class ClassMatched(PerModel):
     {'class_matched_accuracy': (8,)}
     """
 
+    version = 2
     source = "Kurmanji et al. 2023, arXiv:2302.09880, the basic attack, and its public code"
     pitfalls = "The same as the starting kit's wherever the forget set has all classes, as in the embedded task."
     quantities = (

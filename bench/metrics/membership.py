@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,9 +10,9 @@ from bench.metrics.resampling import seed_of_values
 from bench.outputs import Floats
 from bench.seeds import numpy_generator, purpose_seed
 
-Rows = NDArray[np.int64]
-
-ATTACKED_MODELS = 64  # the regressions look at the first models of each side: 11 ms per model, 10 splits of 240 losses
+ATTACKED_MODELS = 64  # the regressions look at the first models of each side
+MOST_STEPS, MOST_HALVINGS = 100, 30  # of Newton's method, which needs 3 to 6 steps and hardly ever halves one
+SMALLEST_STEP = 1e-10
 
 
 def rates(attack: str) -> tuple[Quantity, Quantity]:
@@ -32,7 +30,8 @@ def loss_attack(forget: ArrayLike, others: ArrayLike, *, splits: int = 10) -> Fl
 
     Mean over `splits` stratified shuffle splits of a balanced sample, a tenth held out (the NeurIPS 2023 challenge's starting
     kit, `simple_mia`). Losses are sorted and then shuffled with a seed of their own, so that the order of examples does not
-    matter.
+    matter. The regression is scikit-learn's (C = 1, the intercept is free), of all models at once and up to rounding: the
+    kit's solver, which stops sooner, tells one or two examples in 10,000 differently, in 25 times the time.
 
     Args:
         forget: losses [M, n] of forget examples, finite.
@@ -52,19 +51,59 @@ def loss_attack(forget: ArrayLike, others: ArrayLike, *, splits: int = 10) -> Fl
     member = np.repeat([1, 0], count)
     folds = StratifiedShuffleSplit(n_splits=splits, test_size=0.1, random_state=purpose_seed(0, "attack"))
     halves = list(folds.split(member, member))  # rows to learn from and rows to tell, the same for every model
-    samples = [np.concatenate([_shuffled(group)[:count] for group in pair]) for pair in zip(*groups, strict=True)]
-    return np.array([_accuracy(sample[:, None], member, halves) for sample in samples])
+    samples = np.array([np.concatenate([_shuffled(group)[:count] for group in pair]) for pair in zip(*groups, strict=True)])
+    told = [_told(*_regression(samples[:, learnt], member[learnt]), samples[:, rest]) == member[rest] for learnt, rest in halves]
+    accuracies: Floats = np.mean([right.mean(axis=1) for right in told], axis=0)
+    return accuracies
 
 
-def _accuracy(losses: Floats, member: NDArray[np.int64], halves: Sequence[tuple[Rows, Rows]]) -> float:
-    """As `cross_val_score` tells it, which looks again and again at whether the same arrays are finite: twice the time."""
-    from sklearn import config_context
-    from sklearn.linear_model import LogisticRegression
+def _told(weights: Floats, intercepts: Floats, losses: Floats) -> NDArray[np.bool_]:
+    """Who is taken for a member [M, n]."""
+    return _logits(weights, intercepts, losses) > 0
 
-    attacker = LogisticRegression()
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        told = [attacker.fit(losses[learnt], member[learnt]).predict(losses[rest]) == member[rest] for learnt, rest in halves]
-    return float(np.mean([right.mean() for right in told]))
+
+def _regression(losses: Floats, member: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Weights and intercepts [M] of logistic regressions on one number each: losses [M, n], members [n] in {0, 1}.
+
+    They minimise sum(log loss) + weight^2 / 2. Newton's method from zero; a step that makes it worse is halved.
+    """
+    weights, intercepts = np.zeros((2, len(losses)))
+    cost = _cost(weights, intercepts, losses, member)
+    for _ in range(MOST_STEPS):
+        steps = _newton_steps(weights, intercepts, losses, member)
+        for _ in range(MOST_HALVINGS):
+            then = _cost(weights - steps[0], intercepts - steps[1], losses, member)
+            worse = then > cost * (1 + 1e-12)
+            if not worse.any():
+                break
+            steps[:, worse] /= 2
+        weights, intercepts, cost = weights - steps[0], intercepts - steps[1], then
+        if np.abs(steps).max(initial=0.0) < SMALLEST_STEP:
+            break
+    return weights, intercepts
+
+
+def _logits(weights: Floats, intercepts: Floats, losses: Floats) -> Floats:
+    return weights[:, None] * losses + intercepts[:, None]
+
+
+def _cost(weights: Floats, intercepts: Floats, losses: Floats, member: NDArray[np.int64]) -> Floats:
+    logits = _logits(weights, intercepts, losses)
+    cost: Floats = (np.logaddexp(0, logits) - member * logits).sum(axis=1) + weights**2 / 2
+    return cost
+
+
+def _newton_steps(weights: Floats, intercepts: Floats, losses: Floats, member: NDArray[np.int64]) -> Floats:
+    """The inverse of the second derivatives, two by two, times the first ones: [2, M] for weights and intercepts."""
+    from scipy.special import expit
+
+    chance = expit(_logits(weights, intercepts, losses))
+    error, curvature = chance - member, chance * (1 - chance)
+    first = (error * losses).sum(axis=1) + weights, error.sum(axis=1)
+    both, mixed, plain = (curvature * losses**2).sum(axis=1) + 1, (curvature * losses).sum(axis=1), curvature.sum(axis=1)
+    steps: Floats = np.array([plain * first[0] - mixed * first[1], both * first[1] - mixed * first[0]])
+    steps /= both * plain - mixed**2
+    return steps
 
 
 def _shuffled(losses: ArrayLike) -> Floats:
@@ -101,14 +140,19 @@ def roc_curve(members: ArrayLike, others: ArrayLike, false_positive_rates: Array
 def areas_under_curve(members: ArrayLike, others: ArrayLike) -> Floats:
     """Probability that a member's score is above another's, ties by half, per model: [M, n] and [M, k] -> [M].
 
+    That is Mann and Whitney's statistic over the number of pairs, all models at once; scikit-learn's `roc_auc_score` tells the
+    same of one model in 2 ms.
+
     >>> areas_under_curve([[2.0, 1.0]], [[0.0, 1.0]]).tolist()
     [0.875]
     """
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata
 
     groups = [np.asarray(group) for group in (members, others)]
-    truth = np.repeat([1, 0], [group.shape[1] for group in groups])
-    return np.array([roc_auc_score(truth, scores) for scores in np.concatenate(groups, axis=1)])
+    (count, rest), together = (group.shape[1] for group in groups), np.concatenate(groups, axis=1)
+    ranks = rankdata(together, axis=1)[:, :count]
+    areas: Floats = (ranks.sum(axis=1) - count * (count + 1) / 2) / (count * rest)
+    return areas
 
 
 def halves_of_test(retrained: Models) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -23,6 +23,7 @@ class StartingKit(PerModel):
     {'starting_kit_accuracy': (1,)}
     """
 
+    version = 2
     source = "NeurIPS 2023 Machine Unlearning Challenge, starting kit, simple_mia"
     pitfalls = (
         "Forget and test photos can differ for other reasons than training, so that retrained models are not at 0.5: read"

@@ -33,6 +33,7 @@ class UnseenIdentities(PerModel):
     test accuracy and that attack's accuracy. Of the first 64 models of each side, the mean.
     """
 
+    version = 2
     source = "Choi and Na 2023, arXiv:2311.02240"
     pitfalls = (
         "Unseen people have no other photo in training, as forgotten people have none after retraining: the fair comparison when"

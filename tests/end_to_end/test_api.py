@@ -15,7 +15,7 @@ import pytest
 CODE = """
 import bench
 
-results = bench.run("finetune", "scrub", task="age-tiny", store={store!r})
+results = bench.run("finetune", "scrub", task="age-tiny", models=8, store={store!r})
 print(results["scrub"].scorecard.measures["final_score"].value)
 print(results.frame()["method"].tolist())
 """
@@ -84,7 +84,7 @@ def test_the_command_says_the_same(filled, bench) -> None:
 def test_an_interrupted_call_leaves_no_process_behind(filled, tmp_path: Path, until, ended) -> None:
     mark = tmp_path / "running"
     (tmp_path / "slow.py").write_text(SLOW.format(mark=str(mark)))
-    code = f"import bench; bench.run('slow.py', task='age-tiny', store={str(filled.path)!r}, budget='600s')"
+    code = f"import bench; bench.run('slow.py', task='age-tiny', models=8, store={str(filled.path)!r}, budget='600s')"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     until(lambda: mark.exists() or process.poll() is not None)
     family = psutil.Process(process.pid).children(recursive=True)

@@ -23,5 +23,5 @@ def test_the_first_method(bench, run, copied, tmp_path: Path) -> None:
     assert "FAIL" not in tested
     assert "ok    stacked-equals-alone" in tested
     assert len(tested.splitlines()) == 15
-    done = run("--plugin", "doubt.py", "--models", 8, "--store", copied.path, cwd=tmp_path)
+    done = run("--plugin", "doubt.py", "--store", copied.path, cwd=tmp_path)
     assert "doubt" in done.stdout

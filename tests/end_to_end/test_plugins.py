@@ -187,7 +187,7 @@ def test_a_function_is_run_and_scored(run, copied, tmp_path: Path) -> None:
         "        torch.nn.functional.cross_entropy(net(batch['image']), batch['age_group'] * 0).backward()\n"
         "        optimizer.step()\n"
     )
-    asked = ["--plugin", tmp_path / "submission.py:unlearning", "--models", 8, "--store", copied.path]
+    asked = ["--plugin", tmp_path / "submission.py:unlearning", "--store", copied.path]
     assert "submission.unlearning" in run(*asked).stdout
     assert "TypeError" in run(*asked, "--batch-format", "tuple", code=2).stdout
 

@@ -25,7 +25,7 @@ class Misbehaved(Method):
 
     def unlearn(self, model, data, trial):
         print("a word on standard output")
-        if 8 in trial.indices:
+        if 7 in trial.indices:
             raise RuntimeError("no luck")
         return model
 '''
@@ -60,7 +60,7 @@ def _one_line(done: subprocess.CompletedProcess) -> str:
 def test_rows_say_what_they_are(filled) -> None:
     scrub = filled.rows["scrub"]
     assert "screening" in scrub["badges"]
-    assert scrub["models"] == 16
+    assert scrub["models"] == 8
     assert scrub["budget"] == "20%"
     assert not scrub["ceiling"]["provisional"]
     assert scrub["ceiling"]["value"] == _measure(filled.rows["retrain"], "forgetting_score")
@@ -70,7 +70,7 @@ def test_rows_say_what_they_are(filled) -> None:
 
 def test_runtime_is_that_of_three_timed_trials(filled) -> None:
     record = _record(_folder(filled, "scrub"))
-    assert [timed.trial for timed in record.timed] == [16, 17, 18]
+    assert [timed.trial for timed in record.timed] == [8, 9, 10]
     seconds = [timed.seconds for timed in record.timed]
     assert _measure(filled.rows["scrub"], "runtime") == pytest.approx(float(np.median(seconds)))
     share = _measure(filled.rows["scrub"], "runtime_share")
@@ -79,7 +79,7 @@ def test_runtime_is_that_of_three_timed_trials(filled) -> None:
 
 def test_phases_are_recorded(filled) -> None:
     record = _record(_folder(filled, "scrub"))
-    assert len(record.finished_chunks) == len(record.chunks) == 2
+    assert len(record.finished_chunks) == len(record.chunks) == 1
     for chunk in record.finished_chunks:
         assert set(chunk.phases) == {"setup", "warmup", "method", "eval", "io"}
         assert min(chunk.phases.values()) > 0
@@ -95,38 +95,37 @@ def test_same_command_returns_the_run_at_once(run, filled) -> None:
     assert len(list((filled.path / "runs").glob("scrub-*"))) == 1
 
 
-def test_lost_chunk_alone_is_repeated_with_the_same_numbers(bench, run, copied) -> None:
-    folder = _folder(copied, "finetune")
+def test_lost_chunk_alone_is_repeated_with_the_same_numbers(bench, run_two_chunks, copied) -> None:
+    folder = run_two_chunks(copied.path)
     first, second = (folder / chunk.file for chunk in _record(folder).finished_chunks)
     kept = first.stat().st_mtime_ns
     content = second.read_bytes()
     second.write_bytes(content[: len(content) // 2])
     assert second.name in _one_line(bench("leaderboard", "build", "--store", copied.path, code=2))
-    run("--plugin", "finetune", "--store", copied.path)
+    assert run_two_chunks(copied.path) == folder
     assert second.read_bytes() == content
     assert first.stat().st_mtime_ns == kept
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
 
 
-def test_results_do_not_depend_on_the_number_of_workers(run, copied) -> None:
-    folder = _folder(copied, "finetune")
+def test_results_do_not_depend_on_the_number_of_workers(run_two_chunks, copied) -> None:
+    folder = run_two_chunks(copied.path, "--workers", 2)
     expected = _checksums(folder)
     shutil.rmtree(folder)
-    run("--plugin", "finetune", "--store", copied.path, "--workers", "1")
-    assert _checksums(folder) == expected
+    assert _checksums(run_two_chunks(copied.path, "--workers", 1)) == expected
 
 
 def test_failed_trials_are_told_and_logged(bench, run, copied, tmp_path: Path) -> None:
     (tmp_path / "misbehaved.py").write_text(MISBEHAVED)
     done = run("--plugin", tmp_path / "misbehaved.py", "--store", copied.path, code=2)
-    assert "15/16 trials: RuntimeError: no luck (trial 8)" in done.stdout
+    assert "7/8 trials: RuntimeError: no luck (trial 7)" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     (folder,) = (copied.path / "runs").glob("misbehaved-*")
     log = (folder / "log.txt").read_text()
     assert "a word on standard output" in log
     assert "Traceback" in log
     bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site")
-    assert "15/16 trials: RuntimeError: no luck (trial 8)" in (tmp_path / "site" / "index.html").read_text()
+    assert "7/8 trials: RuntimeError: no luck (trial 7)" in (tmp_path / "site" / "index.html").read_text()
 
 
 def test_debug_shows_where_a_plugin_fails(run, copied, tmp_path: Path) -> None:
@@ -161,7 +160,7 @@ def test_broken_plugin_does_not_stop_another(run, copied, tmp_path: Path) -> Non
 
 def test_reference_is_shown(bench, filled) -> None:
     done = bench("reference", "show", "--task", "age-tiny", "--store", filled.path)
-    assert "32 retrained models" in done.stdout
+    assert "16 retrained models" in done.stdout
     assert "one retraining takes" in done.stdout
     (summary,) = json.loads(bench("reference", "show", "--task", "age-tiny", "--store", filled.path, "--json").stdout)
     assert summary["accuracy"]["forget accuracy"]["original"] > 0.9
@@ -169,8 +168,8 @@ def test_reference_is_shown(bench, filled) -> None:
 
 def test_nothing_to_build_is_nothing_done(bench, filled) -> None:
     files = {path: path.stat().st_mtime_ns for path in filled.path.glob("references/*/cpu/*.npz")}
-    build = ("reference", "build", "--task", "age-tiny", "--models", 16)
-    assert "32 retrained models" in bench(*build, "--store", filled.path).stdout
+    build = ("reference", "build", "--task", "age-tiny", "--models", 8)
+    assert "16 retrained models" in bench(*build, "--store", filled.path).stdout
     assert {path: path.stat().st_mtime_ns for path in filled.path.glob("references/*/cpu/*.npz")} == files
 
 
@@ -262,7 +261,7 @@ class Diverged(Method):
 def test_diverged_trial_is_a_failed_row(bench, run, copied, tmp_path: Path) -> None:
     (tmp_path / "diverged.py").write_text(DIVERGED)
     done = run("--plugin", "diverged.py", "--store", copied.path, code=2, cwd=tmp_path)
-    assert "15/16 trials: ValueError: the returned model answers with numbers that are not finite" in _one_line(done)
+    assert "7/8 trials: ValueError: the returned model answers with numbers that are not finite" in _one_line(done)
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
     assert "numbers that are not finite" in (copied.path / "site" / "index.html").read_text()
 

@@ -79,7 +79,7 @@ def test_training_can_be_asked_for_and_a_lost_file_alone_is_trained_again_with_t
 ) -> None:
     store = tmp_path / "store"
     build = ("reference", "build", "--task", "age-tiny", "--models", 1, "--store", store)
-    assert "32 of them shipped" in bench(*build[:-1], tmp_path / "other").stdout
+    assert "16 of them shipped" in bench(*build[:-1], tmp_path / "other").stdout
     done = bench(*build, "--reference", "train")
     assert "8 retrained models in " in done.stdout
     assert ", 0 of them shipped" in done.stdout

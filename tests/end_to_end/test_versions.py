@@ -19,7 +19,7 @@ COMMANDS = (
     ["leaderboard", "build", "--out", "site"],
     ["verify", "finetune"],
     ["export", "run", "finetune", "--out", "run.zip"],
-    ["reference", "build", "--task", "age-tiny", "--models", 16],
+    ["reference", "build", "--task", "age-tiny", "--models", 8],
     ["reference", "show", "--task", "age-tiny"],
 )
 
@@ -85,7 +85,7 @@ def test_a_reference_in_a_store_of_today(bench, copied, forger) -> None:
         ["run", "--task", "age-tiny", "--plugin", "finetune"],
         ["score", "--again"],
         ["compare", "finetune", "scrub"],
-        ["reference", "build", "--task", "age-tiny", "--models", 16],
+        ["reference", "build", "--task", "age-tiny", "--models", 8],
         ["reference", "show", "--task", "age-tiny"],
     ):
         assert _told(bench(*command, "--store", copied.path, code=2)) == [told], command
@@ -96,7 +96,7 @@ def test_a_scorecard_is_computed_again(bench, copied, forger) -> None:
     before = json.loads(path.read_text())
     _make_earlier(forger, path)
     shown = bench("compare", "--store", copied.path).stdout
-    assert "finetune: not scored, 16/16 trials: scored by an earlier bench; `bench score` does it" in shown
+    assert "finetune: not scored, 8/8 trials: scored by an earlier bench; `bench score` does it" in shown
     bench("score", "finetune", "--store", copied.path)
     assert json.loads(path.read_text()) == before
 

@@ -102,8 +102,8 @@ def _json(content: bytes) -> object:
         return None
 
 
-def test_only_damaged_chunks_are_repeated(copied) -> None:
-    folder, other = _folder(copied, "finetune"), _folder(copied, "noise-injection")
+def test_only_damaged_chunks_are_repeated(run_two_chunks, copied) -> None:
+    folder, other = run_two_chunks(copied.path), _folder(copied, "noise-injection")
     run = Run.read(folder)
     first, last = run.record.finished_chunks
     shutil.copy(other / "outputs-0000.npz", folder / first.file)
@@ -204,13 +204,14 @@ def test_full_disk_loses_nothing(run, copied, tmp_path: Path) -> None:
         runs.symlink_to(small / "runs")
         room = shutil.disk_usage(small).free
         (small / "filler").write_bytes(bytes(max(0, room - 150_000)))
-        done = run("--plugin", "noise-injection", "--store", copied.path, code=2)
+        command = ("--plugin", "noise-injection", "--models", 16, "--store", copied.path)
+        done = run(*command, code=2)
         assert "No space left on device" in done.stderr
         assert "the same command goes on" in done.stderr
         assert "Traceback" not in done.stderr
         (small / "filler").unlink()
         assert rows(Store(copied.path))[1] == []
-        run("--plugin", "noise-injection", "--store", copied.path)
+        run(*command)
         run = Run.read(next((small / "runs").glob("noise-injection-*")))
         run.check_outputs()
         assert run.record.complete

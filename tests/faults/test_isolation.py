@@ -157,7 +157,7 @@ def ran(run, filled, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         lines = "".join(f"        {line}\n" for line in body.strip().splitlines())
         (folder / f"{name}.py").write_text(f"{HEAD}SOUGHT = {str(folder / 'sought.npz')!r}\n\n\n{METHOD}{lines}")
         asked += ["--plugin", str(folder / f"{name}.py")]
-    done = run(*asked, "--models", 8, "--budget", "100s", "--store", filled.path, "--json")
+    done = run(*asked, "--budget", "100s", "--store", filled.path, "--json")
     return Ran({row["method"]["name"]: row for row in json.loads(done.stdout)}, filled.path)
 
 

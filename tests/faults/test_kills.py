@@ -22,6 +22,7 @@ from bench.store.store import Store
 
 BENCH = str(Path(sys.executable).parent / "bench")
 METHOD = "finetune"
+COMMAND = (BENCH, "run", "--task", "age-tiny", "--plugin", METHOD, "--models", "16")
 WHOM = ("command", "worker", "all")
 BUSY = """from bench import Method
 
@@ -31,6 +32,14 @@ class Busy(Method):
         while True:
             pass
 """
+
+
+@pytest.fixture(scope="module")
+def whole(filled, run_two_chunks) -> Path:
+    """A store whose one run of the method has two chunks."""
+    shutil.rmtree(_folder(filled.path))
+    run_two_chunks(filled.path)
+    return filled.path
 
 
 def _folder(store: Path) -> Path:
@@ -45,7 +54,7 @@ def _sums(store: Path) -> list[str]:
 
 
 def _start(store: Path, workers: int, told: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    command = [BENCH, "run", "--task", "age-tiny", "--plugin", METHOD, "--store", str(store), "--workers", str(workers)]
+    command = [*COMMAND, "--store", str(store), "--workers", str(workers)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True)
 
 
@@ -75,11 +84,11 @@ def _check(store: Path, finished: dict[str, int]) -> dict[str, int]:
     return now
 
 
-def _campaign(filled, tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]) -> None:
+def _campaign(whole: Path, tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Kill at random moments of a run until as many kills are done; whenever one ends, start anew."""
-    expected, rng = _sums(filled.path), np.random.default_rng(kills)
+    expected, rng = _sums(whole), np.random.default_rng(kills)
     store = tmp_path / "store"
-    shutil.copytree(filled.path, store)
+    shutil.copytree(whole, store)
     shutil.rmtree(_folder(store))
     done, completed, finished, length = 0, 0, {}, 5.0
     while done < kills:
@@ -111,14 +120,14 @@ def _campaign(filled, tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[
         )
 
 
-def test_a_few_kills(filled, tmp_path: Path, until, left_behind, capsys: pytest.CaptureFixture[str]) -> None:
-    _campaign(filled, tmp_path, 3, capsys)
+def test_a_few_kills(whole, tmp_path: Path, until, left_behind, capsys: pytest.CaptureFixture[str]) -> None:
+    _campaign(whole, tmp_path, 3, capsys)
     until(lambda: not left_behind())
 
 
 @pytest.mark.slow
-def test_a_hundred_kills(filled, tmp_path: Path, until, left_behind, capsys: pytest.CaptureFixture[str]) -> None:
-    _campaign(filled, tmp_path, 102, capsys)
+def test_a_hundred_kills(whole, tmp_path: Path, until, left_behind, capsys: pytest.CaptureFixture[str]) -> None:
+    _campaign(whole, tmp_path, 102, capsys)
     until(lambda: not left_behind())
 
 
@@ -126,7 +135,20 @@ def test_workers_end_with_a_killed_command(filled, tmp_path: Path, until, ended)
     """Also one that is busy for ever, in C code or not."""
     plugin = tmp_path / "busy.py"
     plugin.write_text(BUSY)
-    command = [BENCH, "run", "--task", "age-tiny", "--plugin", str(plugin), "--store", str(filled.path), "--budget", "1000s"]
+    command = [
+        BENCH,
+        "run",
+        "--task",
+        "age-tiny",
+        "--plugin",
+        str(plugin),
+        "--models",
+        "16",
+        "--store",
+        str(filled.path),
+        "--budget",
+        "1000s",
+    ]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         until(lambda: len(_busy(running.pid)) >= 2)
@@ -146,25 +168,24 @@ def _busy(command: int) -> list[psutil.Process]:
     return busy
 
 
-def test_a_clock_that_jumps_backwards(filled, tmp_path: Path) -> None:
+def test_a_clock_that_jumps_backwards(whole, tmp_path: Path) -> None:
     """time.time() runs backwards in every process of the command."""
     store = tmp_path / "store"
-    shutil.copytree(filled.path, store)
+    shutil.copytree(whole, store)
     expected = _sums(store)
     shutil.rmtree(_folder(store))
     (tmp_path / "sitecustomize.py").write_text(
         "import time\nstart = time.time()\ntime.time = lambda: 2 * start - 100 * time.monotonic()\n"
     )
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"}
-    command = [BENCH, "run", "--task", "age-tiny", "--plugin", METHOD, "--store", str(store)]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    subprocess.run([*COMMAND, "--store", str(store)], env=environment, check=True, capture_output=True)
     assert _sums(store) == expected
 
 
-def test_two_commands_at_once_do_nothing_twice(filled, tmp_path: Path) -> None:
+def test_two_commands_at_once_do_nothing_twice(whole, tmp_path: Path) -> None:
     """One reference to train and one run to make: each is made once."""
     store = tmp_path / "store with späces"
-    shutil.copytree(filled.path, store)
+    shutil.copytree(whole, store)
     expected = _sums(store)
     shutil.rmtree(_folder(store))
     (lost,) = store.glob("references/*/*/retrained-0008-0015.npz")

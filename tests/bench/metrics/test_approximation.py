@@ -53,7 +53,7 @@ def test_score_keeps_the_number_of_bins_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("models", [5, 8, 66])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.8))
 def test_ties_are_decided_as_by_the_grid(models: int, seed: int, share: float) -> None:
     """Values are further apart than the grid's steps and closer than its window: both must find the same thresholds."""

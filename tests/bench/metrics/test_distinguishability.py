@@ -19,7 +19,7 @@ def mean_distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.independent
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     arrays(np.float64, (5, 3), elements=st.integers(-3, 3).map(float) | st.floats(-5, 5)),
     arrays(np.float64, (5, 3), elements=st.integers(-3, 3).map(float)),

@@ -79,7 +79,7 @@ def test_thresholds_are_torchs_to_the_last_bit() -> None:
     assert _float32_linspace(1.0, 2.0, 1).tolist() == [1.0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     arrays(np.float64, (6, 3), elements=st.floats(-20, 20)), arrays(np.float64, (6, 3), elements=st.floats(-20, 20)), st.randoms()
 )

@@ -20,7 +20,7 @@ VALUES = st.integers(-2, 2).map(float) | st.floats(-100, 100)
 
 
 @pytest.mark.independent
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(arrays(np.float64, (6, 2), elements=VALUES), arrays(np.float64, (4, 2), elements=VALUES))
 def test_areas_are_scikit_learns_and_scipys(unlearned: np.ndarray, retrained: np.ndarray) -> None:
     found = areas_per_example(unlearned, retrained)

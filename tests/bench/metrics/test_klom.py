@@ -49,7 +49,7 @@ def test_near_scipys_entropy_as_in_the_public_code() -> None:
         assert found[e] == pytest.approx(entropy(p, np.maximum(q, 1e-5)), abs=2.1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float64, (6, 2), elements=st.floats(-300, 300)),
     arrays(np.float64, (4, 2), elements=st.floats(-300, 300)),
@@ -62,7 +62,7 @@ def test_bounds_and_equality(unlearned: np.ndarray, retrained: np.ndarray) -> No
     assert divergences(np.repeat(unlearned, 2, axis=0), np.repeat(unlearned, 3, axis=0)) == pytest.approx([0.0, 0.0])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     arrays(np.float64, (5, 1), elements=st.integers(0, 20).map(float)),
     arrays(np.float64, (5, 1), elements=st.integers(0, 20).map(float)),

@@ -106,7 +106,7 @@ def test_a_stronger_shift_is_never_better(name: str, sign: int) -> None:
 SIDES = arrays(np.float64, (8, 2), elements=st.integers(-3, 3).map(float) | st.floats(-30, 30))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIDES, SIDES)
 def test_swapping_sides(unlearned: np.ndarray, retrained: np.ndarray) -> None:
     """Distances and the distance by location do not care which side is which; likelihood ratios change their sign."""
@@ -120,7 +120,7 @@ def test_swapping_sides(unlearned: np.ndarray, retrained: np.ndarray) -> None:
     np.testing.assert_allclose(held_out_epsilon(rules, unlearned, retrained), held_out_epsilon(swapped, retrained, unlearned))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIDES, SIDES, SIDES)
 def test_held_out_quantities_are_finite(unlearned: np.ndarray, retrained: np.ndarray, values: np.ndarray) -> None:
     assert np.isfinite(likelihood_ratios(values, unlearned, retrained)).all()

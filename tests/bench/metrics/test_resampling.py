@@ -32,7 +32,6 @@ def test_runs_with_as_many_models_share_every_draw() -> None:
         assert all((a == b).all() for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
 
 
-@settings(deadline=None)
 @given(st.integers(2, 600))
 def test_every_model_is_left_out_exactly_once(models: int) -> None:
     kept = without_groups(models)
@@ -88,7 +87,7 @@ def test_interval_is_that_of_a_normal_distribution() -> None:
     assert interval(2.0, 3.0) == pytest.approx(norm.interval(0.95, 2.0, 3.0), abs=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 3), st.integers(0, 2**32 - 1))
 def test_halves_part_the_models_whatever_their_order(models: int, examples: int, split: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

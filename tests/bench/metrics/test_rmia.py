@@ -14,7 +14,7 @@ from bench.metrics.rmia import RMIA, relative_likelihoods, rmia_scores
 from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(np.float64, (2, 4), elements=st.floats(0, 1)), arrays(np.float64, 4, elements=st.floats(0, 1)))
 def test_relative_likelihoods(probabilities: np.ndarray, reference: np.ndarray) -> None:
     """Pr(x) = ((1 + a) Pr_out(x) + (1 - a)) / 2 with a = .3: models with x are guessed from models without."""
@@ -24,7 +24,7 @@ def test_relative_likelihoods(probabilities: np.ndarray, reference: np.ndarray) 
         assert relative_likelihoods(probabilities, reference)[m, n] == pytest.approx(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float64, (2, 5), elements=st.integers(0, 4).map(float) | st.floats(0, 5)),
     arrays(np.float64, (2, 7), elements=st.integers(0, 4).map(float)),

@@ -62,7 +62,7 @@ def test_modified_entropy_of_two_classes(gap: float) -> None:
     assert negative_modified_entropy([[gap, 0.0]], [0])[0] == pytest.approx(expected, rel=1e-6, abs=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.float64, (1, 3, 4), elements=st.floats(-1000, 1000)))
 def test_signals_are_finite_and_not_positive(logits: np.ndarray) -> None:
     for signal in (confidence, negative_entropy, negative_modified_entropy):
@@ -80,7 +80,7 @@ def gain(threshold: float, members: np.ndarray, others: np.ndarray) -> float:
 SIGNALS = st.integers(-3, 3).map(float) | st.floats(-10, 10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float64, st.tuples(st.just(2), st.integers(1, 12)), elements=SIGNALS),
     arrays(np.float64, st.tuples(st.just(2), st.integers(1, 9)), elements=SIGNALS),
