@@ -157,12 +157,12 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     """
     _check(settings)
     requests = [request for budget in settings.budgets for request in _requests(wanted, settings, budget)]
-    factory = find_executor(settings.executor)
+    factory, store = find_executor(settings.executor), Store(settings.store)
     prepare_children()
+    progress.stage(f"preparing {settings.task}", 1)
     task = load_task(settings.task)
     for library in LIBRARIES:
         import_module(library)
-    store = Store(settings.store)
     store.prepare()
     device = find_device(settings.device)
     limits = {"workers": settings.workers, "memory_limit": settings.memory_limit}

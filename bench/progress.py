@@ -32,14 +32,17 @@ class Progress:
 
 
 class Bars(Progress):
-    """A bar with time left per stage, on standard error or below a cell."""
+    """A bar with time left per stage, on standard error or below a cell.
+
+    Where nobody can watch a bar, in a log for example, a line as a stage begins, with the seconds so far.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Drawing
 
-        self._console = Console(stderr=True, highlight=False)
+        self._began, self._console = time.monotonic(), Console(stderr=True, highlight=False)
         left = TextColumn("left"), TimeRemainingColumn()
         columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), *left
         self._drawing = Drawing(*columns, console=self._console)
@@ -47,6 +50,9 @@ class Bars(Progress):
 
     def stage(self, label: str, total: float) -> Advance:
         """Add a bar; the one before is done."""
+        if not (self._cell or self._console.is_terminal):
+            self._console.print(f"{time.monotonic() - self._began:7.1f} s  {label}", markup=False)
+            return super().stage(label, total)
         if not self._cell:
             self._drawing.start()
         self._fill()

@@ -13,6 +13,8 @@ from bench.engine.inspection import inspect_all
 from bench.engine.machine import Device, default_memory_limit, default_workers, find_device
 from bench.errors import BenchError, CheckResult, WorkerError
 from bench.metrics.installed import installed_metrics
+from bench.store.records import ReferenceTask
+from bench.store.shipped import MEND, shipped_record
 from bench.tasks.variants import load_task
 
 LIBRARIES = ("unlearning-bench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "safetensors", "pluggy")
@@ -32,7 +34,7 @@ def diagnose(store: Path, task_name: str) -> Iterator[CheckResult]:
     yield _threads(device)
     yield _memory(device)
     yield _disk(store)
-    yield _task(task_name)
+    yield from _task(task_name, device)
     if device:
         yield from _plugins()
 
@@ -51,7 +53,7 @@ def _libraries() -> CheckResult:
 def _threads(device: Device | None) -> CheckResult:
     workers = default_workers(device.kind if device else "cpu")
     return CheckResult(
-        "threads", f"{workers} workers of one thread each, {os.cpu_count()} cores, {os.getloadavg()[0]:.1f} of them busy"
+        "threads", f"{workers} workers of one thread each, {os.cpu_count()} cores for a load of {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -71,14 +73,24 @@ def _disk(store: Path) -> CheckResult:
     )
 
 
-def _task(name: str) -> CheckResult:
+def _task(name: str, device: Device | None) -> Iterator[CheckResult]:
+    """Its data, and the reference that comes with the package, if there is one for it."""
     try:
         task = load_task(name)
         if task.load().digest() != task.digest:
             raise BenchError("its data are not what its key says")
     except BenchError as problem:
-        return CheckResult(f"task {name}", "", str(problem), "`bench tasks` lists what is installed")
-    return CheckResult(f"task {name}", f"its data fit its key, {task.key[:16]}")
+        yield CheckResult(f"task {name}", "", str(problem), "`bench tasks` lists what is installed")
+        return
+    yield CheckResult(f"task {name}", f"its data fit its key, {task.key[:16]}")
+    try:
+        shipped = shipped_record(ReferenceTask(name=task.name, key=task.key), device.kind if device else "cpu")
+    except BenchError as problem:
+        remedy = f"{MEND}; until then `bench run` trains what is missing, for a minute or more"
+        yield CheckResult("shipped reference", "", str(problem), remedy)
+        return
+    if shipped:
+        yield CheckResult("shipped reference", f"{shipped.available} retrained models, all files as its record says")
 
 
 def _plugins() -> Iterator[CheckResult]:

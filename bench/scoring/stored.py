@@ -34,23 +34,27 @@ def find_runs(store: Store, names: Sequence[str], note: Note) -> list[Run]:
 
 
 def find_folders(store: Store, names: Sequence[str]) -> list[Path]:
-    """The runs' folders of those names: of a run, of a method that was run once, or beginnings of names.
+    """The runs' folders of those names: of a run, of a method that was run once, beginnings of names, or paths of folders.
 
     Raises:
         BenchError: there is none of a name, or several.
     """
-    folders, found = list(store.run_folders()), []
-    for name in names:
-        wanted = Path(name).name
-        fitting = [folder for folder in folders if folder.name.startswith(wanted)]
-        exact = [folder for folder in fitting if wanted in (folder.name, folder.name.rpartition("-")[0])]
-        if len(exact or fitting) != 1:
-            known = ", ".join(folder.name for folder in fitting or folders) or "nothing"
-            raise BenchError(
-                f"{'several runs begin' if fitting else 'no run begins'} with {name!r} in {store.path}; it has {known}"
-            )
-        found.append((exact or fitting)[0])
-    return found
+    return [_find_folder(store, name) for name in names]
+
+
+def _find_folder(store: Store, name: str) -> Path:
+    folders = list(store.run_folders())
+    if len(Path(name).parts) > 1:  # a run of the same name in another store is another run
+        there = Path(name).resolve()
+        if there not in (folder.resolve() for folder in folders):
+            raise BenchError(f"{name} is no run of {store.path}; say with --store which store it is in")
+        return there
+    fitting = [folder for folder in folders if folder.name.startswith(name)]
+    exact = [folder for folder in fitting if name in (folder.name, folder.name.rpartition("-")[0])]
+    if len(exact or fitting) != 1:
+        known = ", ".join(folder.name for folder in fitting or folders) or "nothing"
+        raise BenchError(f"{'several runs begin' if fitting else 'no run begins'} with {name!r} in {store.path}; it has {known}")
+    return (exact or fitting)[0]
 
 
 def _readable(folder: Path, note: Note) -> Run | None:

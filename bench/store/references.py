@@ -35,6 +35,7 @@ from bench.store.shipped import read_shipped, shipped_record
 LABELS, OUTPUTS, WEIGHTS = "labels.npz", "original.npz", "original.safetensors"
 _IDENTITIES = "forget_identities"
 Labels = dict[str, NDArray[np.int64]]
+Baselines = Mapping[str, Mapping[str, KeptBaseline]]  # by identifier and metric
 Parsed = TypeVar("Parsed")
 
 
@@ -108,13 +109,11 @@ class Reference:
 
     def keep_baseline(self, identifier: str, metric: str, baseline: KeptBaseline) -> None:
         """Keep what a metric said of the retrained models that `identifier` stands for."""
-        seen = self.record
+        seen, found = self.record, {identifier: {metric: baseline}}
         with locked(self.folder, lambda text: None):
             self._reload()
-            known = self.record.baselines
-            baselines = {**known, identifier: {**known.get(identifier, {}), metric: baseline}}
-            self._keep(replace(self.record, baselines=baselines))
-        self.record = replace(seen, baselines=baselines)  # which may be of the package where the store has its own
+            self._keep(replace(self.record, baselines=_both(self.record.baselines, found)))
+        self.record = replace(seen, baselines=_both(seen.baselines, self.record.baselines))  # it may be that of the package
 
     @contextmanager
     def growing(self, about: ReferenceRecord, note: Note, *, shipped: bool = True) -> Iterator[None]:
@@ -238,8 +237,13 @@ class Reference:
 
 def _built_upon(record: ReferenceRecord, shipped: ReferenceRecord) -> ReferenceRecord:
     """With the files of what is shipped, and what metrics say of them; its times are those of another machine."""
-    files, baselines = {**record.files, **shipped.files}, {**shipped.baselines, **record.baselines}
+    files, baselines = {**record.files, **shipped.files}, _both(shipped.baselines, record.baselines)
     return replace(record, files=files, shipped=frozenset(shipped.files), baselines=baselines)
+
+
+def _both(some: Baselines, others: Baselines) -> dict[str, dict[str, KeptBaseline]]:
+    """What metrics say of both; where they differ, the others hold."""
+    return {name: {**some.get(name, {}), **others.get(name, {})} for name in {**some, **others}}
 
 
 def folder_of(references: Path, task_key: str, device_kind: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from findings import Findings
 
 METHODS, QUICK = ("scrub", "noise-injection", "finetune"), "noise-injection[epochs=0.1]"  # the most telling method first
 LOG = "bench.log"
-WIDE = {"COLUMNS": "160"}  # columns of the log: narrower, the seconds of a stage are cut off
 GRACE = 5.0  # seconds to end in, for a command that was interrupted
 
 
@@ -35,7 +33,7 @@ def call_bench(findings: Findings, *arguments: object) -> Done:
     with (findings.folder / LOG).open("a", encoding="utf-8") as log:
         log.write(f"$ bench {' '.join(words)}\n")
         log.flush()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **WIDE})
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         code, said = _ended(process, findings.left - GRACE)
         log.write(said)
     return Done(code, perf_counter() - start, said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -71,6 +72,8 @@ def test_score_one_metric_again(call: Call, store: Path) -> None:
     ("arguments", "reason"),
     [
         (["score", "nobody"], "no run begins with 'nobody'"),
+        (["score", "elsewhere/runs/near"], "elsewhere/runs/near is no run of .*; say with --store which store it is in"),
+        (["verify", "/nowhere/near"], "/nowhere/near is no run of .*; say with --store which store it is in"),
         (["score", "--metric", "ulirra"], "did you mean ulira"),
         (["compare", "near"], "name two runs"),
         (["compare", "--models", "17"], "no division of .* fits; it has drawn, 16 models"),
@@ -80,6 +83,16 @@ def test_mistakes_are_one_line(call: Call, store: Path, arguments: list[str], re
     message = refused(call(*arguments, "--store", store))
     assert re.search(reason, message)
     assert "\n" not in message
+
+
+def test_a_run_is_found_by_the_path_of_its_folder(call: Call, store: Path) -> None:
+    """As `bench run` prints it; of a run of the same name in another store nothing is said."""
+    (folder,) = store.glob("runs/near-*")
+    named = call("score", folder.name, "--store", store, "--json").stdout
+    assert json.loads(call("score", folder, "--store", store, "--json").stdout) == json.loads(named)
+    other = store.parent / "other"
+    shutil.copytree(store, other)
+    assert "is no run of" in refused(call("compare", other / "runs" / folder.name, "far", "--store", store))
 
 
 def test_empty_store(call: Call, tmp_path: Path) -> None:

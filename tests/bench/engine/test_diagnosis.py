@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bench.engine import diagnosis
+from bench.store import shipped
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,5 +32,19 @@ def test_looking_at_the_disk_makes_no_store(tmp_path: Path) -> None:
 
 
 def test_a_task_that_is_not_installed_is_told() -> None:
-    assert "did you mean age-synthetic" in diagnosis._task("age-synthetik").problem
-    assert diagnosis._task("age-synthetic").well
+    (check,) = diagnosis._task("age-synthetik", None)
+    assert "did you mean age-synthetic" in check.problem
+
+
+def test_the_reference_that_comes_with_the_package_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [(check.point, check.well) for check in diagnosis._task("age-synthetic", None)] == [
+        ("task age-synthetic", True),
+        ("shipped reference", True),
+    ]
+    shutil.copytree(shipped.FOLDER, tmp_path / "packs")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "packs")
+    record = tmp_path / "packs" / "age-synthetic" / "reference.json"
+    record.write_bytes(record.read_bytes()[:5000])
+    *_, check = diagnosis._task("age-synthetic", None)
+    assert "damaged file" in check.problem
+    assert check.remedy.startswith("install unlearning-bench again; until then `bench run` trains what is missing")

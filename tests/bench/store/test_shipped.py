@@ -99,6 +99,7 @@ def test_times_never_come_from_it(pack: Reference, own: Reference, told: Told) -
 def test_what_metrics_say_of_it_comes_with_it(pack: Reference, own: Reference, told: Told) -> None:
     models, later = pack.identifier(8), replace(KLOM, version=2)
     pack.keep_baseline(models, "klom", KLOM)
+    pack.keep_baseline(models, "ulira", KLOM)
     with own.growing(HERE, told):
         pass
     assert own.kept_baseline(models, "klom") == KLOM
@@ -108,6 +109,7 @@ def test_what_metrics_say_of_it_comes_with_it(pack: Reference, own: Reference, t
     with own.growing(HERE, told):  # it is adopted once more, and what was found out here wins
         assert own.record.shipped_models == 8
     assert own.kept_baseline(models, "klom") == later
+    assert own.kept_baseline(models, "ulira") == KLOM
 
 
 def test_more_models_are_added_to_it_here(pack: Reference, own: Reference, outputs: Draw, told: Told) -> None:
@@ -291,12 +293,14 @@ def test_a_run_that_was_compared_with_it_still_is_after_training_here(
     with own.growing(HERE, told):
         own.keep_retrained(range(8, 12), outputs(4, seed=8))
     before = own.identifier(12)
+    pack.keep_baseline(pack.identifier(8), "ulira", KLOM)
     run = replace(_a_run(run_record), shipped_models=8)
     train_others(own, outputs, told)
     found = store.reference_of(run)
     assert (found.identifier(8), found.identifier(12)) == (pack.identifier(8), before)
     found.keep_baseline(before, "klom", KLOM)
     assert found.identifier(12) == before
+    assert found.kept_baseline(pack.identifier(8), "ulira") == KLOM  # what came with the package is not forgotten
     again = store.reference("f" * 64, "cpu")
     assert again.identifier(4) == own.identifier(4) != pack.identifier(4)
     assert again.kept_baseline(before, "klom") == KLOM

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from bench.models.networks import NETWORKS
 
 FORMS = {
     "age-agedb": [],
@@ -20,6 +23,14 @@ FORMS = {
 }
 
 
+@pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody needs to know much: the small network is trained for two epochs."""
+    small = NETWORKS["resnet8-v1"]
+    monkeypatch.setitem(NETWORKS, "resnet8-v1", replace(small, recipe=replace(small.recipe, epochs=2)))
+
+
+@pytest.mark.usefixtures("briefly")
 @pytest.mark.parametrize(("task", "form"), FORMS.items(), ids=FORMS)
 def test_prepare_and_run(task: str, form: list[str], miniature, data: Path, bench, tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.arange(10))
@@ -65,6 +76,7 @@ def test_prepared_sizes_are_listed_and_checked(miniature, data: Path, bench) -> 
     assert any("near-duplicates" in remark for remark in found["remarks"])
 
 
+@pytest.mark.usefixtures("briefly")
 def test_memorised(miniature, data: Path, bench, tmp_path: Path) -> None:
     bench("tasks", "prepare", "age-folder", "--data", miniature("age-folder"))
     bench("tasks", "memorise", "age-folder", "--models", 16)
