@@ -159,7 +159,6 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     requests = [request for budget in settings.budgets for request in _requests(wanted, settings, budget)]
     factory, store = find_executor(settings.executor), Store(settings.store)
     prepare_children()
-    progress.stage(f"preparing {settings.task}", 1)
     task = load_task(settings.task)
     for library in LIBRARIES:
         import_module(library)
