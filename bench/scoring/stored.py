@@ -45,12 +45,13 @@ def find_folders(store: Store, names: Sequence[str]) -> list[Path]:
 def _find_folder(store: Store, name: str) -> Path:
     folders = list(store.run_folders())
     if len(Path(name).parts) > 1:  # a run of the same name in another store is another run
-        there = Path(name).resolve()
-        if there not in (folder.resolve() for folder in folders):
+        there = [folder for folder in folders if folder.resolve() == Path(name).resolve()]
+        if not there:
             raise BenchError(f"{name} is no run of {store.path}; say with --store which store it is in")
-        return there
-    fitting = [folder for folder in folders if folder.name.startswith(name)]
-    exact = [folder for folder in fitting if name in (folder.name, folder.name.rpartition("-")[0])]
+        return there[0]
+    wanted = Path(name).name  # without the slash that a shell adds to the name of a folder
+    fitting = [folder for folder in folders if folder.name.startswith(wanted)]
+    exact = [folder for folder in fitting if wanted in (folder.name, folder.name.rpartition("-")[0])]
     if len(exact or fitting) != 1:
         known = ", ".join(folder.name for folder in fitting or folders) or "nothing"
         raise BenchError(f"{'several runs begin' if fitting else 'no run begins'} with {name!r} in {store.path}; it has {known}")

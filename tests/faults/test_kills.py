@@ -22,7 +22,6 @@ from bench.store.store import Store
 
 BENCH = str(Path(sys.executable).parent / "bench")
 METHOD = "finetune"
-COMMAND = (BENCH, "run", "--task", "age-tiny", "--plugin", METHOD, "--models", "16")
 WHOM = ("command", "worker", "all")
 BUSY = """from bench import Method
 
@@ -53,8 +52,13 @@ def _sums(store: Path) -> list[str]:
     return [chunk.sha256 for chunk in record.finished_chunks]
 
 
+def _command(plugin: str, store: Path, *options: str) -> list[str]:
+    where = ("--task", "age-tiny", "--models", "16", "--store", str(store))
+    return [BENCH, "run", "--plugin", plugin, *where, *options]
+
+
 def _start(store: Path, workers: int, told: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    command = [*COMMAND, "--store", str(store), "--workers", str(workers)]
+    command = _command(METHOD, store, "--workers", str(workers))
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True)
 
 
@@ -135,20 +139,7 @@ def test_workers_end_with_a_killed_command(filled, tmp_path: Path, until, ended)
     """Also one that is busy for ever, in C code or not."""
     plugin = tmp_path / "busy.py"
     plugin.write_text(BUSY)
-    command = [
-        BENCH,
-        "run",
-        "--task",
-        "age-tiny",
-        "--plugin",
-        str(plugin),
-        "--models",
-        "16",
-        "--store",
-        str(filled.path),
-        "--budget",
-        "1000s",
-    ]
+    command = _command(str(plugin), filled.path, "--budget", "1000s")
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         until(lambda: len(_busy(running.pid)) >= 2)
@@ -178,7 +169,7 @@ def test_a_clock_that_jumps_backwards(whole, tmp_path: Path) -> None:
         "import time\nstart = time.time()\ntime.time = lambda: 2 * start - 100 * time.monotonic()\n"
     )
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"}
-    subprocess.run([*COMMAND, "--store", str(store)], env=environment, check=True, capture_output=True)
+    subprocess.run(_command(METHOD, store), env=environment, check=True, capture_output=True)
     assert _sums(store) == expected
 
 

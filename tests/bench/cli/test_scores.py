@@ -89,7 +89,8 @@ def test_a_run_is_found_by_the_path_of_its_folder(call: Call, store: Path) -> No
     """As `bench run` prints it; of a run of the same name in another store nothing is said."""
     (folder,) = store.glob("runs/near-*")
     named = call("score", folder.name, "--store", store, "--json").stdout
-    assert json.loads(call("score", folder, "--store", store, "--json").stdout) == json.loads(named)
+    for way in (folder, f"{folder.name}/"):
+        assert json.loads(call("score", way, "--store", store, "--json").stdout) == json.loads(named)
     other = store.parent / "other"
     shutil.copytree(store, other)
     assert "is no run of" in refused(call("compare", other / "runs" / folder.name, "far", "--store", store))

@@ -269,13 +269,19 @@ def train_others(own: Reference, outputs: Draw, told: Told) -> None:
         own.keep_retrained(range(4), outputs(4, seed=9))
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A new store."""
+    made = Store(tmp_path / "store")
+    made.prepare()
+    return made
+
+
 def _a_run(record: RunRecord, name: str = "t", key: str = "f" * 64) -> RunRecord:
     return replace(record, task=replace(record.task, name=name, key=key))
 
 
-def test_a_store_that_has_none_reads_it_and_writes_nothing(pack: Reference, run_record: RunRecord, tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    store.prepare()
+def test_a_store_that_has_none_reads_it_and_writes_nothing(pack: Reference, run_record: RunRecord, store: Store) -> None:
     found = store.reference_of(_a_run(run_record))
     assert found.identifier(8) == pack.identifier(8)
     assert not found.folder.exists()
@@ -284,11 +290,9 @@ def test_a_store_that_has_none_reads_it_and_writes_nothing(pack: Reference, run_
 
 
 def test_a_run_that_was_compared_with_it_still_is_after_training_here(
-    pack: Reference, run_record: RunRecord, outputs: Draw, told: Told, tmp_path: Path
+    pack: Reference, run_record: RunRecord, outputs: Draw, told: Told, store: Store
 ) -> None:
     """Also what is found out about it then is kept, and does not get into the way of the store's own."""
-    store = Store(tmp_path / "store")
-    store.prepare()
     own = store.reference("f" * 64, "cpu")
     with own.growing(HERE, told):
         own.keep_retrained(range(8, 12), outputs(4, seed=8))
@@ -308,10 +312,8 @@ def test_a_run_that_was_compared_with_it_still_is_after_training_here(
 
 
 def test_a_store_that_has_one_reads_its_own(
-    pack: Reference, run_record: RunRecord, outputs: Draw, told: Told, tmp_path: Path
+    pack: Reference, run_record: RunRecord, outputs: Draw, told: Told, store: Store
 ) -> None:
-    store = Store(tmp_path / "store")
-    store.prepare()
     own = store.reference("f" * 64, "cpu")
     train_others(own, outputs, told)
     assert store.reference_of(_a_run(run_record)).identifier(4) == own.identifier(4) != pack.identifier(4)
