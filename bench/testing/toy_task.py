@@ -57,7 +57,7 @@ class ToyTask:
 
     def data(self, seeds: Sequence[int], *, stacked: bool = False) -> MethodData:
         """The splits for trials of the given seeds."""
-        people = torch.arange(max(SIZES.values())) // 4
+        people = torch.arange(max(SIZES.values()), device=self.device) // 4
         splits = {name: bind(columns, seeds, name, stacked=stacked) for name, columns in self.columns.items()}
         return MethodData(**{name: replace(split, identities=people[: len(split)]) for name, split in splits.items()})
 

@@ -1,4 +1,4 @@
-"""The same code on a CUDA device: runs wherever there is one."""
+"""The same code on a CUDA device: runs where there is one and `-m gpu` asks for it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ from bench.errors import WorkerError
 from bench.models.build import initialised
 from bench.models.stacked import stack
 from bench.models.training import fit
+from bench.registry import discovery
 from bench.splits import bind
 from bench.store.fields import Record
 from bench.tasks.task import Recipe
+from bench.testing.checks import CHECKS
+from bench.testing.outcome import Status
+from bench.testing.subject import subject
 from bench.weights import state
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.process,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device, or not asked for by `-m gpu`"),
+]
 
 
 def test_training_on_cuda_equals_the_cpu_in_float64() -> None:
@@ -111,3 +119,11 @@ def test_a_hung_kernel_is_killed_and_the_next_process_is_unharmed(start) -> None
     assert caught.value.kind == "time"
     assert not worker.alive
     assert start().ask("multiply", times=1).read(Product).sum != 0
+
+
+@pytest.mark.parametrize(
+    "name", sorted({plugin.name for plugin in discovery.plugins(discovery.METHODS)} - {"original", "retrain"})
+)
+def test_what_is_shipped_conforms(name: str) -> None:
+    outcomes = [check.run(subject(name)) for check in CHECKS]
+    assert [outcome for outcome in outcomes if outcome.status is Status.FAILED] == []

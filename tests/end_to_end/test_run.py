@@ -219,7 +219,7 @@ def test_run_on_cuda(bench, tmp_path: Path) -> None:
     if not pytest.importorskip("torch").cuda.is_available():
         pytest.skip("no CUDA device")
     done = bench("run", "--plugin", "finetune", "--models", "8", "--device", "cuda", "--store", tmp_path, "--json")
-    (row,) = json.loads(done.stdout)
+    row, _original = json.loads(done.stdout)
     assert row["device"]["kind"] != "cpu"
     assert row["scorecard"]["measures"]["runtime"]["value"] > 0
 

@@ -102,6 +102,8 @@ import copy
 
 import torch
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
 
 def unlearning(net, retain_loader, forget_loader, val_loader):
     """Fine-tune a copy. Source: the starting kit of the NeurIPS 2023 challenge."""
@@ -109,7 +111,7 @@ def unlearning(net, retain_loader, forget_loader, val_loader):
     model.conv1.weight.view(-1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     for batch in retain_loader:
-        images, labels = batch.get("image"), batch.get("age_group")
+        images, labels = batch.get("image").to(DEVICE), batch.get("age_group").to(DEVICE)
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(images), labels).backward()
         optimizer.step()

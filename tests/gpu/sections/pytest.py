@@ -16,7 +16,7 @@ def measure(findings: Findings) -> None:
     """What pytest says of them; without a GPU all are skipped."""
     if not (ROOT / TESTS).exists():
         raise FileNotFoundError(TESTS)
-    words = [TESTS, "-q", "-rA", "--durations=0", "-p", "no:cacheprovider"]
+    words = [TESTS, "-m", "gpu", "-q", "-rA", "--durations=0", "-p", "no:cacheprovider"]
     command = [sys.executable, "-P", "-m", "pytest", *words]
     with (findings.folder / LOG).open("w", encoding="utf-8") as log:  # what was written is there when it takes too long
         code: int | str
