@@ -87,7 +87,6 @@ COVERED_ELSEWHERE = {
     "bench/testing/__init__.py": "tests/bench/testing/test_checks.py",
     "bench/testing/observation.py": "tests/bench/testing/test_checks.py",
     "bench/testing/subject.py": "tests/bench/testing/test_checks.py",
-    "bench/testing/toy_task.py": "tests/bench/testing/test_checks.py",
     "leaderboard/command.py": "tests/leaderboard/test_site.py",
     "leaderboard/division.py": "tests/leaderboard/test_site.py",
     "leaderboard/entries.py": "tests/leaderboard/test_site.py",
