@@ -171,10 +171,9 @@ def test_the_kit_on_a_file(bench, tmp_path: Path) -> None:
 
 def test_the_kit_within_pytest(tmp_path: Path) -> None:
     """Every check is a test of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--conformance", "finetune", str(tmp_path)]
-    listed = subprocess.run([*command, "--collect-only"], capture_output=True, text=True, cwd=tmp_path, check=False).stdout
-    assert listed.count("::conformance of finetune[") == 15
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--conformance", "finetune", str(tmp_path)]
     done = subprocess.run([*command, "-k", "changes-weights"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "::conformance of finetune[changes-weights] PASSED" in done.stdout
     assert "1 passed, 14 deselected" in done.stdout
 
 

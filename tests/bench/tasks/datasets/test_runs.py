@@ -22,6 +22,8 @@ FORMS = {
     "cifar10": ["--model", "resnet8", "--forget", "file:{rows}"],
 }
 
+TRIED = ("age-utkface", "cifar10")  # with a method; of others, the row of the original model shows as much of the data
+
 
 @pytest.fixture
 def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,8 +40,9 @@ def test_prepare_and_run(task: str, form: list[str], miniature, data: Path, benc
     report = json.loads(bench("tasks", "prepare", task, "--data", miniature(task), "--json").stdout)
     assert report["licence"]
     assert sum(report["images by group"].values()) == int(report["images"].split()[0])
-    asked = ("--plugin", "finetune", "--models", 8, "--task", task, *options, "--store", tmp_path / "store")
-    row = next(row for row in json.loads(bench("run", *asked, "--json").stdout) if row["method"]["name"] == "finetune")
+    method = "finetune" if task in TRIED else "original"
+    asked = ("--plugin", method, "--models", 8, "--task", task, *options, "--store", tmp_path / "store")
+    row = next(row for row in json.loads(bench("run", *asked, "--json").stdout) if row["method"]["name"] == method)
     assert row["task"]["name"].partition("[")[0] == task
     assert set(row["task"]["remarks"]) >= set(report["remarks"][:1])
     measures = row["scorecard"]["measures"]
