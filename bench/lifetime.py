@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from multiprocessing.process import parent_process
 
 _F_SETSIG = 10
 _SAFE_PATH, _OURS = "PYTHONSAFEPATH", "bench"  # Python asks only whether it is set
+_LONGEST_FOLDER = 50  # bytes of a folder in which sockets are named: multiprocessing adds 50 more, the system takes 107
 _hiding = threading.Lock()
 
 
@@ -38,9 +40,9 @@ def apart_from_caller() -> Iterator[None]:
 
     They do not import its `__main__`, which multiprocessing finds by `__file__` and `__spec__`: without these scripts need no
     guard, and notebooks and `python - <<EOF`, whose file does not exist, can start children at all. Nor do they import a
-    `torch.py` or a folder `bench` from where the caller works, as `python -c` would.
+    `torch.py` or a folder `bench` from where the caller works, as `python -c` would. The server's socket has a short name.
     """
-    with _hiding, _safe_path():
+    with _hiding, _safe_path(), _short_names():
         main = vars(sys.modules["__main__"])
         hidden = {name: main.pop(name, None) for name in ("__file__", "__spec__")}
         main["__spec__"] = None
@@ -57,6 +59,26 @@ def _safe_path() -> Iterator[None]:
         yield
     finally:
         restore_environment()
+
+
+@contextmanager
+def _short_names() -> Iterator[None]:
+    users, tempfile.tempdir = tempfile.tempdir, short_folder()
+    try:
+        yield
+    finally:
+        tempfile.tempdir = users
+
+
+def short_folder() -> str:
+    """The folder for temporary files; where sockets in it would have too long a name, the system's own.
+
+    Raises:
+        OSError: nobody may write to any such folder.
+    """
+    folder = tempfile.gettempdir()
+    usable = (short for short in ("/tmp", "/var/tmp") if os.access(short, os.W_OK | os.X_OK))  # noqa: S108
+    return folder if len(os.fsencode(folder)) <= _LONGEST_FOLDER else next(usable, folder)
 
 
 def restore_environment() -> None:

@@ -6,10 +6,14 @@ import ctypes
 import io
 import os
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 from dataclasses import dataclass
+from multiprocessing import current_process
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from bench.engine.worker.watch import status_bytes
 from bench.lifetime import die_with_parent, restore_environment
@@ -24,6 +28,7 @@ class Guards:
 
     printing: Connection | None = None
     memory_limit: int | None = None  # bytes of private memory, on a CPU
+    folder: str = ""  # of its own, to work in
 
     def put_up(self) -> None:
         """Guard this process."""
@@ -33,7 +38,18 @@ class Guards:
         restore_environment()
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of its children fall to it, where the parent finds them
+        current_process().daemon = False  # it may start processes itself, which end with it all the same
+        self.enter_folder()
         self._redirect()
+
+    def enter_folder(self) -> None:
+        """Work in the folder of its own, which is empty now, and have temporary files there."""
+        if self.folder:
+            Path(self.folder).mkdir(exist_ok=True)
+            for path in Path(self.folder).iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            os.chdir(self.folder)
+            os.environ["TMPDIR"], tempfile.tempdir = self.folder, None
 
     def limit_memory(self) -> None:
         """Make allocations fail beyond the limit; of a process that uses CUDA, which reserves far more than it has, never."""

@@ -51,7 +51,7 @@ class MethodServer(Server):
     ) -> None:
         super().__init__(connection, setting, pictures)
         self.identities = {name: torch.from_numpy(people).to(self.device) for name, people in identities.items()}
-        self.original, self.plugin, self.spec = original, plugin, spec
+        self.guards, self.original, self.plugin, self.spec = guards, original, plugin, spec
         if self.device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(LARGEST_SHARE)
         else:
@@ -92,6 +92,7 @@ class MethodServer(Server):
         """Make the model, data and trial object of one or more trials."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        self.guards.enter_folder()
         torch.set_default_dtype(torch.float32)  # whatever an earlier trial in this process did
         torch.set_grad_enabled(True)
         seeds = tuple(seed_of(root, "trial", index) for index in trials)

@@ -7,6 +7,7 @@ may. A child answers with JSON and safetensors only, never with pickles: it may 
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +28,7 @@ from bench.engine.worker.guards import Guards
 from bench.engine.worker.log import LogPump, Printed
 from bench.engine.worker.watch import Watch, status_bytes
 from bench.errors import WorkerError, one_line
-from bench.lifetime import apart_from_caller
+from bench.lifetime import apart_from_caller, short_folder
 from bench.outputs import Arrays
 from bench.store.fields import R
 
@@ -38,6 +39,10 @@ _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
 _MALFORMED = (EOFError, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SafetensorError)
 _GRACE = 2.0  # seconds that a child which hung up has to end
+
+
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="bench-", dir=short_folder(), ignore_cleanup_errors=True)
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,9 @@ def prepare_children() -> None:
 
 
 class Worker:
-    """A child process that serves requests one at a time. One that may run a plugin is given a memory limit, and is watched.
+    """A child process that serves requests one at a time.
 
+    One that may run a plugin is given a memory limit, and is watched; it works in a folder of its own, which ends with it.
     What a child prints goes nowhere, unless it is `heard`.
     """
 
@@ -93,14 +99,19 @@ class Worker:
         ours, theirs = how.Pipe()
         printed, prints = how.Pipe(duplex=False) if heard else (None, None)
         self._connection, self._on_cpu = ours, device_kind == "cpu"
-        guards = Guards(printing=prints, memory_limit=memory_limit)
-        self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         try:
+            self._folder = _own_folder() if memory_limit else None
+            guards = Guards(printing=prints, memory_limit=memory_limit, folder=self._folder.name if self._folder else "")
+            self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
             with apart_from_caller():
                 self._process.start()
             self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu)
         except (OSError, EOFError, psutil.Error) as problem:
-            raise WorkerError(f"no worker process can be started: {type(problem).__name__}", kind="died") from problem
+            if self._folder:
+                self._folder.cleanup()
+            reason = one_line(f"{type(problem).__name__}: {problem}")
+            raise WorkerError(f"no worker process can be started: {reason}", kind="died") from problem
         theirs.close()
         if prints:
             prints.close()
@@ -198,6 +209,8 @@ class Worker:
         self._connection.close()
         self._process.join()
         self.drain()
+        if self._folder:
+            self._folder.cleanup()
 
     @property
     def _pid(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_little_memory_for_each_worker_is_told(monkeypatch: pytest.MonkeyPatch) 
     check = diagnosis._memory(None)
     assert check.problem == "0.5 GB for each of 4 workers is too little"
     assert check.remedy == "use fewer --workers"
+
+
+def test_a_machine_without_room_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/full']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", full)
+    check = next(check for check in diagnosis.diagnose(Path(), "age-synthetic") if check.point == "device")
+    assert "No usable temporary directory found" in check.problem
+    assert "TMPDIR" in check.remedy
 
 
 def test_looking_at_the_disk_makes_no_store(tmp_path: Path) -> None:
