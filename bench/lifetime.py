@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import select
@@ -14,7 +15,8 @@ from contextlib import contextmanager
 from multiprocessing.process import parent_process
 
 _F_SETSIG = 10
-_SAFE_PATH, _OURS = "PYTHONSAFEPATH", "bench"  # Python asks only whether it is set
+_PR_SET_CHILD_SUBREAPER = 36
+_SAFE_PATH, _SERVER, _OURS = "PYTHONSAFEPATH", "BENCH_SERVER", "bench"  # of the first, Python asks only whether it is set
 _LONGEST_FOLDER = 50  # bytes of a folder in which sockets are named: multiprocessing adds 50 more, the system takes 107
 _hiding = threading.Lock()
 
@@ -34,6 +36,12 @@ def die_with_parent() -> None:
             os._exit(1)  # the parent went before the kernel was told
 
 
+def adopt_orphans() -> None:
+    """From now on, processes below this one whose parents have ended fall to it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
 @contextmanager
 def apart_from_caller() -> Iterator[None]:
     """Start children, or the server that forks them, in such a block: nothing that they need lives where the caller does.
@@ -42,7 +50,7 @@ def apart_from_caller() -> Iterator[None]:
     guard, and notebooks and `python - <<EOF`, whose file does not exist, can start children at all. Nor do they import a
     `torch.py` or a folder `bench` from where the caller works, as `python -c` would. The server's socket has a short name.
     """
-    with _hiding, _safe_path(), _short_names():
+    with _hiding, _own_environment(), _short_names():
         main = vars(sys.modules["__main__"])
         hidden = {name: main.pop(name, None) for name in ("__file__", "__spec__")}
         main["__spec__"] = None
@@ -53,8 +61,9 @@ def apart_from_caller() -> Iterator[None]:
 
 
 @contextmanager
-def _safe_path() -> Iterator[None]:
-    os.environ.setdefault(_SAFE_PATH, _OURS)
+def _own_environment() -> Iterator[None]:
+    for name in (_SAFE_PATH, _SERVER):
+        os.environ.setdefault(name, _OURS)
     try:
         yield
     finally:
@@ -83,5 +92,11 @@ def short_folder() -> str:
 
 def restore_environment() -> None:
     """In a child: what it starts itself finds modules where the user's Python does."""
-    if os.environ.get(_SAFE_PATH) == _OURS:
-        del os.environ[_SAFE_PATH]
+    for name in (_SAFE_PATH, _SERVER):
+        if os.environ.get(name) == _OURS:
+            del os.environ[name]
+
+
+def is_server() -> bool:
+    """Whether this process is the server that forks children."""
+    return os.environ.get(_SERVER) == _OURS

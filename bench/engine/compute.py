@@ -31,7 +31,8 @@ class _Listener:
 def compute(job: Job[T], machine: Machine, reached: OnProgress = lambda share: None, printed: Printed = unheard) -> T:
     """Compute a job; `reached` is told which share of it is done, `printed` gets what its plugin prints, and tracebacks.
 
-    A trusted worker that somebody killed is replaced, and its job tried once more.
+    A trusted worker that somebody killed is replaced, and its job tried once more. One that dies again beside the trials of
+    a method is that method's failure.
 
     Raises:
         WorkerError: it cannot be computed.
@@ -40,7 +41,12 @@ def compute(job: Job[T], machine: Machine, reached: OnProgress = lambda share: N
     try:
         return cast(T, does(job, machine, listener))
     except _TrustedDiedError:
-        return cast(T, does(job, machine, listener))
+        try:
+            return cast(T, does(job, machine, listener))
+        except _TrustedDiedError as problem:
+            if not isinstance(job, jobs.Unlearn):
+                raise
+            return cast(T, Failed(trials=job.trials, failure=f"beside it, the evaluating process died: {problem}", kind="died"))
 
 
 class _TrustedDiedError(WorkerError):

@@ -28,6 +28,7 @@ MAY_LOOK_AT_THE_CLOCK = {  # no other test does: what depends on a clock fails o
     "tests/conftest.py": "`until`, which everybody else waits with",
     "tests/docs/test_notebooks.py": "somebody who interrupts a cell once more when nothing happens",
     "tests/faults/test_budgets.py": "methods that burn time",
+    "tests/faults/test_escapes.py": "methods that burn time, and stay",
     "tests/faults/test_hostile_plugins.py": "methods that never end",
     "tests/leaderboard/test_browser.py": "a page that never comes",
     "tests/faults/test_kills.py": "kills at any moment of a run, as long as it is; a clock that runs backwards",

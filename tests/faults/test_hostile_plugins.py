@@ -179,7 +179,7 @@ def campaign(run, filled, left_behind, tmp_path_factory: pytest.TempPathFactory)
         asked += ["--plugin", str(folder / f"{plugin.name}.py")]
     with pytest.MonkeyPatch.context() as patch:  # nobody needs to wait as long as users do
         patch.setattr(compute, "limit_seconds", lambda allowance, models=1: 1.0 * models)
-        patch.setattr(process, "_GRACE", 0.1)
+        patch.setattr(process, "_GRACE", 0.5)
         patch.setattr(runs, "FailureLimit", partial(FailureLimit, MOST_FAILURES))
         done = run(*asked, "--budget", "0.1s", "--memory-limit", "1GB", "--store", filled.path, "--json", code=2)
     left = [str(process) for process in left_behind()]

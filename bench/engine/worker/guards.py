@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 import os
 import resource
@@ -15,10 +14,9 @@ from multiprocessing import current_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.engine.worker.watch import status_bytes
-from bench.lifetime import die_with_parent, restore_environment
+from bench.engine.worker.memory import status_bytes
+from bench.lifetime import adopt_orphans, die_with_parent, restore_environment
 
-_PR_SET_CHILD_SUBREAPER = 36
 _SECOND_LINE = 1.25  # RLIMIT_DATA above the limit that the parent watches, which gives the better reason
 
 
@@ -36,8 +34,7 @@ class Guards:
         os.setsid()  # its own process group, which ends with it
         die_with_parent()
         restore_environment()
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of its children fall to it, where the parent finds them
+        adopt_orphans()  # of its children, where the parent finds them
         current_process().daemon = False  # it may start processes itself, which end with it all the same
         self.enter_folder()
         self._redirect()

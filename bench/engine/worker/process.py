@@ -7,6 +7,8 @@ may. A child answers with JSON and safetensors only, never with pickles: it may 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,21 +26,28 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from bench.engine.worker.answers import Header
+from bench.engine.worker.family import Family
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.log import LogPump, Printed
-from bench.engine.worker.watch import Watch, status_bytes
+from bench.engine.worker.memory import status_bytes
+from bench.engine.worker.watch import Watch
 from bench.errors import WorkerError, one_line
 from bench.lifetime import apart_from_caller, short_folder
 from bench.outputs import Arrays
 from bench.store.fields import R
 
 OnProgress = Callable[[float], None]
-PRELOADED = ("bench.engine.worker.method", "bench.engine.worker.trusted")  # of the server that forks children
+PRELOADED = (
+    "bench.engine.worker.reaper",
+    "bench.engine.worker.method",
+    "bench.engine.worker.trusted",
+)  # of the server that forks children
 _LARGEST_HEADER = 16 * 2**20
 _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
 _MALFORMED = (EOFError, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SafetensorError)
 _GRACE = 2.0  # seconds that a child which hung up has to end
+_NEWS = 60.0  # seconds that the server has to tell how a child ended, on however busy a machine
 
 
 def _own_folder() -> tempfile.TemporaryDirectory[str]:
@@ -99,15 +108,18 @@ class Worker:
         ours, theirs = how.Pipe()
         printed, prints = how.Pipe(duplex=False) if heard else (None, None)
         self._connection, self._on_cpu = ours, device_kind == "cpu"
+        self._line = socket.socket(fileno=os.dup(ours.fileno()))  # the same pipe, which is a pair of sockets
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         try:
             self._folder = _own_folder() if memory_limit else None
             guards = Guards(printing=prints, memory_limit=memory_limit, folder=self._folder.name if self._folder else "")
             self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
-            with apart_from_caller():
-                self._process.start()
-            self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu)
+            with Family.beginning():
+                with apart_from_caller():
+                    self._process.start()
+                self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu, hang_up=self._hang_up)
         except (OSError, EOFError, psutil.Error) as problem:
+            self._line.close()
             if self._folder:
                 self._folder.cleanup()
             reason = one_line(f"{type(problem).__name__}: {problem}")
@@ -180,7 +192,7 @@ class Worker:
             WorkerError: the child is gone.
         """
         try:
-            return self._watch.cpu_seconds() if self._on_cpu else time.monotonic()
+            return self._watch.family.cpu_seconds() if self._on_cpu else time.monotonic()
         except psutil.Error as problem:
             raise self._exit_reason() from problem
 
@@ -207,10 +219,17 @@ class Worker:
         """End the child and whatever it has started."""
         self._watch.end()
         self._connection.close()
+        self._line.close()
         self._process.join()
+        self._watch.family.close()
         self.drain()
         if self._folder:
             self._folder.cleanup()
+
+    def _hang_up(self) -> None:
+        """Nothing more comes from the pipe, whoever else may hold its other end."""
+        with suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
 
     @property
     def _pid(self) -> int:
@@ -219,6 +238,8 @@ class Worker:
     def _exit_reason(self) -> WorkerError:
         """Why the child does not answer; one that answers nonsense is ended."""
         self._process.join(timeout=_GRACE)
+        if self._watch.family.bereaved:  # how it ended, the server will say when it comes to it
+            self._process.join(timeout=_NEWS)
         verdict, code = self._watch.verdict, self._process.exitcode
         if verdict:
             return WorkerError(verdict.reason, kind=verdict.kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,18 @@ class Operations:
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
         return {
             name: getattr(self, name)
-            for name in ("add", "spin", "sleep", "hoard", "shout", "shout_on", "start_children", "leave", "leave_a_child")
+            for name in (
+                "add",
+                "spin",
+                "sleep",
+                "hoard",
+                "shout",
+                "shout_on",
+                "start_children",
+                "cut_loose",
+                "leave",
+                "leave_a_child",
+            )
         }
 
     def add(self, a: int, b: int) -> Answer:
@@ -60,6 +72,21 @@ class Operations:
                 os._exit(0)
             children.append(child)
         return {"children": children}, {}
+
+    def cut_loose(self, seconds: float) -> Answer:
+        """Somebody who was told not to fall to this process works, and stays."""
+        ctypes.CDLL(None).prctl(36, 0)
+        reads, writes = os.pipe()
+        parent = os.fork()
+        if parent == 0:
+            os.setsid()
+            if os.fork() == 0:
+                self.spin(seconds)
+                os.write(writes, str(os.getpid()).encode())
+                time.sleep(1000)
+            os._exit(0)
+        os.waitpid(parent, 0)
+        return {"children": [int(os.read(reads, 20))]}, {}
 
     def leave_a_child(self) -> Answer:
         if os.fork() == 0:

@@ -1,0 +1,60 @@
+"""How much memory processes have, as the operating system tells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+_BLOCK = 512  # bytes that `st_blocks` counts in
+
+
+def status_bytes(pid: int, field: str) -> int | None:
+    """A size from /proc/PID/status, `VmHWM` say, in bytes; None where the operating system does not tell."""
+    return _sizes(Path(f"/proc/{pid}/status")).get(field)
+
+
+def resident_bytes(pids: Iterable[int]) -> int:
+    """Bytes that processes have resident, and files in memory that they hold open; what they share is counted once.
+
+    Files in memory count whether anybody maps them or not; of those that are both, the larger sum.
+    """
+    own = shared = 0
+    files: dict[tuple[int, int], int] = {}
+    alone = len(pids := list(pids)) == 1
+    for pid in pids:
+        here, there = _resident(pid, alone=alone)
+        own, shared = own + here, shared + there
+        files |= _files_in_memory(pid)
+    return own + max(shared, sum(files.values()))
+
+
+def _resident(pid: int, *, alone: bool) -> tuple[int, int]:
+    """Resident bytes of a process without files in memory, and of those. Its even share of them takes longer to learn."""
+    if alone:
+        sizes = _sizes(Path(f"/proc/{pid}/status"))
+        return sizes.get("RssAnon", 0) + sizes.get("RssFile", 0), sizes.get("RssShmem", 0)
+    sizes = _sizes(Path(f"/proc/{pid}/smaps_rollup"))
+    return sizes.get("Pss_Anon", 0) + sizes.get("Pss_File", 0), sizes.get("Pss_Shmem", 0)
+
+
+def _files_in_memory(pid: int) -> dict[tuple[int, int], int]:
+    """Bytes by device and inode of the open files of a process that no folder lists, or that lie in /dev/shm."""
+    found = {}
+    with suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                target = os.readlink(entry.path)
+                if target.startswith(("/memfd:", "/dev/shm/")) or target.endswith(" (deleted)"):  # noqa: S108
+                    what = os.stat(entry.path)
+                    found[what.st_dev, what.st_ino] = what.st_blocks * _BLOCK
+    return found
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    """The lines of a file in /proc that end in kB, in bytes; none if the process is gone."""
+    with suppress(OSError):
+        lines = map(str.split, path.read_text(encoding="ascii", errors="replace").splitlines())
+        return {fields[0].removesuffix(":"): int(fields[1]) * 1024 for fields in lines if len(fields) == 3 and fields[2] == "kB"}
+    return {}

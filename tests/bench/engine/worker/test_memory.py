@@ -1,0 +1,55 @@
+"""What memory is counted: what processes have, and files in memory that they hold open."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from bench.engine.worker.memory import resident_bytes, status_bytes
+
+SIZE = 50_000_000
+
+
+@pytest.fixture
+def unnamed() -> Iterator[int]:
+    """A file in memory that is full."""
+    descriptor = os.memfd_create("unnamed")
+    os.write(descriptor, bytes(SIZE))
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_sizes_of_a_process() -> None:
+    assert 10**6 < (status_bytes(os.getpid(), "VmRSS") or 0) <= (status_bytes(os.getpid(), "VmHWM") or 0)
+    assert status_bytes(os.getpid(), "NoSuch") is None
+    assert status_bytes(2**22 + 1, "VmRSS") is None
+    assert resident_bytes([2**22 + 1]) == 0
+
+
+def test_a_file_in_memory_counts_though_nobody_maps_it(unnamed: int) -> None:
+    with_it = resident_bytes([os.getpid()])
+    os.ftruncate(unnamed, 0)
+    assert with_it - resident_bytes([os.getpid()]) > 0.9 * SIZE
+
+
+def test_one_that_is_mapped_counts_once(unnamed: int) -> None:
+    before = resident_bytes([os.getpid()])
+    with mmap.mmap(unnamed, SIZE) as mapped:
+        assert mapped[:] == bytes(SIZE)
+        assert resident_bytes([os.getpid()]) - before < 0.5 * SIZE
+
+
+@pytest.mark.process
+def test_what_two_share_counts_once(unnamed: int) -> None:
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(reads, 1)
+        os._exit(0)
+    alone, together = resident_bytes([os.getpid()]), resident_bytes([os.getpid(), child])
+    os.write(writes, b".")
+    os.waitpid(child, 0)
+    assert together < 1.5 * alone
