@@ -12,10 +12,11 @@ from bench.engine import jobs
 from bench.engine.failures import FailureLimit
 from bench.engine.jobs import Computed, Job, Setting, T, Work
 from bench.engine.machine import Machine
+from bench.engine.worker.answers import STILL_THERE
 from bench.engine.worker.calls import MethodCalls, TrustedCalls
 from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import OnProgress
-from bench.errors import WorkerError
+from bench.errors import WorkerError, one_line
 from bench.outputs import Arrays, Outputs
 from bench.store.records import Failed, Killed, Measured, Timed
 
@@ -197,6 +198,8 @@ def _unlearned(
     model_bytes = sum(array[0:1].nbytes for array in machine.weights(work.original).values())
     arrays = method.weights(largest=2**20 + 4 * len(trials) * model_bytes)
     seconds = max(0.0, method.worker.clock() - start)
+    if left := method.worker.still_there():
+        raise WorkerError(one_line(f"{STILL_THERE}: {', '.join(left)}"))
     clock.lap("io")
     return arrays, seconds
 

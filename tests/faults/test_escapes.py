@@ -91,8 +91,9 @@ class Plugin(Method):
 
     def unlearn(self, model, data, trial):
 '''
-WORKING = {"cuts-loose": "cut_loose(burn)", "clones-itself-beside": "beside_me(burn)", "leaves-sleepers": "cut_loose(stay)"}
+WORKING = {"cuts-loose": "cut_loose(burn)", "clones-itself-beside": "beside_me(burn)"}
 HARMING = {
+    "leaves-sleepers": ("for _ in range(5): cut_loose(stay)\nreturn model", "still there after unlearn has returned"),
     "fills-memory-without-a-name": (
         """
 file = os.memfd_create("mine")
@@ -181,14 +182,14 @@ def _written(folder: Path, bodies: dict[str, str]) -> Iterable[str]:
         yield from ("--plugin", str(folder / f"{name}.py"))
 
 
-@pytest.mark.parametrize("name", ["cuts-loose", "clones-itself-beside"])
+@pytest.mark.parametrize("name", WORKING)
 def test_work_is_counted_wherever_it_is_done(escapes: Escapes, name: str) -> None:
     assert min(escapes.seconds(name)) >= 0.28  # clocks count in ticks
 
 
 @pytest.mark.parametrize("name", HARMING)
 def test_harm_is_a_row_with_its_reason(escapes: Escapes, name: str) -> None:
-    assert escapes.rows[name]["failure"].startswith("0/8 trials: ")
+    assert "/8 trials: " in escapes.rows[name]["failure"]  # while two run beside each other, a stray is nobody's
     assert HARMING[name][1] in escapes.rows[name]["failure"]
 
 

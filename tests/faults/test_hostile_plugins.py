@@ -124,10 +124,6 @@ return Trap()
     Hostile("hangs-up", "for one in connections(): one.close()\ntime.sleep(10_000)", "worker process"),
     Hostile("clears-modules", "sys.modules.clear()\nreturn model", "0/8 trials: "),
     Hostile("half-a-message", "for one in connections(): os.write(one.fileno(), b'\\0\\0\\1\\0abc')\nspin()", "killed after"),
-)
-
-FINISHING = (
-    Hostile("prints-megabytes", "for _ in range(50): print('x' * 10**6)\nos.write(2, b'y' * 10**6)\nreturn model", ""),
     Hostile(
         "leaves-children",
         """
@@ -141,8 +137,17 @@ for _ in range(3):
     os.read(reads, 1)
 return model
 """,
-        "",
+        "still there after unlearn has returned: process ",
     ),
+    Hostile(
+        "leaves-a-thread",
+        "import threading\nthreading.Thread(target=threading.Event().wait, name='mine', daemon=True).start()\nreturn model",
+        "still there after unlearn has returned: thread mine",
+    ),
+)
+
+FINISHING = (
+    Hostile("prints-megabytes", "for _ in range(50): print('x' * 10**6)\nos.write(2, b'y' * 10**6)\nreturn model", ""),
     Hostile(
         "changes-the-process",
         """

@@ -8,6 +8,8 @@ from msgspec import Meta, Raw
 
 from bench.store.fields import Record
 
+STILL_THERE = "still there after unlearn has returned"  # threads and processes, which are named
+
 
 class Header(Record, frozen=True, kw_only=True):
     """What a child says: how far it is, why it failed, or that it is done and whether arrays follow."""

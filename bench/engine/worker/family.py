@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import ClassVar
@@ -18,7 +19,8 @@ import psutil
 from bench.engine.worker.group import ControlGroup
 from bench.engine.worker.memory import resident_bytes
 
-_PATIENCE = 2.0  # seconds: for those that were killed to be gone, and for a child that is just starting
+_PATIENCE = 2.0  # seconds: for those who are about to end, or were killed, to be gone, and for a child that is just starting
+_PAUSE = 0.02  # seconds between two looks
 
 
 class Family:
@@ -102,6 +104,19 @@ class Family:
         """Those beside the child that are still there."""
         return [process for process in list(self._known.values()) if process.is_running()]
 
+    def still_there(self) -> list[str]:
+        """Names of those beside the child that do not end, but for those that libraries keep.
+
+        Raises:
+            psutil.Error: the child is gone.
+        """
+        end = time.monotonic() + _PATIENCE
+        while names := self._names_of_others():
+            if time.monotonic() > end:
+                return names
+            time.sleep(_PAUSE)
+        return []
+
     def end(self) -> None:
         """Kill all, searching again while the child is stopped and can start no more; wake whomever they have stopped."""
         with suppress(psutil.Error):
@@ -128,6 +143,15 @@ class Family:
         if self._group:
             self._group.close()
 
+    def _names_of_others(self) -> list[str]:
+        self.look()
+        names = []
+        for process in self.others():
+            with suppress(psutil.Error):
+                if process.status() != psutil.STATUS_ZOMBIE and not _of_a_library(process):
+                    names.append(f"process {process.name()} ({process.pid})")
+        return names
+
     def _end_strays(self) -> None:
         """Those that somebody left behind while others were watched."""
         with suppress(psutil.Error):
@@ -143,9 +167,10 @@ class Family:
         """Descendants; and if this is the only one that is watched, all below the server that are of no family."""
         alone = self._watched and not self._others_watched() and self._beginning.acquire(timeout=_PATIENCE)
         try:
+            inside = self._group.members() if self._group else set()
             heads = {family.child.pid for family in Family._living.copy()} | {self.child.pid}
             for process, head in _below(self._server or self.child, heads):
-                if head == self.child.pid or (alone and head not in heads):
+                if head == self.child.pid or (alone and head not in heads) or process.pid in inside:
                     self._known.setdefault(process.pid, process)
         finally:
             if alone:
@@ -163,6 +188,15 @@ class Family:
             times = self._server.cpu_times() if self._server else None
             return float(times.children_user + times.children_system) if times else 0.0
         return 0.0
+
+
+def _of_a_library(process: psutil.Process) -> bool:
+    """Whether it only serves multiprocessing, or the compiler of torch. A fork has the command line of its parent."""
+    line, parent = process.cmdline(), process.parent()
+    command = " ".join(line)
+    serves = any(name in command for name in ("multiprocessing.resource_tracker", "multiprocessing.forkserver"))
+    forked = parent is not None and parent.cmdline() == line
+    return "torch/_inductor/compile_worker" in command or (serves and not forked)
 
 
 def _server_of(child: psutil.Process) -> psutil.Process | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from torch import nn
 
 from bench.budget import Allowance
 from bench.engine.jobs import Setting
-from bench.engine.worker.answers import Description, Nothing, PeakMemory
+from bench.engine.worker.answers import STILL_THERE, Description, Nothing, PeakMemory
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.errors import BenchError
@@ -115,6 +116,7 @@ class MethodServer(Server):
         """Run the method."""
         if self.running.uses_clock:  # it starts now
             self.trial = replace(self.trial, budget=Allowance(self.allowance, self._clock()))
+        before = set(threading.enumerate())
         returned = self.running.unlearn(self.model, self.data, self.trial)
         if not isinstance(returned, nn.Module):
             raise TypeError(f"unlearn must return the model, not {type(returned).__name__}")
@@ -122,6 +124,10 @@ class MethodServer(Server):
             raise TypeError(f"unlearn returned {size(returned)} models for {len(self.trial.seeds)} trials")
         self.model = returned
         self._synchronise()
+        if left := [
+            f"thread {thread.name}" for thread in threading.enumerate() if thread not in before and not _of_a_library(thread)
+        ]:
+            raise BenchError(f"{STILL_THERE}: {', '.join(left)}")
         return Nothing(), {}
 
     def peak_memory(self) -> Answer:
@@ -178,6 +184,13 @@ def _checked(variant: object) -> Method:
         if type(getattr(variant, name)) is not bool:
             raise BenchError(f"{type(variant).__name__}.{name} must be True or False, not {getattr(variant, name)!r}")
     return variant
+
+
+def _of_a_library(thread: threading.Thread) -> bool:
+    """Whether it only serves torch, whose compiler keeps some, or a progress bar."""
+    function = getattr(thread, "_target", None)
+    module = getattr(function, "__module__", None) or type(thread).__module__
+    return module.partition(".")[0] in ("torch", "tqdm")
 
 
 def _seed_globally(seed: int) -> None:

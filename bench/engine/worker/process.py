@@ -200,6 +200,17 @@ class Worker:
         """Most bytes that the child and its descendants have had resident at any look, or the child alone at any time."""
         return max(self._watch.peak_memory, status_bytes(self._pid, "VmHWM") or 0)
 
+    def still_there(self) -> list[str]:
+        """Names of the processes that the child has started and that have not ended.
+
+        Raises:
+            WorkerError: the child is gone.
+        """
+        try:
+            return self._watch.family.still_there()
+        except psutil.Error as problem:
+            raise self._exit_reason() from problem
+
     def hand_to(self, printed: Printed) -> None:
         """Have what the child prints handed to `printed` from now on, if it is `heard`."""
         if self._pump:

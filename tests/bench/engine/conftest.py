@@ -168,6 +168,9 @@ class Child:
     def drain(self) -> None:
         self.drained += 1
 
+    def still_there(self) -> list[str]:
+        return []
+
     def peak_memory(self) -> int:
         return 1000
 
