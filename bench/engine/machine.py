@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -86,10 +85,10 @@ class Machine:
         self._idle: list[Worker] = []  # that run one plugin: on a GPU, whose first use in a process takes half a second
         self._works: Work | None = None  # what they do
         self._guard = threading.Lock()
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None  # of plugins that were fetched
         self._fetching = threading.Lock()
         self._data = lru_cache(maxsize=2)(contents.data)
         self._weights = lru_cache(maxsize=8)(contents.weights)
+        self._source = lru_cache(maxsize=8)(contents.source)
 
     def data(self, digest: str) -> TaskData:
         """A task's data."""
@@ -139,14 +138,15 @@ class Machine:
                 self._idle.append(worker)
 
     def plugin(self, work: Work) -> Plugin:
-        """The plugin of some work as this machine has it.
+        """The plugin of some work as this machine has it; a file as the driver has read it, whatever lies there now.
 
         Raises:
             WorkerError: its source is another here.
         """
         plugin = work.plugin
-        if not plugin.distribution and not Path(plugin.module).is_file():
-            plugin = self._fetched(work)
+        if not plugin.distribution:
+            with self._fetching:
+                plugin = replace(plugin, text=self._source(work.source))
         if plugin.source_hash() != work.source:
             remedy = f"; install version {plugin.version}" if plugin.version else ""
             raise WorkerError(f"plugin {plugin.name} has another source on this machine{remedy}")
@@ -165,8 +165,6 @@ class Machine:
                 workers.append(queue.get())
         for worker in workers:
             worker.close()
-        if self._scratch:
-            self._scratch.cleanup()
 
     def _idle_worker(self, work: Work) -> Worker | None:
         """An idle process that does this work; a process serves one plugin only, so those of other work end."""
@@ -180,15 +178,6 @@ class Machine:
                 if worker.alive:
                     return worker
             return None
-
-    def _fetched(self, work: Work) -> Plugin:
-        with self._guard:
-            self._scratch = self._scratch or tempfile.TemporaryDirectory(prefix="bench-")
-            path = Path(self._scratch.name) / work.source / Path(work.plugin.module).name
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self.contents.source(work.source))
-        return Plugin(work.plugin.name, str(path), "", "", work.plugin.attribute)
 
     def _queue(self, setting: Setting) -> SimpleQueue[Worker]:
         with self._guard:

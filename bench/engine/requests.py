@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.budget import Budget
@@ -65,10 +65,10 @@ def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:
 def work_of(session: Session, request: Request, method: Description | MethodRecord, allowance: float, original: Arrays) -> Work:
     """How the trials of a request are computed; what they need is put where jobs find it."""
     plugin, source = request.plugin, request.plugin.source_hash()
-    if plugin.file and not plugin.distribution:
-        session.shelf.put_source(source, plugin.file.read_bytes())
+    if plugin.text is not None:
+        session.shelf.put_source(source, plugin.text)
     return Work(
-        plugin=plugin,
+        plugin=replace(plugin, text=None),  # which machines fetch
         source=source,
         spec=request.spec,
         seed=request.seed,

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
@@ -34,6 +34,7 @@ class Plugin:
     distribution: str  # "" for a file
     version: str
     attribute: str = ""  # the class to take from a file; "": the only one
+    text: bytes | None = field(default=None, repr=False, compare=False)  # of a file, read once: it may be edited meanwhile
 
     @property
     def label(self) -> str:
@@ -50,7 +51,8 @@ class Plugin:
         if self.file is None:
             return f"(broken: no module {self.module})"
         try:
-            return (ast.get_docstring(ast.parse(self.file.read_bytes())) or "").partition("\n")[0]
+            text = self.file.read_bytes() if self.text is None else self.text
+            return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
         except (SyntaxError, ValueError, OSError) as problem:
             return f"(broken: {type(problem).__name__}: {problem})"
 
@@ -58,7 +60,8 @@ class Plugin:
         """SHA-256 of the plugin's file, or of all Python files of its top-level package."""
         digest = hashlib.sha256()
         for path in self._sources():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+            text = path.read_bytes() if self.text is None else self.text
+            digest.update(path.name.encode() + b"\0" + text + b"\0")
         return digest.hexdigest()
 
     def _sources(self) -> list[Path]:
@@ -122,8 +125,12 @@ def find_method(name: str) -> Plugin:
     file = Path(f"{path}.py" if attribute else path).absolute()
     if not file.is_file():
         raise BenchError(f"plugin file {file} does not exist")
+    try:
+        text = file.read_bytes()
+    except OSError as problem:
+        raise BenchError(f"plugin file {file} cannot be read: {problem.strerror}") from None
     name = f"{file.stem}.{attribute}" if attribute else file.stem
-    return Plugin(name=name, module=str(file), distribution="", version="", attribute=attribute)
+    return Plugin(name=name, module=str(file), distribution="", version="", attribute=attribute, text=text)
 
 
 def _plugin(entry: EntryPoint) -> Plugin:
