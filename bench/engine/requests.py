@@ -64,12 +64,14 @@ def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:
 
 def work_of(session: Session, request: Request, method: Description | MethodRecord, allowance: float, original: Arrays) -> Work:
     """How the trials of a request are computed; what they need is put where jobs find it."""
-    plugin, source = request.plugin, request.plugin.source_hash()
+    plugin, source = request.plugin, request.plugin.source()
+    for remark in source.remarks:
+        session.progress.note(f"{plugin.name}: {remark}")
     if plugin.text is not None:
-        session.shelf.put_source(source, plugin.text)
+        session.shelf.put_source(source.digest, plugin.text)
     return Work(
         plugin=replace(plugin, text=None),  # which machines fetch
-        source=source,
+        source=source.digest,
         spec=request.spec,
         seed=request.seed,
         stackable=method.stackable,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bench.errors import BenchError
 from bench.method import Control, Method
 from bench.registry import discovery, loading, specs
+from bench.registry.sources import imported
 
 RUNTIME = "bench.export.submission"
 FACADE = '''"""What plugins import from bench."""
@@ -69,7 +68,7 @@ def _sources_of(plugin: discovery.Plugin, kind: type[Method]) -> dict[str, str]:
             found[name], package = _source(name)
         else:
             found[name], package = Path(plugin.module).read_text(encoding="utf-8"), False
-        waiting += _imported(found[name], name if package else name.rpartition(".")[0], roots)
+        waiting += imported(found[name], name if package else name.rpartition(".")[0], roots)
         waiting += [name.rpartition(".")[0]] if "." in name else []
     return found
 
@@ -80,37 +79,6 @@ def _source(name: str) -> tuple[str, bool]:
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         raise BenchError(f"module {name} has no Python source that could be copied")
     return Path(spec.origin).read_text(encoding="utf-8"), spec.submodule_search_locations is not None
-
-
-def _imported(source: str, package: str, roots: set[str]) -> Iterator[str]:
-    """Modules of these roots that a module in a package imports when it runs, also within functions."""
-    for node in _running(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = (
-                importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
-            )
-            if base.partition(".")[0] in roots:
-                yield base
-                inner = [f"{base}.{alias.name}" for alias in node.names]
-                yield from (name for name in inner if base != "bench" and _is_module(name))
-
-
-def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those below `if TYPE_CHECKING:`."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from _running(node)
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, AttributeError):
-        return False
 
 
 def _quoted(source: str) -> str:

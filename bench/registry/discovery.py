@@ -7,22 +7,22 @@ no time.
 from __future__ import annotations
 
 import ast
-import hashlib
-import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.registry import sources
+from bench.registry.sources import Source, source_file
 
 METHODS, TASKS, METRICS = "bench", "bench.tasks", "bench.metrics"
 EXECUTORS, COMMANDS = "bench.executors", "bench.commands"
 KINDS = {METHODS: "method", TASKS: "task", METRICS: "metric", EXECUTORS: "executor", COMMANDS: "command"}
 DISABLED = "BENCH_PLUGINS_DISABLED"  # environment variable
+_SHIPPED = "bench_plugins."
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Plugin:
     @property
     def file(self) -> Path | None:
         """The source file, if it can be found without importing anything."""
-        return Path(self.module) if self.module.endswith(".py") else _source_file(self.module)
+        return Path(self.module) if self.module.endswith(".py") else source_file(self.module)
 
     def summary(self) -> str:
         """First line of the module's docstring, or why there is none."""
@@ -57,20 +57,15 @@ class Plugin:
             return f"(broken: {type(problem).__name__}: {problem})"
 
     def source_hash(self) -> str:
-        """SHA-256 of the plugin's file, or of all Python files of its top-level package."""
-        digest = hashlib.sha256()
-        for path in self._sources():
-            text = path.read_bytes() if self.text is None else self.text
-            digest.update(path.name.encode() + b"\0" + text + b"\0")
-        return digest.hexdigest()
+        """SHA-256 of what `source` is of."""
+        return self.source().digest
 
-    def _sources(self) -> list[Path]:
+    def source(self) -> Source:
+        """A plugin's file; of a shipped method its module and what that imports; of a stranger's all files of its package."""
         if self.module.endswith(".py"):
-            return [Path(self.module)]
-        package = _source_file(self.module.partition(".")[0])
-        if package is None or package.name != "__init__.py":
-            return [path for path in (package or self.file,) if path]
-        return sorted(package.parent.rglob("*.py"))
+            path = Path(self.module)
+            return sources.of_text(path.name, path.read_bytes() if self.text is None else self.text)
+        return sources.of_module(self.module) if self.module.startswith(_SHIPPED) else sources.of_package(self.module)
 
 
 def disabled() -> frozenset[str]:
@@ -141,20 +136,6 @@ def _plugin(entry: EntryPoint) -> Plugin:
         distribution=distribution.name if distribution else "?",
         version=distribution.version if distribution else "?",
     )
-
-
-def _source_file(module: str) -> Path | None:
-    """The file of a module, without importing its parents: `find_spec` on the full name would."""
-    top, *rest = module.split(".")
-    try:
-        spec: ModuleSpec | None = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or not rest:
-        return Path(spec.origin) if spec and spec.origin else None
-    stems = (Path(folder, *rest) for folder in spec.submodule_search_locations or ())
-    files = (file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py"))
-    return next((file for file in files if file.is_file()), None)
 
 
 def summaries(group: str) -> Iterator[tuple[Plugin, str]]:

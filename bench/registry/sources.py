@@ -1,0 +1,125 @@
+"""The source of a plugin without importing it: where modules lie, what they import, and what identifies them."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+LARGEST = 50 * 2**20  # bytes of a package of which contents are read
+_COMPILED = ("__pycache__",)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What identifies a plugin's source, and what a user should know of that."""
+
+    digest: str  # SHA-256
+    remarks: tuple[str, ...] = ()
+
+
+def source_file(module: str) -> Path | None:
+    """The file of a module, without importing its parents: `find_spec` on the full name would."""
+    top, *rest = module.split(".")
+    try:
+        spec: ModuleSpec | None = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not rest:
+        return Path(spec.origin) if spec and spec.origin else None
+    stems = (Path(folder, *rest) for folder in spec.submodule_search_locations or ())
+    files = (file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def imported(source: str | bytes, package: str, roots: set[str]) -> Iterator[str]:
+    """Modules below these roots that a module in a package imports when it runs, also within functions."""
+    for node in _running(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] in roots)
+        elif isinstance(node, ast.ImportFrom):
+            below = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(below, package) if node.level else below
+            if base.partition(".")[0] in roots:
+                yield base
+                inner = [f"{base}.{alias.name}" for alias in node.names]
+                yield from (name for name in inner if base != "bench" and source_file(name))
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those below `if TYPE_CHECKING:`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _running(node)
+
+
+def of_text(name: str, text: bytes) -> Source:
+    """Of a file of that name."""
+    return Source(hashlib.sha256(name.encode() + b"\0" + text + b"\0").hexdigest())
+
+
+def of_module(module: str) -> Source:
+    """Of a module, and of what it imports from its own top-level package."""
+    root, found, waiting = module.partition(".")[0], {}, [module]
+    while waiting:
+        name = waiting.pop()
+        file = None if name in found else source_file(name)
+        if file:
+            found[name] = file
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            waiting += imported(file.read_bytes(), package, {root})
+            waiting += [name.rpartition(".")[0]] if "." in name else []
+    return _hashed([(name, found[name]) for name in sorted(found)], Path.read_bytes)
+
+
+def of_package(module: str) -> Source:
+    """Of all files of the top-level package of a module, compiled ones and data included, or of that one file.
+
+    Of a package beyond 50 MB, sizes and times of files are taken for their contents.
+    """
+    package = source_file(module.partition(".")[0])
+    if package is None or package.name != "__init__.py":
+        found = package or source_file(module)
+        return _hashed([(found.name, found)] if found else [], Path.read_bytes)
+    files = sorted(_files(package.parent))
+    named = [(file.relative_to(package.parent).as_posix(), file) for file in files]
+    if sum(_size(file) for file in files) <= LARGEST:
+        return _hashed(named, Path.read_bytes)
+    remark = f"{package.parent} has more than {LARGEST >> 20} MB: sizes and times of its files tell whether it has changed"
+    source = _hashed(named, _size_and_time)
+    return Source(source.digest, (remark, *source.remarks))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _COMPILED]
+        yield from (Path(parent, name) for name in names)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _size_and_time(file: Path) -> bytes:
+    found = file.stat()
+    return f"{found.st_size} {found.st_mtime_ns}".encode()
+
+
+def _hashed(files: Sequence[tuple[str, Path]], content: Callable[[Path], bytes]) -> Source:
+    """Files that cannot be read, links to nowhere say, are left out."""
+    digest, remarks = hashlib.sha256(), []
+    for name, file in files:
+        try:
+            text = content(file)
+        except OSError as problem:
+            remarks.append(f"{file} cannot be read ({problem.strerror}): whether it changes, nobody sees")
+            continue
+        digest.update(name.encode(errors="surrogateescape") + b"\0" + text + b"\0")
+    return Source(digest.hexdigest(), tuple(remarks))
