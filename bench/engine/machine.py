@@ -177,6 +177,7 @@ class Machine:
                 worker = self._idle.pop()
                 if worker.alive:
                     return worker
+                worker.close()
             return None
 
     def _queue(self, setting: Setting) -> SimpleQueue[Worker]:

@@ -117,6 +117,8 @@ def _hashed(files: Sequence[tuple[str, Path]], content: Callable[[Path], bytes])
     digest, remarks = hashlib.sha256(), []
     for name, file in files:
         try:
+            if file.exists() and not file.is_file():
+                raise OSError(0, "it is no file")
             text = content(file)
         except OSError as problem:
             remarks.append(f"{file} cannot be read ({problem.strerror}): whether it changes, nobody sees")

@@ -91,7 +91,17 @@ class Plugin(Method):
 
     def unlearn(self, model, data, trial):
 '''
-WORKING = {"cuts-loose": "cut_loose(burn)", "clones-itself-beside": "beside_me(burn)"}
+WORKING = {
+    "cuts-loose": "cut_loose(burn)",
+    "clones-itself-beside": "beside_me(burn)",
+    "leaves-its-group": """
+for line in open("/proc/self/cgroup"):
+    if line.startswith("0::") and "/bench-" in line:
+        for place in (mount.split()[1] for mount in open("/proc/mounts") if mount.split()[2] == "cgroup2"):
+            (Path(place + line[3:].strip()).parent / "cgroup.procs").write_text(str(os.getpid()))
+burn()
+""",
+}
 HARMING = {
     "leaves-sleepers": ("for _ in range(5): cut_loose(stay)\nreturn model", "still there after unlearn has returned"),
     "fills-memory-without-a-name": (

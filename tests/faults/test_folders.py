@@ -44,6 +44,16 @@ assert sum(len(labels) for _, labels in loader) == len(data.retain)
 with multiprocessing.Pool(2) as pool:
     assert pool.map(abs, [-1, 2]) == [1, 2]
 """,
+    "keeps-helpers": """
+from concurrent.futures import ThreadPoolExecutor
+from joblib import Parallel, delayed
+pool = ThreadPoolExecutor(1)
+assert pool.submit(abs, -1).result() == 1
+assert Parallel(n_jobs=2)(delayed(abs)(number) for number in (-1, 2)) == [1, 2]
+queue = multiprocessing.Queue()
+queue.put(1)
+assert queue.get() == 1
+""",
 }
 END = """
 with torch.no_grad():

@@ -62,10 +62,12 @@ class ControlGroup:
         return None
 
     def members(self) -> set[int]:
-        """Who is in it now."""
-        with suppress(OSError, ValueError):
-            return {int(line) for line in (self._folder / "cgroup.procs").read_text(encoding="ascii").split()}
-        return set()
+        """Who is in it now.
+
+        Raises:
+            OSError: the group is gone.
+        """
+        return {int(line) for line in (self._folder / "cgroup.procs").read_text(encoding="ascii").split()}
 
     def kill(self) -> None:
         """End everybody in it."""

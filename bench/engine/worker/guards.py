@@ -10,9 +10,10 @@ import signal
 import sys
 import tempfile
 from dataclasses import dataclass
-from multiprocessing import current_process
+from multiprocessing import current_process, forkserver, set_start_method
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from bench.engine.worker.memory import status_bytes
 from bench.lifetime import adopt_orphans, die_with_parent, restore_environment
@@ -35,15 +36,27 @@ class Guards:
         die_with_parent()
         restore_environment()
         adopt_orphans()  # of its children, where the parent finds them
-        current_process().daemon = False  # it may start processes itself, which end with it all the same
+        self._free()
         self.enter_folder()
         self._redirect()
+
+    def _free(self) -> None:
+        """It may start processes itself; they end with it, and need not be able to import a plugin that is a file."""
+        current_process().daemon = False
+        if sys.platform == "linux":
+            set_start_method("fork", force=True)  # from Python 3.14 on the default is another
+        server: Any = forkserver._forkserver
+        if server._forkserver_alive_fd is not None:  # whoever holds it keeps the server alive
+            os.close(server._forkserver_alive_fd)
+            server._forkserver_alive_fd = None
 
     def enter_folder(self) -> None:
         """Work in the folder of its own, which is empty now, and have temporary files there."""
         if self.folder:
             Path(self.folder).mkdir(exist_ok=True)
             for path in Path(self.folder).iterdir():
+                if path.name.startswith("pymp-"):  # multiprocessing remembers that it has made it
+                    continue
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             os.chdir(self.folder)
             os.environ["TMPDIR"], tempfile.tempdir = self.folder, None

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+
+import psutil
 
 _BLOCK = 512  # bytes that `st_blocks` counts in
 
@@ -20,6 +23,8 @@ def resident_bytes(pids: Iterable[int]) -> int:
 
     Files in memory count whether anybody maps them or not; of those that are both, the larger sum.
     """
+    if not Path("/proc/self/status").exists():  # not Linux
+        return sum(_rss(pid) for pid in pids)
     own = shared = 0
     files: dict[tuple[int, int], int] = {}
     alone = len(pids := list(pids)) == 1
@@ -28,6 +33,12 @@ def resident_bytes(pids: Iterable[int]) -> int:
         own, shared = own + here, shared + there
         files |= _files_in_memory(pid)
     return own + max(shared, sum(files.values()))
+
+
+def _rss(pid: int) -> int:
+    with suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
 
 
 def _resident(pid: int, *, alone: bool) -> tuple[int, int]:
@@ -40,16 +51,26 @@ def _resident(pid: int, *, alone: bool) -> tuple[int, int]:
 
 
 def _files_in_memory(pid: int) -> dict[tuple[int, int], int]:
-    """Bytes by device and inode of the open files of a process that no folder lists, or that lie in /dev/shm."""
+    """Bytes by device and inode of the open files of a process that lie in memory: without a name, or on a tmpfs."""
     found = {}
     with suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):
             with suppress(OSError):
-                target = os.readlink(entry.path)
-                if target.startswith(("/memfd:", "/dev/shm/")) or target.endswith(" (deleted)"):  # noqa: S108
-                    what = os.stat(entry.path)
+                what = os.stat(entry.path)
+                if what.st_dev in _devices_in_memory() or os.readlink(entry.path).startswith("/memfd:"):
                     found[what.st_dev, what.st_ino] = what.st_blocks * _BLOCK
     return found
+
+
+@cache
+def _devices_in_memory() -> frozenset[int]:
+    """Of file systems that keep what is written to them in memory, from /proc/self/mountinfo."""
+    with suppress(OSError, ValueError):
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        pairs = [(line.split()[2], line.partition(" - ")[2].split()[0]) for line in lines]
+        numbers = [device.split(":") for device, kind in pairs if kind in ("tmpfs", "ramfs")]
+        return frozenset(os.makedev(int(major), int(minor)) for major, minor in numbers)
+    return frozenset()
 
 
 def _sizes(path: Path) -> dict[str, int]:

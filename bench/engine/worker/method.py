@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from torch import nn
 from bench.budget import Allowance
 from bench.engine.jobs import Setting
 from bench.engine.worker.answers import STILL_THERE, Description, Nothing, PeakMemory
+from bench.engine.worker.family import PATIENCE, PAUSE
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.errors import BenchError
@@ -124,9 +126,7 @@ class MethodServer(Server):
             raise TypeError(f"unlearn returned {size(returned)} models for {len(self.trial.seeds)} trials")
         self.model = returned
         self._synchronise()
-        if left := [
-            f"thread {thread.name}" for thread in threading.enumerate() if thread not in before and not _of_a_library(thread)
-        ]:
+        if left := _still_there(before):
             raise BenchError(f"{STILL_THERE}: {', '.join(left)}")
         return Nothing(), {}
 
@@ -186,11 +186,25 @@ def _checked(variant: object) -> Method:
     return variant
 
 
+def _still_there(before: set[threading.Thread]) -> list[str]:
+    """Names of new threads that do not end, but for those that libraries keep."""
+    end = time.monotonic() + PATIENCE
+    while left := [thread.name for thread in threading.enumerate() if thread not in before and not _of_a_library(thread)]:
+        if time.monotonic() > end:
+            return [f"thread {name}" for name in left]
+        time.sleep(PAUSE)
+    return []
+
+
 def _of_a_library(thread: threading.Thread) -> bool:
-    """Whether it only serves torch, whose compiler keeps some, or a progress bar."""
+    """Whether it is none of Python's, serves a library, or belongs to a pool and has nothing to do."""
+    if isinstance(thread, threading._DummyThread):
+        return True
     function = getattr(thread, "_target", None)
     module = getattr(function, "__module__", None) or type(thread).__module__
-    return module.partition(".")[0] in ("torch", "tqdm")
+    frame = sys._current_frames().get(thread.ident or 0)
+    idle = frame is None or (frame.f_code.co_name, frame.f_globals.get("__name__")) == ("_worker", "concurrent.futures.thread")
+    return idle or module.partition(".")[0] in ("torch", "tqdm", "joblib", "multiprocessing")
 
 
 def _seed_globally(seed: int) -> None:

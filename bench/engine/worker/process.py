@@ -10,15 +10,15 @@ import multiprocessing
 import os
 import socket
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import ClassVar
-from weakref import WeakSet
 
 import msgspec
 import psutil
@@ -42,6 +42,7 @@ PRELOADED = (
     "bench.engine.worker.method",
     "bench.engine.worker.trusted",
 )  # of the server that forks children
+_SERVER = forkserver.ForkServer()
 _LARGEST_HEADER = 16 * 2**20
 _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
@@ -75,16 +76,26 @@ class Reply:
 
 def context() -> BaseContext:
     """How children are started."""
-    fork_server = multiprocessing.get_context("forkserver")
-    fork_server.set_forkserver_preload(list(PRELOADED))
-    return fork_server
+    _SERVER.set_forkserver_preload(list(PRELOADED))
+    return multiprocessing.get_context("forkserver")
 
 
 def prepare_children() -> None:
     """Have the server that forks children begin to import torch, which takes seconds, while the caller goes on."""
     context()
     with apart_from_caller(), suppress(OSError):  # whoever starts the first child is told why none can be
-        forkserver.ensure_running()
+        _SERVER.ensure_running()
+
+
+@contextmanager
+def _of_our_server() -> Iterator[None]:
+    """Processes that are started in such a block are forked by a server that nobody else uses: what is below it is ours."""
+    common = forkserver.connect_to_new_process
+    forkserver.connect_to_new_process = _SERVER.connect_to_new_process
+    try:
+        yield
+    finally:
+        forkserver.connect_to_new_process = common
 
 
 class Worker:
@@ -94,7 +105,7 @@ class Worker:
     What a child prints goes nowhere, unless it is `heard`.
     """
 
-    _living: ClassVar[WeakSet[Worker]] = WeakSet()
+    _living: ClassVar[set[Worker]] = set()
 
     def __init__(
         self,
@@ -115,10 +126,12 @@ class Worker:
             guards = Guards(printing=prints, memory_limit=memory_limit, folder=self._folder.name if self._folder else "")
             self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
             with Family.beginning():
-                with apart_from_caller():
+                with apart_from_caller(), _of_our_server():
                     self._process.start()
                 self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu, hang_up=self._hang_up)
         except (OSError, EOFError, psutil.Error) as problem:
+            with suppress(AttributeError, ValueError, OSError):
+                self._process.kill()
             self._line.close()
             if self._folder:
                 self._folder.cleanup()
@@ -135,7 +148,7 @@ class Worker:
     @classmethod
     def end_all(cls) -> None:
         """Kill every child of this process and what they have started, whoever waits for them."""
-        for worker in list(cls._living):
+        for worker in cls._living.copy():
             worker._watch.end()
 
     def ask(
@@ -228,7 +241,10 @@ class Worker:
 
     def close(self) -> None:
         """End the child and whatever it has started."""
+        Worker._living.discard(self)
         self._watch.end()
+        if self._watch.is_alive() and self._watch is not threading.current_thread():
+            self._watch.join()
         self._connection.close()
         self._line.close()
         self._process.join()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,12 @@ def test_what_two_share_counts_once(unnamed: int) -> None:
     os.write(writes, b".")
     os.waitpid(child, 0)
     assert together < 1.5 * alone
+
+
+def test_a_file_on_a_disk_is_no_memory() -> None:
+    """Though no folder lists it."""
+    with tempfile.TemporaryFile(dir=Path(__file__).parent) as file:
+        before = resident_bytes([os.getpid()])
+        file.write(bytes(SIZE))
+        file.flush()
+        assert resident_bytes([os.getpid()]) - before < 0.5 * SIZE
