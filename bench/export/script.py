@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bench.errors import BenchError
 from bench.method import Control, Method
 from bench.registry import discovery, loading, specs
-from bench.registry.sources import imported
+from bench.registry.sources import needed
 
 RUNTIME = "bench.export.submission"
 FACADE = '''"""What plugins import from bench."""
@@ -57,20 +57,14 @@ def _module_of(plugin: discovery.Plugin, kind: type[Method]) -> str:
 
 def _sources_of(plugin: discovery.Plugin, kind: type[Method]) -> dict[str, str]:
     """The method's module, what it and the runtime import from its package and from bench, and the packages that hold these."""
-    found, module = {"bench": FACADE}, _module_of(plugin, kind)
-    roots = {"bench", module.partition(".")[0]}
-    waiting = [RUNTIME, module]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name.partition(".")[0] not in roots:
-            continue
-        if plugin.distribution or name != module:
-            found[name], package = _source(name)
-        else:
-            found[name], package = Path(plugin.module).read_text(encoding="utf-8"), False
-        waiting += imported(found[name], name if package else name.rpartition(".")[0], roots)
-        waiting += [name.rpartition(".")[0]] if "." in name else []
-    return found
+    module = _module_of(plugin, kind)
+
+    def read(name: str) -> tuple[str, bool]:
+        if name == module and plugin.text is not None:
+            return importlib.util.decode_source(plugin.text), False
+        return _source(name)
+
+    return needed([RUNTIME, module], read, {"bench": FACADE})
 
 
 def _source(name: str) -> tuple[str, bool]:

@@ -51,8 +51,7 @@ class Plugin:
         if self.file is None:
             return f"(broken: no module {self.module})"
         try:
-            text = self.file.read_bytes() if self.text is None else self.text
-            return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+            return (ast.get_docstring(ast.parse(self._read(self.file))) or "").partition("\n")[0]
         except (SyntaxError, ValueError, OSError) as problem:
             return f"(broken: {type(problem).__name__}: {problem})"
 
@@ -64,8 +63,11 @@ class Plugin:
         """A plugin's file; of a shipped method its module and what that imports; of a stranger's all files of its package."""
         if self.module.endswith(".py"):
             path = Path(self.module)
-            return sources.of_text(path.name, path.read_bytes() if self.text is None else self.text)
+            return sources.of_text(path.name, self._read(path))
         return sources.of_module(self.module) if self.module.startswith(_SHIPPED) else sources.of_package(self.module)
+
+    def _read(self, path: Path) -> bytes:
+        return path.read_bytes() if self.text is None else self.text
 
 
 def disabled() -> frozenset[str]:

@@ -6,11 +6,13 @@ import ast
 import hashlib
 import importlib.util
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import TypeVar
 
+Text = TypeVar("Text", str, bytes)
 LARGEST = 50 * 2**20  # bytes of a package of which contents are read
 _COMPILED = ("__pycache__",)
 
@@ -60,23 +62,36 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
         yield from _running(node)
 
 
+def needed(modules: Sequence[str], read: Callable[[str], tuple[Text, bool] | None], known: Mapping[str, Text]) -> dict[str, Text]:
+    """Texts of modules, of what they import below their top-level packages, and of the packages that hold these, by name.
+
+    `read` answers a module's text and whether it is a package, or None if it has none; those that are `known` are not read.
+    """
+    found, waiting = dict(known), list(modules)
+    roots = {name.partition(".")[0] for name in modules}
+    while waiting:
+        name = waiting.pop()
+        if name in found or name.partition(".")[0] not in roots or not (answer := read(name)):
+            continue
+        found[name], package = answer
+        waiting += imported(found[name], name if package else name.rpartition(".")[0], roots)
+        waiting += [name.rpartition(".")[0]] if "." in name else []
+    return found
+
+
 def of_text(name: str, text: bytes) -> Source:
     """Of a file of that name."""
-    return Source(hashlib.sha256(name.encode() + b"\0" + text + b"\0").hexdigest())
+    return Source(_digest([(name, text)]))
 
 
 def of_module(module: str) -> Source:
     """Of a module, and of what it imports from its own top-level package."""
-    root, found, waiting = module.partition(".")[0], {}, [module]
-    while waiting:
-        name = waiting.pop()
-        file = None if name in found else source_file(name)
-        if file:
-            found[name] = file
-            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            waiting += imported(file.read_bytes(), package, {root})
-            waiting += [name.rpartition(".")[0]] if "." in name else []
-    return _hashed([(name, found[name]) for name in sorted(found)], Path.read_bytes)
+    return Source(_digest(sorted(needed([module], _read, {}).items())))
+
+
+def _read(module: str) -> tuple[bytes, bool] | None:
+    file = source_file(module)
+    return (file.read_bytes(), file.name == "__init__.py") if file else None
 
 
 def of_package(module: str) -> Source:
@@ -114,14 +129,19 @@ def _size_and_time(file: Path) -> bytes:
 
 def _hashed(files: Sequence[tuple[str, Path]], content: Callable[[Path], bytes]) -> Source:
     """Files that cannot be read, links to nowhere say, are left out."""
-    digest, remarks = hashlib.sha256(), []
+    contents, remarks = [], []
     for name, file in files:
         try:
             if file.exists() and not file.is_file():
                 raise OSError(0, "it is no file")
-            text = content(file)
+            contents.append((name, content(file)))
         except OSError as problem:
             remarks.append(f"{file} cannot be read ({problem.strerror}): whether it changes, nobody sees")
-            continue
+    return Source(_digest(contents), tuple(remarks))
+
+
+def _digest(contents: Iterable[tuple[str, bytes]]) -> str:
+    digest = hashlib.sha256()
+    for name, text in contents:
         digest.update(name.encode(errors="surrogateescape") + b"\0" + text + b"\0")
-    return Source(digest.hexdigest(), tuple(remarks))
+    return digest.hexdigest()

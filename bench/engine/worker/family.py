@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import ClassVar
 
 import psutil
@@ -29,7 +29,7 @@ class Family:
     """A child with its descendants. One that is `watched` may run a plugin; while it is the only such, strays are its own."""
 
     _living: ClassVar[set[Family]] = set()
-    _beginning: ClassVar[threading.RLock] = threading.RLock()  # held from the start of a child until its family is known
+    beginning: ClassVar[threading.RLock] = threading.RLock()  # held from a child's start until its family is known: no stray
 
     def __init__(self, pid: int, *, watched: bool) -> None:
         self.child = psutil.Process(pid)
@@ -48,13 +48,6 @@ class Family:
         if watched:
             self._end_those_left()
         self._settle_accounts()
-
-    @classmethod
-    @contextmanager
-    def beginning(cls) -> Iterator[None]:
-        """Start a child and make its family in such a block: until then it would pass for a stray."""
-        with cls._beginning:
-            yield
 
     def look(self) -> None:
         """Find who belongs to it by now, and wake whom somebody has stopped.
@@ -197,7 +190,7 @@ class Family:
 
     def _search(self) -> None:
         """Descendants; and if this is the only one that is watched, all below the server that are of no family."""
-        alone = self._watched and not self._others_watched() and self._beginning.acquire(timeout=PATIENCE)
+        alone = self._watched and not self._others_watched() and self.beginning.acquire(timeout=PATIENCE)
         try:
             inside = self._group.members() if self._group else set()
         except (OSError, ValueError):
@@ -212,7 +205,7 @@ class Family:
                         kept[process.pid] = process
         finally:
             if alone:
-                self._beginning.release()
+                self.beginning.release()
 
     def _wake_everybody(self) -> None:
         """Also a child that is just starting, and of no family yet."""

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import ClassVar
 
@@ -43,6 +42,7 @@ PRELOADED = (
     "bench.engine.worker.trusted",
 )  # of the server that forks children
 _SERVER = forkserver.ForkServer()
+_SERVER.set_forkserver_preload(list(PRELOADED))
 _LARGEST_HEADER = 16 * 2**20
 _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
@@ -74,17 +74,18 @@ class Reply:
             raise WorkerError(one_line(f"the process answered nonsense: {problem}")) from problem
 
 
-def context() -> BaseContext:
-    """How children are started."""
-    _SERVER.set_forkserver_preload(list(PRELOADED))
-    return multiprocessing.get_context("forkserver")
-
-
 def prepare_children() -> None:
     """Have the server that forks children begin to import torch, which takes seconds, while the caller goes on."""
-    context()
     with apart_from_caller(), suppress(OSError):  # whoever starts the first child is told why none can be
         _SERVER.ensure_running()
+
+
+def start_child(serve: Callable[..., None], *arguments: object) -> BaseProcess:
+    """A process that serves, forked by the server that has imported torch."""
+    process: BaseProcess = multiprocessing.get_context("forkserver").Process(target=serve, args=arguments, daemon=True)
+    with apart_from_caller(), _of_our_server():
+        process.start()
+    return process
 
 
 @contextmanager
@@ -115,19 +116,16 @@ class Worker:
         heard: bool = False,
         memory_limit: int | None = None,
     ) -> None:
-        how = context()
-        ours, theirs = how.Pipe()
-        printed, prints = how.Pipe(duplex=False) if heard else (None, None)
+        ours, theirs = multiprocessing.Pipe()
+        printed, prints = multiprocessing.Pipe(duplex=False) if heard else (None, None)
         self._connection, self._on_cpu = ours, device_kind == "cpu"
         self._line = socket.socket(fileno=os.dup(ours.fileno()))  # the same pipe, which is a pair of sockets
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         try:
             self._folder = _own_folder() if memory_limit else None
             guards = Guards(printing=prints, memory_limit=memory_limit, folder=self._folder.name if self._folder else "")
-            self._process: BaseProcess = how.Process(target=serve, args=(theirs, guards, *arguments), daemon=True)  # type: ignore[attr-defined]
-            with Family.beginning():
-                with apart_from_caller(), _of_our_server():
-                    self._process.start()
+            with Family.beginning:
+                self._process = start_child(serve, theirs, guards, *arguments)
                 self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu, hang_up=self._hang_up)
         except (OSError, EOFError, psutil.Error) as problem:
             with suppress(AttributeError, ValueError, OSError):

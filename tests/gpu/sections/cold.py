@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from findings import Findings, seconds_of
 
-from bench.engine.worker.process import context
+from bench.engine.worker.process import start_child
 
 if TYPE_CHECKING:
     from bench.engine.jobs import Setting
@@ -34,8 +34,7 @@ def measure(findings: Findings) -> None:
 
 def _in_a_process(findings: Findings, part: str) -> None:
     """Measure a part in a child like those of the engine."""
-    child = context().Process(target=_part, args=(findings, part), daemon=True)  # type: ignore[attr-defined]
-    child.start()
+    child = start_child(_part, findings, part)
     child.join(findings.left / 2)
     if child.exitcode is None:
         child.kill()

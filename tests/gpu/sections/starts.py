@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from multiprocessing.connection import Connection
 
 from findings import Findings, synchronise
 
-from bench.engine.worker.process import context
+from bench.engine.worker.process import start_child
 
 CHILDREN = ("the first child", "one more child")  # the first starts the server that forks, which imports torch
 
@@ -19,11 +20,9 @@ def measure(findings: Findings) -> None:
 
 
 def _start(findings: Findings, child: str) -> None:
-    children = context()
-    ours, theirs = children.Pipe()
+    ours, theirs = multiprocessing.Pipe()
     start = time.perf_counter()
-    process = children.Process(target=_first_use, args=(theirs, findings.device), daemon=True)  # type: ignore[attr-defined]
-    process.start()
+    process = start_child(_first_use, theirs, findings.device)
     theirs.close()
     if not ours.poll(findings.left / 2):
         process.kill()
