@@ -22,6 +22,7 @@ from bench.budget import Budget
 from bench.engine import references
 from bench.engine.executor import find_executor
 from bench.engine.machine import find_device
+from bench.engine.neighbours import Neighbours
 from bench.engine.requests import Request, describe
 from bench.engine.runs import complete_run
 from bench.engine.session import Session
@@ -156,6 +157,7 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
         BenchError: a setting is not understood, or the store cannot be written.
     """
     _check(settings)
+    neighbours = Neighbours()
     requests = [request for budget in settings.budgets for request in _requests(wanted, settings, budget)]
     factory, store = find_executor(settings.executor), Store(settings.store)
     prepare_children()
@@ -164,6 +166,8 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
         import_module(library)
     store.prepare()
     device = find_device(settings.device)
+    if warning := neighbours.warning():
+        progress.note(f"{warning}; times are compared with retraining beside them, and rows say so")
     limits = {"workers": settings.workers, "memory_limit": settings.memory_limit}
     shipped = settings.reference == SHIPPED
     with Session(store, task, device, factory, progress=progress, shipped=shipped, **limits) as session:

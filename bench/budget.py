@@ -84,6 +84,14 @@ class Budget:
         """The seconds per trial, given what one retraining takes on this device."""
         return self.value / 100 * retraining_seconds if self.unit == "%" else self.value
 
+    def share(self, retraining_seconds: float) -> float:
+        """What is allowed as a share of one retraining, given what that takes.
+
+        >>> Budget.parse("20%").share(10.0), Budget.parse("5s").share(10.0)
+        (0.2, 0.5)
+        """
+        return self.value / 100 if self.unit == "%" else self.value / retraining_seconds
+
     @classmethod
     def parse_sweep(cls, text: str) -> list[Budget]:
         """Read several budgets, `5%,10%,20%`."""
@@ -99,7 +107,7 @@ def in_words(budget: str) -> str:
     return f"budget {budget[:-1]} % of retraining" if budget.endswith("%") else f"budget {budget[:-1]} s"
 
 
-PHASES = ("setup", "warmup", "method", "eval", "io")
+PHASES = ("setup", "warmup", "method", "eval", "io", "yardstick")
 Phases = dict[str, float]
 
 

@@ -37,10 +37,7 @@ class Method:
         raise NotImplementedError
 
     def variant(self, index: int) -> Method:
-        """The method that trial `index` uses; only trials with equal variants share a stack.
-
-        `index` may be any number from 0: the trials that are timed come after those that are scored.
-        """
+        """The method that trial `index` uses; only trials with equal variants share a stack."""
         return self
 
 

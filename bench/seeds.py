@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-Stream = Literal["reference", "trial", "data", "init", "metric"]
-_STREAMS: tuple[Stream, ...] = ("reference", "trial", "data", "init", "metric")
+Stream = Literal["reference", "trial", "data", "init", "metric", "timing"]
+_STREAMS: tuple[Stream, ...] = ("reference", "trial", "data", "init", "metric", "timing")
 
 
 def seed_of(root: int, stream: Stream, index: int) -> int:

@@ -20,7 +20,7 @@ from bench.scoring.verification import verify
 from bench.store.exchange import imported_run
 from bench.store.fields import Record
 from bench.store.files import LARGEST_FILE, read_bytes
-from bench.store.records import RunRecord, Timed
+from bench.store.records import Killed, RunRecord
 from bench.store.runs import Run
 from bench.store.store import Store
 
@@ -166,7 +166,10 @@ def _stamp(folder: Path) -> Stamp:
 
 def _reduced_record(record: RunRecord) -> RunRecord:
     """Without what only the run's own page shows."""
-    timed = tuple(Timed(trial=number, seconds=seconds) for number, seconds in enumerate(record.runtimes))
+    timed = tuple(
+        Killed(trial=number, killed="", seconds=each.seconds, retraining=each.retraining, busy=each.busy)
+        for number, each in enumerate(record.alone)
+    )
     return msgspec.structs.replace(record, chunks=(), environment={}, timed=timed)
 
 

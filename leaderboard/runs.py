@@ -17,7 +17,7 @@ from bench.metrics.quantity import Family
 from bench.scoring.ranking import METRIC
 from bench.scoring.scorecard import Measure, Presentation
 from bench.store.fields import plain
-from bench.store.records import RunRecord, TimedTrial
+from bench.store.records import Measured, RunRecord
 
 from . import words
 from .entries import Entry
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bench.tasks.task import Task
 
 PARTS = ("chunks", "timed")  # of a record, that other programs need in another form or not at all
-TIMED = ("seconds", "peak_memory", "failure")
+TIMED = ("trial", "trials", "seconds", "retraining", "busy", "peak_memory")
 REMEMBERED = 12  # people that a run's page shows
 
 
@@ -69,7 +69,7 @@ def data(entry: Entry) -> dict[str, Any]:
         "label": item.label,
         **{key: about[key] for key in ("run", "provenance", "badges", "failure", "scorecard")},
         "record": {field: plain(getattr(item.record, field)) for field in RunRecord.__struct_fields__ if field not in PARTS},
-        "solo": [_known(each) for each in item.record.timed],
+        "solo": [_known(each) for each in item.record.alone],
         "phases": item.record.phases,
         "quantities": {key: plain(about) for section in card.sections.values() for key, about in section.quantities.items()}
         if card
@@ -78,9 +78,9 @@ def data(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _known(timed: TimedTrial) -> dict[str, Any]:
+def _known(timed: Measured) -> dict[str, Any]:
     """What is known of a timed trial; 0 bytes are nobody's."""
-    found = {key: getattr(timed, key, None) for key in TIMED}
+    found = {key: plain(getattr(timed, key, None)) for key in TIMED}
     return {key: value for key, value in found.items() if value is not None and (value or key != "peak_memory")}
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from bench.scoring.columns import Column, columns, values, written
-from bench.scoring.ranking import METRIC, RANKED_BY, UNRANKED, Ceiling, Place
+from bench.scoring.ranking import RANKED_BY, UNRANKED, Ceiling, Place, why_unranked
 from bench.scoring.rows import Row, distinct_names
 
 from .entries import VERIFIED, Entry
@@ -38,11 +38,8 @@ class Line:
 
     @property
     def reason(self) -> str:
-        """Why it is at the bottom; "" if its badges say so, or it is not."""
-        if self.entry.row.failure or self.place.group != UNRANKED or self.entry.row.record.over_budget:
-            return self.entry.row.failure
-        card = self.entry.row.scorecard
-        return f"no final score: {(card.problems.get(METRIC) if card else '') or 'its metric was not computed'}"
+        """Why it is at the bottom; "" if it is not."""
+        return why_unranked(self.entry.row) if self.place.group == UNRANKED else self.entry.row.failure
 
 
 def lines(places: Sequence[Place], entries: Mapping[str, Entry], shown: Sequence[Column], top: Ceiling | None) -> list[Line]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.budget import in_words
 from bench.errors import in_reading_order
 from bench.metrics.quantity import Family
-from bench.scoring.ranking import Ceiling, Place
+from bench.scoring.ranking import RANKED_BY, UNRANKED, Ceiling, Place, better_unranked, why_unranked
 from bench.scoring.rows import Row
 from bench.store.records import RunRecord
 
@@ -18,7 +18,11 @@ LONGEST = 60  # characters of a method's name within a sentence
 BADGES = {
     "screening": "Fewer than 32 models: good enough to develop with, too few to publish.",
     "control": "Shown so that the others can be read: original is no unlearning, retrain is perfect unlearning.",
-    "over budget": "The median of three timed trials took longer than the budget: shown, not ranked.",
+    "over budget": "In the median of its timed trials it takes more than a tenth above the budget: shown, not ranked.",
+    "borderline": "It takes what the budget allows, give or take the tenth by which times differ from hour to hour.",
+    "timed on a busy machine": "Others used more than half of the processor meanwhile. Times are compared with retraining beside"
+    " them, so the rank holds where there is one.",
+    "timed differently": "What was timed is not what was scored: other models, or another time. Shown, not ranked.",
     "uses clock": "The method looks at the clock, so its numbers depend on the machine's speed.",
     "smaller stacks": "Memory did not suffice for the usual number of models at once; the numbers are the same.",
     "self-reported": "Made and sent in by its author. Checksums fit and scores follow from the outputs; nobody else ran it.",
@@ -62,12 +66,16 @@ def headline(title: str, placed: Sequence[Place], top: Ceiling | None, models: i
     """The division in a sentence, and what to doubt about it; `unverified`: folders of runs that only their authors ran."""
     ranked = [place for place in placed if place.rank]
     if not ranked:
-        return Headline(f"On {title}, no run is ranked yet.", "")
+        reasons = [f"{_name(place.row)} ({why_unranked(place.row)})" for place in placed if place.group == UNRANKED]
+        return Headline(f"On {title}, no run is ranked yet{': ' if reasons else ''}{_listed(reasons)}.", "")
     leader, score = ranked[0].row, ranked[0].row.value("final_score")
     sentence = f"On {title}, {_name(leader)} leads with a final score of {score:.3f}"
     tied = [place.row for place in ranked[1:] if place.best == 1]
     if tied:
         sentence += f"; it cannot be told apart from {_listed([_name(item) for item in tied])}"
+    if better := better_unranked(placed):
+        higher = [f"{_name(item)} ({item.value(RANKED_BY):.3f}, {why_unranked(item).partition(':')[0]})" for item in better]
+        sentence += f"; {_listed(higher)} would be above it, but {'is' if len(better) == 1 else 'are'} not ranked"
     if top:
         sentence += f"; retraining itself would score {'about ' if top.provisional else ''}{top.final:.3f}"
     return Headline(f"{sentence}.", _caveat(top, models, [_name(item) for item in [leader, *tied] if item.folder in unverified]))

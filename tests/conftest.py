@@ -26,6 +26,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from bench.cli.main import main
+from bench.engine import neighbours
 from bench.store.fields import VERSION
 from bench.store.files import _digest
 from bench.store.runs import Run
@@ -112,7 +113,8 @@ class Filled:
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The tests' own: no store of whoever runs them, no lock shared with others, `age-tiny` beside the installed tasks.
+    """The tests' own: no store of whoever runs them, no lock shared with others, nobody else on the machine, and `age-tiny`
+    beside the installed tasks.
 
     What is started carries a mark, to find what is left behind.
     """
@@ -126,6 +128,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         distribute(packages, "bench-tests", "age-tiny", "tiny_task", (TESTS / "tiny_task.py").read_text(), "bench.tasks")
         patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
         patch.syspath_prepend(packages)
+        patch.setattr(neighbours, "_used_by_others", lambda: 0.0)  # what is told of the machine would change what is printed
         yield
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.budget import in_words
 from bench.scoring.columns import Column, columns, target, values, written
-from bench.scoring.ranking import RANKED_BY, Ceiling, Place
+from bench.scoring.ranking import RANKED_BY, UNRANKED, Ceiling, Place, why_unranked
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard
 from bench.store.records import RunRecord, origin
@@ -70,6 +70,9 @@ def division_table(places: Sequence[Place], top: Ceiling | None) -> None:
     for place in places:
         if not place.row.scorecard:
             out.print(f"{place.row.label}: not scored, {place.row.failure}", markup=False, soft_wrap=True)
+    if not any(place.rank for place in places):
+        reasons = [f"{place.row.label}: {why_unranked(place.row)}" for place in places if place.group == UNRANKED]
+        out.print(f"No row is ranked{'. ' if reasons else ''}{'; '.join(reasons)}", markup=False, soft_wrap=True)
     if top and top.provisional:
         out.print("The ceiling is provisional; `bench run --plugin retrain` measures it.", style="dim")
 

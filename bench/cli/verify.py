@@ -68,24 +68,17 @@ def _read(path: Path) -> AbstractContextManager[Run]:
 def _rerun(
     store: Store, run: Run, trials: int, executor: str, workers: int | None, memory_limit: int | None
 ) -> list[CheckResult]:
-    from bench.engine.executor import find_executor
-    from bench.engine.machine import find_device
-    from bench.engine.rerun import rerun
-    from bench.engine.session import Session
+    from bench.engine.rerun import CannotRepeatError, rerun, session_of
     from bench.progress import Bars
-    from bench.tasks.variants import load_task
 
     record = run.record
     if record.method.control:
         return [CheckResult("rerun", "a control row stands for reference models; it has no trials")]
-    device = find_device("cpu" if record.device.kind == "cpu" else "cuda")
-    task = load_task(record.task.name)
-    if device.kind != record.device.kind or task.key != record.task.key:
-        made = f"the run was made on {record.device.kind}, task {record.task.key[:16]}; not here"
-        return [CheckResult("rerun", "", made)]
     with Bars() as progress:
-        factory = find_executor(executor)
-        session = Session(store, task, device, factory, workers=workers, progress=progress, memory_limit=memory_limit)
+        try:
+            session = session_of(store, record, executor, workers=workers, memory_limit=memory_limit, progress=progress)
+        except CannotRepeatError as problem:
+            return [CheckResult("rerun", "", problem.problem)]
         with session:
             stored = [run.chunk_outputs(chunk) for chunk in record.finished_chunks]
             return list(rerun(session, record, stored, trials))

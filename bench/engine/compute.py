@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import cast
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 from bench.budget import PhaseClock, limit_seconds
 from bench.engine import jobs
 from bench.engine.failures import FailureLimit
-from bench.engine.jobs import Computed, Job, Setting, T, Work
+from bench.engine.jobs import Alone, Computed, Job, Setting, T, Work
 from bench.engine.machine import Machine
+from bench.engine.neighbours import Neighbours
 from bench.engine.worker.answers import STILL_THERE
 from bench.engine.worker.calls import MethodCalls, TrustedCalls
 from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import OnProgress
 from bench.errors import WorkerError, one_line
 from bench.outputs import Arrays, Outputs
-from bench.store.records import Failed, Killed, Measured, Timed
+from bench.store.records import Failed, Killed, Measured
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class _TrustedDiedError(WorkerError):
 
 
 @contextmanager
-def _trusted(machine: Machine, setting: Setting) -> Iterator[TrustedCalls]:
+def _trusted(machine: Machine, setting: Setting, *, fresh: bool = False) -> Iterator[TrustedCalls]:
     """A trusted worker for one job; its death is told apart from a failure of what it was asked."""
-    with machine.trusted(setting) as calls:
+    with machine.trusted(setting, fresh=fresh) as calls:
         try:
             yield calls
         except WorkerError as problem:
@@ -82,8 +83,37 @@ def _train_retrained(job: jobs.TrainRetrained, machine: Machine, listener: _List
 
 
 def _time_retraining(job: jobs.TimeRetraining, machine: Machine, listener: _Listener) -> float:
-    with machine.lock(job.setting).alone(), _trusted(machine, job.setting) as trusted:
-        return trusted.timed_epochs(job.epochs)
+    with machine.lock(job.setting).alone():
+        return _retraining_seconds(machine, job.setting)
+
+
+def _retraining_seconds(machine: Machine, setting: Setting) -> float:
+    """Of one retraining, as an epoch has it now in a process that nobody used before."""
+    with _trusted(machine, setting, fresh=True) as trusted:
+        seconds = trusted.timed_epoch() * setting.recipe.epochs
+    machine.just_timed(setting, seconds)
+    return seconds
+
+
+@dataclass
+class _Beside:
+    """What else was seen while something was timed."""
+
+    retraining: tuple[float, ...] = ()  # seconds of one, right before and right after
+    busy: float = 0.0  # share of the time of all cores that others used
+
+
+@contextmanager
+def _beside_retraining(machine: Machine, setting: Setting, clock: PhaseClock) -> Iterator[_Beside]:
+    """Time an epoch of retraining before and after a block, which is alone on the device; neighbouring blocks share one."""
+    beside = _Beside()
+    before = machine.timed_just_now(setting) or _retraining_seconds(machine, setting)
+    clock.lap("yardstick")
+    neighbours = Neighbours()
+    yield beside
+    beside.retraining = before, _retraining_seconds(machine, setting)
+    beside.busy = neighbours.share()
+    clock.lap("yardstick")
 
 
 def _train_on_shares(job: jobs.TrainOnShares, machine: Machine, listener: _Listener) -> jobs.Recognised:
@@ -98,6 +128,8 @@ def _unlearn(job: jobs.Unlearn, machine: Machine, listener: _Listener) -> Comput
             if machine.stopped.is_set():
                 raise WorkerError("stopped", kind="died")
             return _chunk(machine, job, trusted, listener)
+        except _TrustedDiedError:
+            raise
         except WorkerError as problem:
             if not trusted.worker.alive:
                 raise  # not the method's fault
@@ -108,18 +140,19 @@ def _unlearn(job: jobs.Unlearn, machine: Machine, listener: _Listener) -> Comput
 
 
 def _chunk(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener: _Listener) -> Computed:
-    """Unlearn as a stack if the method allows it, evaluate in the trusted worker."""
-    clock = PhaseClock()
-    with machine.method(job.setting, job.work, listener.printed) as method:
-        weights, _ = _unlearned(machine, method, job.work, clock, job.trials, listener.reached, stacked=job.work.stackable)
-        device, host = _peak_memory(job.setting, method)
-    clock.lap("setup")
+    """Unlearn as a stack if the method allows it, evaluate in the trusted worker; a method that uses the clock is timed, too."""
+    clock, work = PhaseClock(), job.work
+    with _beside_retraining(machine, job.setting, clock) if work.uses_clock else nullcontext(_Beside()) as beside:
+        with machine.method(job.setting, work, listener.printed) as method:
+            weights, seconds = _unlearned(machine, method, work, clock, job.trials, listener.reached, stacked=work.stackable)
+            memory = _peak_memory(job.setting, method)
+        clock.lap("setup")
     outputs = trusted.evaluate(weights)
     if len(outputs) != len(job.trials):
         raise WorkerError(f"the plugin's process answered {len(outputs)} models for {len(job.trials)} trials")
     clock.lap("eval")
-    measured = Measured(phases=clock.phases, peak_memory=device, peak_host_memory=host)
-    return Computed(outputs, measured, clock.seconds)
+    measured: dict[str, Any] = {**memory, **asdict(beside)}
+    return Computed(outputs, Measured(phases=clock.phases, seconds=seconds, **measured), clock.seconds)
 
 
 def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener: _Listener, problem: WorkerError) -> Failed:
@@ -150,22 +183,30 @@ def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener
     return Failed(trials=trials, failure=failure, kind=reason.kind, finished=finished, in_a_row=in_a_row)
 
 
-def _time_trial(job: jobs.TimeTrial, machine: Machine, listener: _Listener) -> Timed | Killed:
+def _time_trial(job: jobs.TimeTrial, machine: Machine, listener: _Listener) -> Alone | Killed:
     """What a method takes beyond twice its budget is not waited for: it is over budget either way."""
-    clock, work = PhaseClock(), job.work
+    clock, work, killed, memory = PhaseClock(), job.work, "", {}
+    weights: Arrays = {}
     with machine.lock(job.setting).alone():
         clock.lap("io")
-        try:
-            with machine.method(job.setting, work, listener.printed, fresh=True) as method:
-                seconds = _unlearned(machine, method, work, clock, [job.trial], listener.reached, stacked=False)[1]
-                device, host = _peak_memory(job.setting, method)
-        except WorkerError as problem:
-            if problem.kind != "time":
-                _tell(listener, problem)
-                raise
-            return Killed(trial=job.trial, seconds=limit_seconds(work.allowance), killed=str(problem))
-    clock.lap("setup")
-    return Timed(trial=job.trial, seconds=seconds, phases=clock.phases, peak_memory=device, peak_host_memory=host)
+        with _beside_retraining(machine, job.setting, clock) as beside:
+            try:
+                with machine.method(job.setting, work, listener.printed, fresh=True) as method:
+                    weights, seconds = _unlearned(machine, method, work, clock, [job.trial], listener.reached, stacked=False)
+                    memory = _peak_memory(job.setting, method)
+            except WorkerError as problem:
+                if problem.kind != "time":
+                    _tell(listener, problem)
+                    raise
+                killed, seconds = str(problem), limit_seconds(work.allowance)
+            clock.lap("setup")
+    measured: dict[str, Any] = {"seconds": seconds, "phases": clock.phases, **memory, **asdict(beside)}
+    if killed:
+        return Killed(trial=job.trial, killed=killed, **measured)
+    with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
+        outputs = trusted.evaluate(weights)
+    clock.lap("eval")
+    return Alone(outputs, Measured(**measured))
 
 
 def _unlearn_weights(job: jobs.UnlearnWeights, machine: Machine, listener: _Listener) -> Arrays:
@@ -204,10 +245,10 @@ def _unlearned(
     return arrays, seconds
 
 
-def _peak_memory(setting: Setting, method: MethodCalls) -> tuple[int, int]:
+def _peak_memory(setting: Setting, method: MethodCalls) -> dict[str, int]:
     """Bytes of the device, as its allocator counts, or of the processes if the device is a CPU; and of the processes."""
     host = method.worker.peak_memory()
-    return (host if setting.device == "cpu" else method.peak_device_memory()), host
+    return {"peak_memory": host if setting.device == "cpu" else method.peak_device_memory(), "peak_host_memory": host}
 
 
 def _tell(listener: _Listener, problem: WorkerError) -> None:

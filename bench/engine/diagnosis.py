@@ -11,18 +11,21 @@ from pathlib import Path
 
 from bench.engine.inspection import inspect_all
 from bench.engine.machine import Device, default_memory_limit, default_workers, find_device
+from bench.engine.neighbours import Neighbours
 from bench.errors import BenchError, CheckResult, WorkerError
 from bench.metrics.installed import installed_metrics
-from bench.store.records import ReferenceTask
+from bench.store.reference_records import ReferenceTask
 from bench.store.shipped import MEND, shipped_record
 from bench.tasks.variants import load_task
 
 LIBRARIES = ("unlearning-bench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "safetensors", "pluggy")
+BUSY_REMEDY = "wait until it is quiet: trials are compared with retraining beside them, but may have to be timed again"
 LEAST_DISK, LEAST_MEMORY = 200e6, 700e6  # bytes; of memory for each worker
 
 
 def diagnose(store: Path, task_name: str) -> Iterator[CheckResult]:
     """Look at versions, devices, memory, the disk that the store lies on, the task and every plugin."""
+    neighbours = Neighbours()
     yield CheckResult("versions", f"Python {platform.python_version()} on {platform.system()}")
     yield _libraries()
     device = None
@@ -31,7 +34,7 @@ def diagnose(store: Path, task_name: str) -> Iterator[CheckResult]:
         yield CheckResult("device", f"{device.kind}, on {device.processor}")
     except (BenchError, WorkerError, OSError) as problem:
         yield CheckResult("device", "", str(problem), _remedy(problem))
-    yield _threads(device)
+    yield _threads(device, neighbours)
     yield _memory(device)
     yield _disk(store)
     yield from _task(task_name, device)
@@ -57,11 +60,11 @@ def _libraries() -> CheckResult:
     return CheckResult("libraries", ", ".join(found), absent, f"pip install {' '.join(missing)}")
 
 
-def _threads(device: Device | None) -> CheckResult:
+def _threads(device: Device | None, neighbours: Neighbours) -> CheckResult:
+    """How many there may be, and whether others use the cores, too."""
     workers = default_workers(device.kind if device else "cpu")
-    return CheckResult(
-        "threads", f"{workers} workers of one thread each, {os.cpu_count()} cores for a load of {os.getloadavg()[0]:.1f}"
-    )
+    seen = f"{workers} workers of one thread each, {os.cpu_count()} cores, of which others use {100 * neighbours.share():.0f} %"
+    return CheckResult("threads", seen, neighbours.warning(), BUSY_REMEDY)
 
 
 def _memory(device: Device | None) -> CheckResult:

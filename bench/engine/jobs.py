@@ -15,7 +15,7 @@ from bench.models.recipe import Recipe
 from bench.outputs import Arrays, Outputs
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
-from bench.store.records import Failed, Killed, Measured, Timed
+from bench.store.records import Failed, Killed, Measured
 
 T = TypeVar("T")
 
@@ -103,9 +103,7 @@ class TrainRetrained(Job[Outputs]):
 
 @dataclass(frozen=True)
 class TimeRetraining(Job[float]):
-    """Time some epochs of retraining, alone on the device; seconds on the clock of the budget."""
-
-    epochs: int
+    """Time an epoch of retraining, alone on the device: seconds of one retraining, on the clock of the budget."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,16 @@ class Unlearn(_MethodJob[Computed | Failed]):
 
 
 @dataclass(frozen=True)
-class TimeTrial(_MethodJob[Timed | Killed]):
-    """Run one trial alone, for its time; its model is thrown away."""
+class Alone:
+    """A trial that finished alone on the device."""
+
+    outputs: Outputs
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class TimeTrial(_MethodJob[Alone | Killed]):
+    """Run one trial once more and alone, for its time; its model is to be that of the trial as it was scored."""
 
     trial: int
 

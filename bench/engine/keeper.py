@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bench.outputs import Outputs
 from bench.progress import Note
-from bench.store.records import Chunk, Measured, ReferenceRecord, RunRecord, TimedTrial
+from bench.store.records import Chunk, Measured, RunRecord, TimedTrial
+from bench.store.reference_records import ReferenceRecord
 
 
 class RunKeeper(Protocol):
@@ -28,8 +29,17 @@ class RunKeeper(Protocol):
     def keep_chunk(self, chunk: Chunk) -> None:
         """A chunk has another state."""
 
+    def keep_secret(self, secret: str) -> None:
+        """What decides which trials are timed."""
+
+    def keep_times_of(self, record: RunRecord) -> None:
+        """The timed trials are those of another state of its record, with their secret."""
+
     def keep_timed(self, timed: Sequence[TimedTrial]) -> None:
-        """Trials were timed."""
+        """What is known of timed trials."""
+
+    def keep_alone(self, trial: int, outputs: Outputs, measured: Measured) -> None:
+        """One more has been timed."""
 
     def plan_again(self, stack_size: int, chunks: Sequence[Sequence[int]]) -> None:
         """All chunks start again in smaller stacks."""
@@ -78,7 +88,7 @@ class ReferenceKeeper(Protocol):
         """Seconds that one retraining takes; None: not measured."""
 
     def keep_retraining_time(self, processor: str, seconds: float) -> None:
-        """That was measured."""
+        """That was measured; the least is kept, which is what a quiet machine takes."""
 
 
 class Keeper(Protocol):
@@ -86,6 +96,9 @@ class Keeper(Protocol):
 
     def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[RunKeeper]:
         """The run of a record's identity, found or made, to oneself for as long as the block lasts."""
+
+    def kept_run(self, name: str, note: Note) -> AbstractContextManager[RunKeeper]:
+        """A run that is kept, to oneself for as long as the block lasts."""
 
     def reference(self, task_key: str, device_kind: str, note: Note) -> ReferenceKeeper:
         """The reference of a task on a kind of device, which may be empty yet."""

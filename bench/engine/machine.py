@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from bench.progress import Note
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
 from bench.tasks.task import METHOD_SPLITS, SPLITS, TaskData
+
+_A_MOMENT = 1.0  # seconds after which the machine may be another than it was
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Machine:
         self._trusted: dict[Setting, SimpleQueue[Worker]] = {}
         self._idle: list[Worker] = []  # that run one plugin: on a GPU, whose first use in a process takes half a second
         self._works: Work | None = None  # what they do
+        self._timed: tuple[float, Setting, float] | None = None  # when a retraining was, and what that took
         self._guard = threading.Lock()
         self._fetching = threading.Lock()
         self._data = lru_cache(maxsize=2)(contents.data)
@@ -105,13 +109,13 @@ class Machine:
         return DeviceLock(setting.device_kind, self._note)
 
     @contextmanager
-    def trusted(self, setting: Setting) -> Iterator[TrustedCalls]:
-        """A worker that trains and evaluates, to oneself for as long as the block lasts."""
-        worker = self._waiting(setting) or self._start_trusted(setting)
+    def trusted(self, setting: Setting, *, fresh: bool = False) -> Iterator[TrustedCalls]:
+        """A worker that trains and evaluates, to oneself for as long as the block lasts; if `fresh`, nobody used it before."""
+        worker = (None if fresh else self._waiting(setting)) or self._start_trusted(setting)
         try:
             yield TrustedCalls(worker)
         finally:
-            if worker.alive:
+            if worker.alive and not fresh:
                 self._queue(setting).put(worker)
             else:
                 worker.close()
@@ -136,6 +140,17 @@ class Machine:
             worker.drain()
             with self._guard:
                 self._idle.append(worker)
+
+    def just_timed(self, setting: Setting, seconds: float) -> None:
+        """A retraining takes so many seconds now."""
+        self._timed = time.monotonic(), setting, seconds
+
+    def timed_just_now(self, setting: Setting) -> float | None:
+        """Seconds of one retraining, if that was timed a moment ago."""
+        if self._timed is None:
+            return None
+        when, what, seconds = self._timed
+        return seconds if what == setting and time.monotonic() - when < _A_MOMENT else None
 
     def plugin(self, work: Work) -> Plugin:
         """The plugin of some work as this machine has it; a file as the driver has read it, whatever lies there now.

@@ -14,10 +14,8 @@ from bench.engine.keeper import ReferenceKeeper
 from bench.engine.session import Session
 from bench.errors import BenchError, WorkerError
 from bench.outputs import OUTPUT_SPLITS, Arrays, retain_sample_rows
-from bench.store.records import ReferenceRecord, ReferenceTask, whole_chunks
+from bench.store.reference_records import ReferenceRecord, ReferenceTask, whole_chunks
 from bench.tasks.task import UNKNOWN
-
-TIMED_EPOCHS = 2
 
 
 def build(session: Session, reference: ReferenceKeeper, indices: Sequence[int]) -> None:
@@ -31,8 +29,8 @@ def build(session: Session, reference: ReferenceKeeper, indices: Sequence[int]) 
             _keep_labels(session, reference)
         missing = [chunk for chunk in whole_chunks(indices, session.stack_size) if not reference.has_retrained(chunk)]
         _train(session, reference, missing, original=not reference.has_original)
-        if reference.retraining_time(session.device.timed_as) is None:
-            reference.keep_retraining_time(session.device.timed_as, _timed(session))
+    if reference.retraining_time(session.device.timed_as) is None:
+        reference.keep_retraining_time(session.device.timed_as, _timed(session))
 
 
 def retraining_time(session: Session, reference: ReferenceKeeper) -> float:
@@ -85,11 +83,10 @@ def _as_stack(weights: Mapping[str, NDArray[np.float32]]) -> Arrays:
 
 
 def _timed(session: Session) -> float:
-    """Extrapolate one retraining from two warm epochs, with every other worker idle."""
-    session.progress.stage("timing two epochs of retraining", 1)
-    job = TimeRetraining(session.setting, TIMED_EPOCHS)
+    """Extrapolate one retraining from a warm epoch, with every other worker idle."""
+    session.progress.stage("timing an epoch of retraining", 1)
     try:
-        return session.attempt(job) / TIMED_EPOCHS * session.task.recipe.epochs
+        return session.attempt(TimeRetraining(session.setting))
     except WorkerError as problem:
         raise BenchError(f"timing a retraining failed: {problem}") from problem
 

@@ -1,4 +1,4 @@
-"""Repeats trials of a run, to see whether it is what it says."""
+"""Repeats trials of a run: to see whether it is what it says, or to time them again."""
 
 from __future__ import annotations
 
@@ -6,22 +6,102 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from bench.budget import Budget
+from bench.engine.executor import find_executor
 from bench.engine.jobs import Unlearn
+from bench.engine.keeper import Keeper
+from bench.engine.machine import find_device
 from bench.engine.plan import Trials
 from bench.engine.requests import Request, work_of
+from bench.engine.runs import time_trials
 from bench.engine.session import Session
 from bench.errors import BenchError, CheckResult
 from bench.metrics.confidence import logit_scaled_confidence
 from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.metrics.resampling import LEVEL
 from bench.outputs import Outputs, concatenate
+from bench.progress import Progress
 from bench.registry import discovery, specs
 from bench.store.records import Failed, RunRecord
+from bench.tasks.variants import load_task
 
 FEWEST_RERUN = 8  # fewer models cannot be told from anything
+
+
+class CannotRepeatError(BenchError):
+    """The run was made with something, or on something, that is not here."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+        self.problem, self.remedy = problem, remedy
+
+
+def session_of(
+    keeper: Keeper,
+    record: RunRecord,
+    executor: str,
+    *,
+    workers: int | None = None,
+    memory_limit: int | None = None,
+    progress: Progress | None = None,
+) -> Session:
+    """A session in which trials of a run can be repeated.
+
+    Raises:
+        CannotRepeatError: it was made on another device, or its task is another here.
+    """
+    device = find_device("cpu" if record.device.kind == "cpu" else "cuda")
+    task = load_task(record.task.name)
+    if device.kind != record.device.kind or task.key != record.task.key:
+        raise CannotRepeatError(f"the run was made on {record.device.kind}, task {record.task.key[:16]}; not here")
+    factory = find_executor(executor)
+    return Session(keeper, task, device, factory, workers=workers, progress=progress, memory_limit=memory_limit)
+
+
+def request_of(record: RunRecord) -> Request:
+    """What a run was asked, to ask it again.
+
+    Raises:
+        CannotRepeatError: the plugin is not here, or has another source.
+    """
+    method = record.method
+    try:
+        spec = specs.parse(method.spec)
+        plugin = discovery.find_method(spec.plugin)
+    except BenchError as problem:
+        raise CannotRepeatError(str(problem), "install the plugin, or go to the folder that its file is in") from problem
+    if plugin.source_hash() != method.source_hash:
+        raise CannotRepeatError("the plugin's source is not what the run was made with", f"install version {method.version}")
+    return Request(plugin, spec, record.models, Budget.parse(record.budget), record.seed)
+
+
+def time_again(session: Session, record: RunRecord) -> None:
+    """Time trials of a run once more, which are drawn anew; if that fails, the run is as it was.
+
+    Raises:
+        BenchError: the run is not complete, has no trials that could be timed, or one of them failed.
+    """
+    name = record.run
+    if record.method.control or record.method.uses_clock:
+        why = "a control row has no trials" if record.method.control else "its trials were timed as they were scored"
+        raise BenchError(f"{name} cannot be timed again: {why}")
+    reference = session.keeper.reference(session.task.key, session.device.kind, session.progress.note)
+    work = work_of(session, request_of(record), record.method, record.allowance_seconds, reference.original_weights())
+    with session.keeper.kept_run(name, session.progress.note) as run:
+        before = run.record
+        if not before.complete:
+            raise BenchError(f"run {name} is not complete; the command that made it resumes it")
+        try:
+            run.keep_times_of(replace(before, secret="", timed=()))
+            time_trials(session, work, reference, run)
+            if run.record.failure:
+                raise BenchError(f"{name} cannot be timed again: {run.record.failure}")
+        finally:
+            if not run.record.complete:
+                run.keep_times_of(before)
 
 
 def rerun(session: Session, record: RunRecord, stored: Sequence[Outputs], trials: int) -> Iterator[CheckResult]:
@@ -30,18 +110,12 @@ def rerun(session: Session, record: RunRecord, stored: Sequence[Outputs], trials
     On the same kind of processor with the same libraries they are equal bit for bit. If they are not, a permutation test says
     whether their distribution of confidences on the forget set is the same.
     """
-    point, method = f"rerun of {trials} trials", record.method
+    point, chunks = f"rerun of {trials} trials", _first(record, trials)
     try:
-        spec = specs.parse(method.spec)
-        plugin = discovery.find_method(spec.plugin)
-    except BenchError as problem:
-        yield CheckResult(point, "", str(problem), "install the plugin, or go to the folder that its file is in")
+        request = request_of(record)
+    except CannotRepeatError as problem:
+        yield CheckResult(point, "", problem.problem, problem.remedy)
         return
-    if plugin.source_hash() != method.source_hash:
-        yield CheckResult(point, "", "the plugin's source is not what the run was made with", f"install version {method.version}")
-        return
-    request = Request(plugin, spec, record.models, Budget.parse(record.budget), record.seed)
-    chunks = _first(record, trials)
     try:
         again = _repeat(session, record, request, chunks)
         labels = session.keeper.reference(session.task.key, session.device.kind, session.progress.note).labels()

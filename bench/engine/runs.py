@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any, cast
 
 from bench.engine import plan
@@ -16,9 +17,21 @@ from bench.engine.requests import Request, work_of
 from bench.engine.session import Session
 from bench.engine.worker.answers import Description
 from bench.errors import WorkerError, one_line
+from bench.metrics.timing import FEWEST_TIMED
 from bench.registry.discovery import Plugin
 from bench.store.fields import LONGEST_TEXT, MOST_LINES
-from bench.store.records import Chunk, DeviceRecord, Failed, Finished, MethodRecord, NotTimed, Pending, RunRecord, TaskRecord
+from bench.store.records import (
+    Chunk,
+    DeviceRecord,
+    Failed,
+    Finished,
+    Killed,
+    MethodRecord,
+    NotTimed,
+    Pending,
+    RunRecord,
+    TaskRecord,
+)
 from bench.tasks.data_quality import examine
 
 
@@ -85,7 +98,7 @@ def _run_missing(session: Session, reference: ReferenceKeeper, request: Request,
     _compute_missing(session, work, run)
     while _back_off(session, run):
         _compute_missing(session, work, run)
-    _time_trials(session, work, run)
+    time_trials(session, work, reference, run)
 
 
 def _compute_missing(session: Session, work: Work, run: RunKeeper) -> None:
@@ -133,17 +146,27 @@ def _stacks_short_of_memory(chunks: Sequence[Chunk]) -> list[Failed]:
     return [chunk for chunk in chunks if isinstance(chunk, Failed) and chunk.kind == "memory" and len(chunk.trials) > 1]
 
 
-def _time_trials(session: Session, work: Work, run: RunKeeper) -> None:
-    """Nothing else runs meanwhile: the time of such a trial is what the budget is compared with."""
-    missing = run.record.untimed
-    if not missing or not all(isinstance(chunk, Finished) for chunk in run.record.chunks):
+def time_trials(session: Session, work: Work, reference: ReferenceKeeper, run: RunKeeper) -> None:
+    """Nothing else of ours runs meanwhile: how such a trial compares with retraining is what the budget is about.
+
+    Which trials these are is drawn when all have been run, so that no method can know it.
+    """
+    if not run.record.wants_time or not all(isinstance(chunk, Finished) for chunk in run.record.chunks):
         return
-    advance = session.progress.stage(f"{run.record.method.name}: timing {len(missing)} trials alone", len(missing))
-    known = [timed for timed in run.record.timed if not isinstance(timed, NotTimed)]
+    if not run.record.secret:
+        run.keep_secret(token_hex(16))
+    run.keep_timed(run.record.known_times)
+    name, least = run.record.method.name, max(1, FEWEST_TIMED - len(run.record.timed))
+    advance = session.progress.stage(f"{name}: timing {least} trials alone", least)
     try:
-        for trial in missing:
-            known.append(session.attempt(TimeTrial(session.setting, work, trial), _keeping(run)))
-            run.keep_timed(known)
+        while run.record.wants_time:
+            trial = run.record.next_timed
+            result = session.attempt(TimeTrial(session.setting, work, trial), _keeping(run))
+            if isinstance(result, Killed):
+                run.keep_timed([*run.record.timed, result])
+            else:
+                run.keep_alone(trial, result.outputs, result.measured)
+            reference.keep_retraining_time(session.device.timed_as, run.record.timing.retraining)
             advance(1)
     except WorkerError as problem:
-        run.keep_timed([*known, NotTimed(failure=str(problem))])
+        run.keep_timed([*run.record.timed, NotTimed(failure=str(problem))])

@@ -16,6 +16,7 @@ from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
 from bench.metrics.quantity import Quantity as Quantity  # noqa: PLC0414 - users import it from here
 from bench.metrics.quantity import check_quantity
 from bench.metrics.resampling import Sample, Values, example_deviations, jackknife
+from bench.metrics.timing import Timing as Timing  # noqa: PLC0414 - likewise
 from bench.outputs import Floats, Outputs
 
 
@@ -85,22 +86,30 @@ class Models:
 
 
 @dataclass(frozen=True)
-class Timing:
-    """What runtime is computed from."""
+class Again:
+    """Trials that ran once more, alone, to be timed."""
 
-    solo: Sequence[float]  # seconds of each timed trial; empty for control rows
-    retraining: float  # seconds
-    allowance: float  # seconds
-    peak_memory: Sequence[float] = ()  # bytes, of each timed trial
+    trials: Sequence[int]
+    outputs: Outputs  # that they came to
+    seconds: Sequence[float]  # that each took alone
+    scored_seconds: Sequence[float]  # and when it was scored: of a stack its part
+    on_cpu: bool
+    stackable: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing may differ but what the trial's seeds decide."""
+        return self.on_cpu and not self.stackable
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a metric sees of a run: N unlearned models, N retrained ones, and times."""
+    """What a metric sees of a run: N unlearned models, N retrained ones, and how long trials took."""
 
     unlearned: Models
     retrained: Models
     timing: Timing
+    again: Again | None = None  # None: no trial ran twice
 
 
 class Metric(ABC):

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
+from bench.metrics.resampling import Z
+from bench.metrics.timing import median_interval
 
 
 class Runtime(Metric):
-    """Time of the timed trials: one model, nothing else on the device; the median of three.
+    """Time of the timed trials: one model, nothing else of ours on the device; the median of three to nine.
 
-    CPU seconds of the worker on a CPU, wall seconds between two synchronisations on a GPU. Retraining is timed the same way,
-    over two epochs after a warm-up. A row whose median exceeds the budget is badged `over budget` and not ranked.
+    Each is compared with an epoch of retraining right before it and one right after it, all on the clock of the budget: CPU
+    seconds of the worker on a CPU, wall seconds between two synchronisations on a GPU. Seconds are the share of a retraining
+    times what one takes at the fastest that was seen on this device, as on a machine that nobody else uses. A row whose median
+    is more than a tenth above the budget is badged `over budget` and not ranked.
 
     >>> from bench.metrics.metric import Timing
-    >>> evidence = Evidence(None, None, Timing(solo=[1.0, 2.0, 4.0], retraining=10.0, allowance=3.0))
+    >>> evidence = Evidence(None, None, Timing(shares=[0.1, 0.2, 0.4], allowed=0.2, retraining=10.0))
     >>> Runtime().score(evidence).estimates["speed_up"].value
     5.0
     """
 
     quick = True
     source = "design of the NeurIPS 2023 challenge: about a fifth of the retraining time, on the same device"
-    pitfalls = "Neighbours cost no CPU time, but caches: on a shared machine the same method moves by up to a quarter."
+    version = 2
+    pitfalls = (
+        "Shares of single trials differ by up to a tenth even on a quiet machine; docs/evidence/runtime.md has the figures."
+    )
     quantities = (
         Quantity(
             "runtime",
@@ -32,7 +39,7 @@ class Runtime(Metric):
             "lower",
             0,
             np.inf,
-            "median of the timed trials",
+            "median of the timed trials, at the speed of a quiet machine",
             family="runtime",
             table="results",
             decimals=2,
@@ -78,20 +85,33 @@ class Runtime(Metric):
     def score(self, evidence: Evidence) -> Findings:
         """Nothing for control rows, which are not timed."""
         timing = evidence.timing
-        if not timing.solo:
+        if not timing.shares:
             return Findings()
-        seconds, quartiles = float(np.median(timing.solo)), np.percentile(timing.solo, [25, 75])
-        values = {
-            "runtime": seconds,
-            "runtime_iqr": float(quartiles[1] - quartiles[0]),
-            "runtime_share": seconds / timing.retraining,
-            "budget_share": seconds / timing.allowance,
+        quartiles = np.percentile(timing.shares, [25, 75])
+        deviation = _deviation(timing.shares)
+        estimates = {
+            "runtime": Estimate(timing.share * timing.retraining, _scaled(deviation, timing.retraining)),
+            "runtime_iqr": Estimate(float(quartiles[1] - quartiles[0]) * timing.retraining),
+            "runtime_share": Estimate(timing.share, deviation),
+            "budget_share": Estimate(timing.share / timing.allowed, _scaled(deviation, 1 / timing.allowed)),
         }
-        if seconds > 0:
-            values["speed_up"] = timing.retraining / seconds
+        if timing.share > 0:
+            estimates["speed_up"] = Estimate(1 / timing.share)
         if timing.peak_memory:
-            values["peak_memory"] = float(np.median(timing.peak_memory))
-        return Findings({name: Estimate(value) for name, value in values.items()})
+            estimates["peak_memory"] = Estimate(float(np.median(timing.peak_memory)))
+        return Findings(estimates)
+
+
+def _deviation(shares: Sequence[float]) -> float | None:
+    """By which the normal interval of a scorecard is that of the median; None of a single trial."""
+    if len(shares) < 2:
+        return None
+    low, high = median_interval(shares)
+    return (high - low) / 2 / Z
+
+
+def _scaled(deviation: float | None, factor: float) -> float | None:
+    return None if deviation is None else deviation * factor
 
 
 @hookimpl

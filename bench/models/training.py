@@ -36,6 +36,12 @@ def learning_rate(recipe: Recipe, done: float) -> float:
     return recipe.learning_rate * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup))) / 2
 
 
+def warm_up(model: nn.Module, split: Split) -> None:
+    """One forward and backward pass of a model that nobody needs: first calls are slow, and would be charged to what is timed."""
+    images, labels = next(iter(split.batches(64, shuffle=False)))
+    cross_entropy(model(images), labels).sum().backward()
+
+
 def fit(
     model: nn.Module,
     split: Split,

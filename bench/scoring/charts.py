@@ -112,7 +112,7 @@ def _results(scored: Sequence[Mark], top: Ceiling | None) -> list[Chart]:
     final = _axis("final score", rows, RANKED_BY)
     shapes = [_level(top.value, "retraining itself")] if top else []
     record = rows[0].record
-    limit = [_limit(record.allowance_seconds / record.retraining_seconds)] if record.retraining_seconds else []
+    limit = [_limit(record.timing.allowed)]
     ranked = [mark.place.group == RANKED for mark in scored]
     best = _front([(x, y) for x, y, counts in zip(kept.values, forgotten.values, ranked, strict=True) if counts])
     leader = next((mark.name for mark in scored if mark.place.rank == 1), "nobody")
@@ -138,9 +138,8 @@ def sweep(rows: Sequence[Row]) -> Sweep:
     """The methods that were run at several budgets."""
     points: dict[str, dict[float, Row]] = {}
     for item in rows:
-        record = item.record
-        if item.value(RANKED_BY) is not None and not item.control and record.retraining_seconds:
-            points.setdefault(item.label, {})[record.allowance_seconds / record.retraining_seconds] = item
+        if item.value(RANKED_BY) is not None and not item.control:
+            points.setdefault(item.label, {})[item.timing.allowed] = item
     return {label: sorted(found.items(), key=lambda point: point[0]) for label, found in points.items() if len(found) > 1}
 
 
@@ -155,7 +154,7 @@ def _budget_curves(several: Sweep) -> Chart:
             error_y={"type": "data", "array": [_margin(item, RANKED_BY) or 0.0 for _, item in line], "thickness": 1},
             name=_plain(label),
             mode="lines+markers",
-            marker={"symbol": ["circle-open" if item.record.over_budget else "circle" for _, item in line], "size": 9},
+            marker={"symbol": ["circle-open" if item.timing.over_budget else "circle" for _, item in line], "size": 9},
             hovertemplate="%{x:.0%} of retraining: %{y:.4f}<extra></extra>",
         )
         for label, line in several.items()

@@ -114,7 +114,7 @@ def target(rows: Sequence[Row], shown: Sequence[Column], top: Ceiling | None) ->
         key: next((each.retrained for each in found if each and each.retrained is not None), None)
         for key, found in measures.items()
     }
-    retraining = rows[0].record.retraining_seconds
+    retraining = rows[0].timing.retraining
     scores = {RANKED_BY: top.final, "forgetting_score": top.value, CEILING_SHARE.key: 1.0} if top else {}
     known |= {**scores, UTILITY_KEPT.key: 1.0, "runtime": retraining, "runtime_share": 1.0}
     return {column.key: known[column.key] for column in shown}

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.resampling import LEVEL
-from bench.scoring.rows import Row
+from bench.metrics.timed_trials import TIMED_DIFFERENTLY
+from bench.scoring.rows import BUSY_MACHINE, OVER_BUDGET, Row
 from bench.scoring.scorecard import VERSION
 from bench.store.fields import plain
 from bench.store.records import RunRecord
@@ -100,7 +101,7 @@ def ranked(division: Iterable[Place]) -> int:
 
 
 def places(division: Sequence[Row]) -> list[Place]:
-    """Best final score first; control rows keep their place without a rank, rows over budget or without score come last.
+    """Best final score first; control rows keep their place without a rank, those that cannot be ranked come last.
 
     The interval of a rank counts the rows that are better, and worse, in all pairwise differences that are significant after
     Holm's correction at 5 %.
@@ -154,7 +155,33 @@ def _p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
 
 
 def _ranks(item: Row) -> bool:
-    return item.value(RANKED_BY) is not None and not item.control and not item.record.over_budget
+    return not item.control and not why_unranked(item)
+
+
+def why_unranked(item: Row) -> str:
+    """Why a row is at the bottom, in words; "" if nothing stands against it."""
+    card, timing = item.scorecard, item.timing
+    if item.failure or card is None:
+        return item.failure
+    if item.value(RANKED_BY) is None:
+        return f"no final score: {card.problems.get(METRIC) or 'its metric was not computed'}"
+    if TIMED_DIFFERENTLY in card.flags:
+        return f"{TIMED_DIFFERENTLY}: {card.flags[TIMED_DIFFERENTLY]}"
+    if timing.over_budget:
+        return f"{OVER_BUDGET}: it takes {100 * timing.share / timing.allowed:.0f} % of it"
+    return f"{BUSY_MACHINE}, where it cannot be told whether it is within the budget" if timing.unclear else ""
+
+
+def better_unranked(placed: Sequence[Place]) -> list[Row]:
+    """Rows that score higher than the best that is ranked, and are not ranked themselves; best first."""
+    best = max((place.row.value(RANKED_BY) or 0.0 for place in placed if place.rank), default=-math.inf)
+    rows = [place.row for place in placed if place.group == UNRANKED]
+    return sorted((item for item in rows if _score(item) > best), key=_score, reverse=True)
+
+
+def _score(item: Row) -> float:
+    found = item.value(RANKED_BY)
+    return -math.inf if found is None else found
 
 
 _SHOWN = ("method", "task", "reference_id", "models", "budget", "seed", "device")  # of a run's record

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bench.errors import BenchError, in_reading_order
+from bench.metrics.timing import Timing
 from bench.scoring.scorecard import Measure, Scorecard, read_scorecard
 from bench.store.exchange import SCORECARD
 from bench.store.records import RunRecord
 from bench.store.runs import Run
 from bench.store.store import Store
 
-OVER_BUDGET = "over budget"
+OVER_BUDGET, BORDERLINE, BUSY_MACHINE = "over budget", "borderline", "timed on a busy machine"
 SCREENING = 32  # fewer models are good enough to develop with, too few to publish
 
 
@@ -38,6 +40,11 @@ class Row:
         method = self.record.method
         return in_reading_order(f"{method.name}{''.join(method.spec.partition('[')[1:])}")
 
+    @cached_property
+    def timing(self) -> Timing:
+        """How much of one retraining its trials take, and how much they may."""
+        return self.record.timing
+
     def measure(self, name: str) -> Measure | None:
         """A measure, if the run has it."""
         return self.scorecard.measures.get(name) if self.scorecard else None
@@ -60,7 +67,9 @@ class Row:
         own = {
             "screening": self.record.models < SCREENING,
             "control": self.control,
-            OVER_BUDGET: self.record.over_budget,
+            OVER_BUDGET: self.timing.over_budget,
+            BORDERLINE: self.timing.borderline,
+            BUSY_MACHINE: self.timing.on_busy_machine,
             "uses clock": self.record.method.uses_clock,  # its numbers depend on the machine's speed
             "smaller stacks": self.record.backed_off,  # memory did not suffice for the usual ones
         }

@@ -21,7 +21,9 @@ from bench.store.files import DamagedFileError, EarlierVersionError, as_record, 
 from bench.store.runs import Run
 
 # Badges that a run's record decides.
-RESERVED = frozenset({"screening", "control", "over budget", "uses clock", "smaller stacks"})
+RESERVED = frozenset(
+    {"screening", "control", "over budget", "borderline", "timed on a busy machine", "uses clock", "smaller stacks"}
+)
 VERSION = 3  # of the scorecard's form; older ones are computed again
 MEND = "`bench score` computes it again"
 # As `one_line` makes it: nothing that moves a cursor, breaks a line or turns the direction of reading.
@@ -91,6 +93,10 @@ class Scorecard(Record, frozen=True, kw_only=True, dict=True):
             if key == name or other.measures.keys().isdisjoint(section.measures)
         }
         return replace(self, sections={**others, name: section}, refused="")
+
+    def only(self, metrics: Sequence[str]) -> Scorecard:
+        """What some metrics say."""
+        return replace(self, sections={name: section for name, section in self.sections.items() if name in metrics})
 
     def __repr__(self) -> str:
         flagged = f", flags: {', '.join(self.flags)}" if self.flags else ""

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError, one_line
 from bench.metrics.installed import InstalledMetric
-from bench.metrics.metric import Baseline, Evidence, Models, Timing
+from bench.metrics.metric import Baseline, Evidence, Models
 from bench.outputs import Outputs, first_not_finite
 from bench.registry import loading
 from bench.scoring.scorecard import Scorecard, Section, keep_scorecard, presentations, read_scorecard, section
 from bench.store.fields import MANY, checked
 from bench.store.files import DamagedFileError, locked
-from bench.store.records import KeptBaseline, Timed
+from bench.store.reference_records import KeptBaseline
 from bench.store.references import Reference
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -121,14 +121,10 @@ class Scorer:
         return models
 
     def _evidence(self, run: Run) -> Evidence:
-        record = run.record
-        timing = Timing(
-            solo=record.runtimes,
-            retraining=record.retraining_seconds,
-            allowance=record.allowance_seconds,
-            peak_memory=[timed.peak_memory for timed in record.timed if isinstance(timed, Timed) and timed.peak_memory],
-        )
-        return Evidence(self.unlearned(run), self.retrained, timing)
+        unlearned, again = self.unlearned(run), run.again()
+        if again:
+            _check_again(again.outputs, unlearned.outputs)
+        return Evidence(unlearned, self.retrained, run.record.timing, again)
 
     def _checked(self, outputs: Outputs, noun: str) -> Models:
         wrong = first_not_finite(outputs)
@@ -160,6 +156,12 @@ class Scorer:
         self._stale.discard(item.name)
         self._reference.keep_baseline(self._id, item.name, kept)
         return kept.baseline
+
+
+def _check_again(again: Outputs, scored: Outputs) -> None:
+    """A stranger's timed trials could be anything."""
+    if first_not_finite(again) or any(logits.shape[1:] != again.logits[name].shape[1:] for name, logits in scored.logits.items()):
+        raise RefusedError("its timed trials do not answer as its scored ones do")
 
 
 def _section(item: InstalledMetric, evidence: Evidence, baseline: Callable[[], Baseline]) -> Section:

@@ -24,7 +24,8 @@ from bench.store.files import (
     write_bytes,
     write_record,
 )
-from bench.store.records import OUTPUTS_FILE, REFERENCE_FILE, ReferenceRecord, RunRecord
+from bench.store.records import OUTPUTS_FILE, RunRecord
+from bench.store.reference_records import REFERENCE_FILE, ReferenceRecord
 from bench.store.references import Reference
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -47,7 +48,7 @@ def export_run(run: Run, out: Path) -> None:
     if not run.record.complete or not (run.folder / SCORECARD).exists():
         raise BenchError(f"run {run.folder.name} is not complete and scored; the command that made it resumes it")
     read_fields(run.folder / SCORECARD)  # a damaged one is of no use to anybody
-    names = [runs.RECORD, SCORECARD, *(chunk.file for chunk in run.record.finished_chunks)]
+    names = [runs.RECORD, SCORECARD, *(part.file for part in run.record.with_files)]
     _pack({name: read_bytes(run.folder / name, LARGEST_FILE) for name in names}, out)
 
 

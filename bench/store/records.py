@@ -1,15 +1,16 @@
-"""The records of runs and references: every field that a stranger could fill has a type, a size and a pattern."""
+"""The record of a run: every field that a stranger could fill has a type, a size and a pattern."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from statistics import median
-from typing import Annotated, Any, ClassVar
+from statistics import mean
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from bench.metrics.metric import Baseline
+from bench.budget import Budget
+from bench.metrics.timing import FEWEST_TIMED, MOST_TIMED, Timing
+from bench.seeds import numpy_generator
 from bench.store.fields import (
     MANY,
     ONE_LINE,
@@ -19,6 +20,7 @@ from bench.store.fields import (
     Name,
     OptionalName,
     Positive,
+    PositiveSeconds,
     Record,
     Seconds,
     Sha256,
@@ -27,17 +29,15 @@ from bench.store.fields import (
     Whole,
 )
 
-TIMED_TRIALS = 3  # that run once more alone, for their time
-OUTPUTS_FILE = r"outputs-[0-9]{4,}\.npz"
-REFERENCE_FILE = r"(labels\.npz|original\.(npz|safetensors)|retrained-[0-9]{4,}-[0-9]{4,}\.npz)"
+OUTPUTS_FILE = r"(outputs|timed)-[0-9]{4,}\.npz"
 
 SpecText = Annotated[str, Meta(max_length=10_000, pattern=ONE_LINE)]
 ReferenceId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
-PositiveSeconds = Annotated[float, Meta(gt=0, le=1e9)]
+BudgetText = Annotated[str, Meta(max_length=50, pattern=r"\A(?=.*[1-9])\d+(\.\d+)?[%s]\Z")]  # see `bench.budget.Budget`
+Share = Annotated[float, Meta(ge=0, le=1)]
 PhaseSeconds = Annotated[dict[Short, Seconds], Meta(max_length=20)]
 Trials = Annotated[tuple[Index, ...], Meta(min_length=1, max_length=MANY)]
 OutputsFile = Annotated[str, Meta(pattern=rf"\A{OUTPUTS_FILE}\Z", max_length=100)]
-ReferenceFile = Annotated[str, Meta(pattern=rf"\A{REFERENCE_FILE}\Z", max_length=100)]
 
 
 class StoreRecord(Record, frozen=True, kw_only=True):
@@ -85,11 +85,14 @@ class DeviceRecord(Record, frozen=True, kw_only=True):
 
 
 class Measured(Record, frozen=True, kw_only=True):
-    """Time and memory of a chunk or of a timed trial."""
+    """Time and memory of a chunk or of a timed trial. What was not measured is 0 or empty."""
 
     phases: PhaseSeconds = msgspec.field(default_factory=dict)
     peak_memory: Whole = 0  # bytes; 0: not known; of the device, as its allocator counts; on a CPU, of the processes
     peak_host_memory: Whole = 0  # bytes
+    seconds: Seconds = 0.0  # that the method took, for all models together, on the clock of the budget
+    retraining: Annotated[tuple[PositiveSeconds, ...], Meta(max_length=2)] = ()  # seconds of one, right before and right after
+    busy: Share = 0.0  # share of the time of all cores that others used meanwhile
 
 
 class Pending(Record, frozen=True, kw_only=True, tag_field="state", tag="pending"):
@@ -118,17 +121,17 @@ class Failed(Record, frozen=True, kw_only=True, tag_field="state", tag="failed")
 
 
 class Timed(Measured, frozen=True, kw_only=True, tag_field="state", tag="timed"):
-    """A trial that ran once more alone, for its time."""
+    """A trial that ran once more alone, for its time; its outputs are in a file, but for those of earlier versions."""
 
-    trial: Whole
-    seconds: Seconds
+    trial: Index
+    file: Annotated[str, Meta(pattern=rf"\A({OUTPUTS_FILE})?\Z", max_length=100)] = ""
+    sha256: Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")] = ""
 
 
-class Killed(Record, frozen=True, kw_only=True, tag_field="state", tag="killed"):
+class Killed(Measured, frozen=True, kw_only=True, tag_field="state", tag="killed"):
     """One that was killed after so many seconds: it is over budget either way."""
 
-    trial: Whole
-    seconds: Seconds
+    trial: Index
     killed: Line
 
 
@@ -150,13 +153,14 @@ class RunRecord(Record, frozen=True, kw_only=True):
     reference_id: ReferenceId
     shipped_models: Index = 0  # of the retrained models that it is compared with, how many came with the package
     models: Positive
-    budget: Short
+    budget: BudgetText
     seed: Annotated[int, Meta(ge=0)]
     device: DeviceRecord
-    retraining_seconds: Seconds
-    allowance_seconds: Seconds
+    retraining_seconds: PositiveSeconds  # of one, at the fastest that was seen when the run began
+    allowance_seconds: Seconds  # what a trial is told that it may take
+    secret: Annotated[str, Meta(pattern=r"\A([0-9a-f]{32})?\Z")] = ""  # decides which trials are timed; drawn after they were run
     chunks: Annotated[tuple[Chunk, ...], Meta(max_length=MANY)]
-    timed: Annotated[tuple[TimedTrial, ...], Meta(max_length=100)] = ()
+    timed: Annotated[tuple[TimedTrial, ...], Meta(max_length=MANY)] = ()
     run: Annotated[str, Meta(max_length=300, pattern=ONE_LINE)] = ""
     created: Short = ""
     environment: Lines = msgspec.field(default_factory=dict)
@@ -167,13 +171,18 @@ class RunRecord(Record, frozen=True, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every trial has outputs, and the trials to be timed are."""
-        return len(self.finished_chunks) == len(self.chunks) and not self.untimed
+        """Whether every trial has outputs, and enough of them are timed."""
+        return len(self.finished_chunks) == len(self.chunks) and not self.wants_time
 
     @property
     def finished_chunks(self) -> list[Finished]:
         """Those with outputs."""
         return [chunk for chunk in self.chunks if isinstance(chunk, Finished)]
+
+    @property
+    def with_files(self) -> list[Finished | Timed]:
+        """Chunks and timed trials whose outputs are kept."""
+        return [*self.finished_chunks, *self.ran_again]
 
     @property
     def finished_trials(self) -> int:
@@ -184,27 +193,66 @@ class RunRecord(Record, frozen=True, kw_only=True):
         return alone + sum(len(chunk.trials) for chunk in self.finished_chunks)
 
     @property
-    def runtimes(self) -> list[float]:
-        """Seconds of the timed trials, also of those that were killed."""
-        return [timing.seconds for timing in self.timed if not isinstance(timing, NotTimed)]
+    def alone(self) -> list[Measured]:
+        """Trials that were measured alone on the device: those that are timed, or all of a method that uses the clock."""
+        scored = [chunk for chunk in self.finished_chunks if chunk.retraining] if self.method.uses_clock else []
+        return [*self.known_times, *scored]
 
     @property
-    def untimed(self) -> list[int]:
-        """Trials that are still to be timed."""
-        if self.method.control:
-            return []
-        known = {timing.trial for timing in self.timed if not isinstance(timing, NotTimed)}
-        return [index for index in range(self.models, self.models + TIMED_TRIALS) if index not in known]
+    def known_times(self) -> list[Timed | Killed]:
+        """Trials that have run once more for their time, also those that were killed."""
+        return [
+            each
+            for each in self.timed
+            if (isinstance(each, Timed) and each.file) or (isinstance(each, Killed) and each.retraining)  # as of this version
+        ]
+
+    @property
+    def ran_again(self) -> list[Timed]:
+        """Those that finished."""
+        return [each for each in self.known_times if isinstance(each, Timed)]
+
+    def scored_seconds(self, trial: int) -> float:
+        """Seconds that a trial took when it was scored; of a stack its part."""
+        chunk = next((each for each in self.finished_chunks if trial in each.trials), None)
+        return chunk.seconds / len(chunk.trials) if chunk else 0.0
+
+    @property
+    def timing(self) -> Timing:
+        """How much of one retraining they took, and how much they may."""
+        alone = self.alone
+        retraining = min([self.retraining_seconds, *(seconds for each in alone for seconds in each.retraining)])
+        return Timing(
+            shares=[each.seconds / (mean(each.retraining) if each.retraining else self.retraining_seconds) for each in alone],
+            allowed=Budget.parse(self.budget).share(retraining),
+            retraining=retraining,
+            busy=[each.busy for each in alone],
+            peak_memory=[each.peak_memory for each in alone if each.peak_memory],
+        )
+
+    @property
+    def wants_time(self) -> bool:
+        """Whether trials are still to be timed: three, and more while it is open whether they are within the budget."""
+        if self.method.control or self.method.uses_clock:  # whose trials are all timed as they are run
+            return False
+        count = len(self.alone)
+        return count < min(FEWEST_TIMED, self.models) or (count < min(MOST_TIMED, self.models) and self.timing.undecided)
+
+    @property
+    def next_timed(self) -> int:
+        """The trial that is timed next: their order follows from the secret."""
+        known = {each.trial for each in self.known_times}
+        return next(trial for trial in self._drawn() if trial not in known)
+
+    def _drawn(self) -> list[int]:
+        """Trials in the order in which they may be timed."""
+        order = numpy_generator(int(self.secret, 16), "timing", 0).permutation(self.models)
+        return [int(trial) for trial in order[:MOST_TIMED]]
 
     @property
     def failure(self) -> str:
         """Why a trial failed; "" if none did."""
         return next((each.failure for each in (*self.chunks, *self.timed) if isinstance(each, Failed | NotTimed)), "")
-
-    @property
-    def over_budget(self) -> bool:
-        """Whether the median of the timed trials exceeds the budget, whatever any metric says."""
-        return bool(self.runtimes) and median(self.runtimes) > self.allowance_seconds
 
     @property
     def phases(self) -> dict[str, float]:
@@ -216,11 +264,15 @@ class RunRecord(Record, frozen=True, kw_only=True):
         return total
 
     @property
-    def chunk_problem(self) -> str:
-        """What is wrong with the chunks; "" if they hold every trial once. A control row has none."""
+    def problem(self) -> str:
+        """What contradicts itself; "" if chunks hold every trial once, and the timed trials are such that the secret names."""
         trials = sorted(index for chunk in self.chunks for index in chunk.trials)
         wanted = [] if self.method.control else list(range(self.models))
-        return "" if trials == wanted else "its chunks do not hold every trial once"
+        if trials != wanted:
+            return "its chunks do not hold every trial once"
+        timed = [each.trial for each in self.known_times]
+        drawn = self._drawn() if self.secret else []
+        return "" if len(set(timed)) == len(timed) and set(timed) <= set(drawn) else "its secret names other trials to be timed"
 
 
 def origin(models: int, shipped: int) -> str:
@@ -232,65 +284,3 @@ def origin(models: int, shipped: int) -> str:
     if 0 < shipped < models:
         return f"{shipped} shipped, {models - shipped} own"
     return "shipped" if shipped else "trained here"
-
-
-def whole_chunks(indices: Sequence[int], size: int) -> list[tuple[int, ...]]:
-    """The whole chunks that hold the given retrained models: chunk k is k*size..(k+1)*size-1, whatever is asked for.
-
-    >>> whole_chunks([3, 4], 4)
-    [(0, 1, 2, 3), (4, 5, 6, 7)]
-    """
-    starts = sorted({index // size * size for index in indices})
-    return [tuple(range(start, start + size)) for start in starts]
-
-
-class ReferenceTask(Record, frozen=True, kw_only=True):
-    """The task of a reference."""
-
-    name: OptionalName
-    key: Sha256
-    forget_set: Line = ""
-
-
-class KeptBaseline(Record, frozen=True, kw_only=True):
-    """What a version of a metric said of retrained models and of the original one."""
-
-    version: int
-    baseline: Baseline
-
-
-class ReferenceRecord(Record, frozen=True, kw_only=True):
-    """`reference.json`: which files a reference consists of, and what was found out about it."""
-
-    NAME: ClassVar[str] = "reference.json"
-    RETRAINED: ClassVar[str] = "retrained-{0:04d}-{1:04d}.npz"
-
-    files: Annotated[dict[ReferenceFile, Sha256], Meta(max_length=MANY)] = msgspec.field(default_factory=dict)
-    shipped: frozenset[ReferenceFile] = frozenset()  # of the files, those that came with the package and lie there
-    stack_size: Positive = 1
-    task: ReferenceTask | None = None
-    device: OptionalName = ""
-    environment: Lines = msgspec.field(default_factory=dict)
-    retraining_times: Annotated[dict[str, PositiveSeconds], Meta(max_length=1000)] = msgspec.field(default_factory=dict)
-    baselines: Annotated[dict[str, dict[str, KeptBaseline]], Meta(max_length=1000)] = msgspec.field(default_factory=dict)
-
-    @classmethod
-    def retrained_file(cls, chunk: Sequence[int]) -> str:
-        """Where the outputs of a chunk of retrained models are."""
-        return cls.RETRAINED.format(chunk[0], chunk[-1])
-
-    @property
-    def available(self) -> int:
-        """How many retrained models there are, counted from index 0."""
-        return self._counted(self.files)
-
-    @property
-    def shipped_models(self) -> int:
-        """How many of them came with the package."""
-        return self._counted(self.shipped)
-
-    def _counted(self, files: Container[str]) -> int:
-        count = 0
-        while self.retrained_file(range(count, count + self.stack_size)) in files:
-            count += self.stack_size
-        return count

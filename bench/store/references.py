@@ -29,7 +29,7 @@ from bench.store.files import (
     write_bytes,
     write_record,
 )
-from bench.store.records import KeptBaseline, ReferenceRecord, ReferenceTask, whole_chunks
+from bench.store.reference_records import KeptBaseline, ReferenceRecord, ReferenceTask, whole_chunks
 from bench.store.shipped import read_shipped, shipped_record
 
 LABELS, OUTPUTS, WEIGHTS = "labels.npz", "original.npz", "original.safetensors"
@@ -190,12 +190,21 @@ class Reference:
         self._write({ReferenceRecord.retrained_file(chunk): pack(outputs)})
 
     def retraining_time(self, processor: str) -> float | None:
-        """Seconds that one retraining takes on a processor, or a CUDA device; None: not measured."""
+        """Seconds that one retraining takes at least on a processor, or a CUDA device; None: not measured."""
         return self.record.retraining_times.get(processor)
 
     def keep_retraining_time(self, processor: str, seconds: float) -> None:
-        """Store that time."""
-        self._keep(replace(self.record, retraining_times={**self.record.retraining_times, processor: seconds}))
+        """Store that time, unless a shorter one is known: what slows a machine down passes."""
+        known = self.retraining_time(processor)
+        if known is not None and known <= seconds:
+            return
+        seen = self.record
+        with locked(self.folder, lambda text: None):
+            self._reload()
+            least = min(seconds, self.record.retraining_times.get(processor, seconds))
+            times = {**self.record.retraining_times, processor: least}
+            self._keep(replace(self.record, retraining_times=times))
+        self.record = replace(seen, retraining_times=times)  # it may be that of the package
 
     def _reload(self) -> None:
         path = self.folder / ReferenceRecord.NAME

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
 from bench.errors import BenchError
+from bench.metrics.metric import Again
 from bench.outputs import Outputs, concatenate
 from bench.progress import Note
 from bench.store.archives import pack, unpack
@@ -27,7 +29,7 @@ from bench.store.files import (
     write_bytes,
     write_record,
 )
-from bench.store.records import Chunk, Finished, Measured, Pending, RunRecord, TimedTrial
+from bench.store.records import Chunk, Finished, Measured, Pending, RunRecord, Timed, TimedTrial
 from bench.store.references import Reference
 
 RECORD, LOG = "run.json", "log.txt"
@@ -49,8 +51,8 @@ class Run:
         """
         path = folder / RECORD
         record = read_record(path, RunRecord, mend)
-        if record.chunk_problem:
-            raise DamagedFileError(path, record.chunk_problem, mend)
+        if record.problem:
+            raise DamagedFileError(path, record.problem, mend)
         if record.run not in ("", folder.name):
             raise DamagedFileError(path, f"it belongs to run {record.run}", mend)
         return cls(folder, record)
@@ -74,47 +76,70 @@ class Run:
         stored = concatenate([self.chunk_outputs(chunk) for chunk in chunks])
         return stored.select([order.index(index) for index in range(self.record.models)])
 
-    def chunk_outputs(self, chunk: Finished) -> Outputs:
-        """Outputs of a finished chunk.
+    def chunk_outputs(self, chunk: Finished | Timed) -> Outputs:
+        """Outputs of a finished chunk, or of a timed trial.
 
         Raises:
             DamagedFileError: its file is not what the record says.
         """
-        path = self.folder / chunk.file
+        path, trials = self.folder / chunk.file, chunk.trials if isinstance(chunk, Finished) else (chunk.trial,)
         try:
             found = unpack(read_checked(path, chunk.sha256))
         except ValueError as problem:
             raise DamagedFileError(path, str(problem)) from problem
-        if len(found) != len(chunk.trials):
-            raise DamagedFileError(path, f"it has {len(found)} models for {len(chunk.trials)} trials")
+        if len(found) != len(trials):
+            raise DamagedFileError(path, f"it has {len(found)} models for {len(trials)} trials")
         return found
 
     def check_outputs(self) -> None:
-        """Read every finished chunk.
+        """Read every finished chunk and what timed trials came to.
 
         Raises:
             DamagedFileError: a file is not what the record says.
         """
-        for chunk in self.record.finished_chunks:
+        for chunk in self.record.with_files:
             self.chunk_outputs(chunk)
 
+    def again(self) -> Again | None:
+        """What timed trials came to, beside how long they and the scored ones took; None if nothing ran twice.
+
+        Raises:
+            DamagedFileError: a file is not what the record says.
+        """
+        record, timed = self.record, self.record.ran_again
+        if not timed:
+            return None
+        return Again(
+            trials=[each.trial for each in timed],
+            outputs=concatenate([self.chunk_outputs(each) for each in timed]),
+            seconds=[each.seconds for each in timed],
+            scored_seconds=[record.scored_seconds(each.trial) for each in timed],
+            on_cpu=record.device.kind == "cpu",
+            stackable=record.method.stackable,
+        )
+
     def forget_damaged(self) -> list[Path]:
-        """Take chunks whose file is damaged for pending; returns those files."""
+        """Take chunks whose file is damaged for pending, and such timed trials for not timed; returns those files."""
         damaged = []
-        for chunk in self.record.finished_chunks:
+        for part in self.record.with_files:
             try:
-                self.chunk_outputs(chunk)
+                self.chunk_outputs(part)
             except DamagedFileError as problem:
                 damaged.append(problem.path)
-                self._put(Pending(trials=chunk.trials))
+                self._forget(part)
         return damaged
+
+    def _forget(self, part: Finished | Timed) -> None:
+        if isinstance(part, Finished):
+            self._put(Pending(trials=part.trials))
+        else:
+            self.record = replace(self.record, timed=tuple(each for each in self.record.timed if each != part))
 
     def keep_outputs(self, trials: Sequence[int], outputs: Outputs, measured: Measured, wall_seconds: float) -> None:
         """Store what a chunk came to."""
         name = f"outputs-{trials[0]:04d}.npz"
         sha256 = write_bytes(self.folder / name, pack(outputs))
-        about = {field: getattr(measured, field) for field in Measured.__struct_fields__}
-        self.keep_chunk(Finished(trials=tuple(trials), file=name, sha256=sha256, wall_seconds=wall_seconds, **about))
+        self.keep_chunk(Finished(trials=tuple(trials), file=name, sha256=sha256, wall_seconds=wall_seconds, **_fields(measured)))
 
     def keep_printed(self, text: bytes) -> None:
         """Append to the log, up to its bound."""
@@ -124,6 +149,22 @@ class Run:
         """Put a chunk in the place of the one with its trials."""
         self._put(chunk)
         self._save()
+
+    def keep_secret(self, secret: str) -> None:
+        """Store what decides which trials are timed."""
+        self.record = replace(self.record, secret=secret)
+        self._save()
+
+    def keep_times_of(self, record: RunRecord) -> None:
+        """Take the timed trials of another state of the record. Their files stay: the same trials come to the same."""
+        self.record = replace(self.record, secret=record.secret, timed=record.timed)
+        self._save()
+
+    def keep_alone(self, trial: int, outputs: Outputs, measured: Measured) -> None:
+        """Store what one more timed trial came to."""
+        name = f"timed-{trial:04d}.npz"
+        sha256 = write_bytes(self.folder / name, pack(outputs))
+        self.keep_timed([*self.record.timed, Timed(trial=trial, file=name, sha256=sha256, **_fields(measured))])
 
     def keep_timed(self, timed: Sequence[TimedTrial]) -> None:
         """Store how long trials took."""
@@ -147,6 +188,10 @@ class Run:
         write_record(self.folder / RECORD, self.record, twice=True)
 
 
+def _fields(measured: Measured) -> dict[str, Any]:
+    return {field: getattr(measured, field) for field in Measured.__struct_fields__}
+
+
 def run_folders(runs: Path) -> Iterator[Path]:
     """Folders of all runs that have a record."""
     return (record.parent for record in sorted(runs.glob(f"*/{RECORD}")))
@@ -168,6 +213,17 @@ def opened_run(store: Path, wanted: RunRecord, *, again: bool, note: Note) -> It
         for path in run.forget_damaged():
             note(f"damaged file {path}: its trials run again")
         yield run
+
+
+@contextmanager
+def kept_run(folder: Path, note: Note) -> Iterator[Run]:
+    """A run that is there, locked.
+
+    Raises:
+        DamagedFileError: its record is damaged.
+    """
+    with locked(folder, note):
+        yield Run.read(folder)
 
 
 def _find_or_create(runs: Path, asked: RunRecord, *, again: bool, note: Note) -> Run:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.store.files import DamagedFileError, OtherVersionError, read_checked, read_record
-from bench.store.records import ReferenceRecord, ReferenceTask
+from bench.store.reference_records import ReferenceRecord, ReferenceTask
 
 FOLDER = Path(__file__).parent / "packs"
 MEND = "install unlearning-bench again"

@@ -10,9 +10,10 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.progress import Note
 from bench.store.files import read_record, write_record
-from bench.store.records import ReferenceTask, RunRecord, StoreRecord
+from bench.store.records import RunRecord, StoreRecord
+from bench.store.reference_records import ReferenceTask
 from bench.store.references import Reference, folder_of, reference_folders
-from bench.store.runs import Run, opened_run, run_folders
+from bench.store.runs import Run, kept_run, opened_run, run_folders
 
 MARKER = "store.json"
 
@@ -78,3 +79,7 @@ class Store:
     def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[Run]:
         """The run of a record's identity, found or made, to oneself for as long as the block lasts."""
         return opened_run(self.path, record, again=again, note=note)
+
+    def kept_run(self, name: str, note: Note) -> AbstractContextManager[Run]:
+        """A run that is there, to oneself for as long as the block lasts."""
+        return kept_run(self.runs / name, note)

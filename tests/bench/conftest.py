@@ -15,7 +15,8 @@ from bench.metrics.metric import Models
 from bench.scoring.calibration import Population, shifted
 from bench.store.archives import pack
 from bench.store.files import write_bytes, write_record
-from bench.store.records import DeviceRecord, Finished, MethodRecord, ReferenceRecord, ReferenceTask, RunRecord, TaskRecord, Timed
+from bench.store.records import DeviceRecord, Finished, MethodRecord, RunRecord, TaskRecord, Timed
+from bench.store.reference_records import ReferenceRecord, ReferenceTask
 from bench.store.references import Reference
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -38,7 +39,7 @@ class Drawn:
         folder = self.store.runs / f"{name}-0123456789ab"
         count = len(models)
         digest = write_bytes(folder / "outputs-0000.npz", pack(models.outputs))
-        finished = Finished(trials=tuple(range(count)), file="outputs-0000.npz", sha256=digest)
+        finished = Finished(trials=tuple(range(count)), file="outputs-0000.npz", sha256=digest, seconds=0.5 * count)
         record = RunRecord(
             method=MethodRecord(
                 name=name, spec=name, hyper_parameters={}, source_hash="0" * 64, control=False, reference_models=()
@@ -50,10 +51,12 @@ class Drawn:
             seed=0,
             device=DeviceRecord(kind="cpu", processor="test"),
             chunks=(finished,),
-            timed=tuple(Timed(trial=count + n, seconds=0.5) for n in range(3)),
+            secret="0" * 32,
             retraining_seconds=5.0,
             allowance_seconds=1.0,
         )
+        for _ in range(3):
+            record = replace(record, timed=(*record.timed, _timed(folder, record.next_timed, models)))
         write_record(folder / "run.json", replace(record, **changes))
         return Run.read(folder)
 
@@ -61,6 +64,12 @@ class Drawn:
         """Unlearned models that far from retrained ones; the same whatever was drawn before, others for each `draw`."""
         generator = np.random.default_rng([draw, round(1000 * abs(amount)), int(amount < 0)])
         return dataclasses.replace(self.population, generator=generator).case(shifted(amount), self.retrained)
+
+
+def _timed(folder: Path, trial: int, models: Models) -> Timed:
+    """A trial that has run again, and come to the same model."""
+    digest = write_bytes(folder / f"timed-{trial:04d}.npz", pack(models.outputs.select([trial])))
+    return Timed(trial=trial, file=f"timed-{trial:04d}.npz", sha256=digest, seconds=0.5, retraining=(5.0, 5.0))
 
 
 def draw(path: Path, models: int = 16) -> Drawn:

@@ -45,6 +45,7 @@ COVERED_ELSEWHERE = {
     "bench/cli/options.py": "tests/end_to_end/test_run.py",
     "bench/cli/plugins.py": "tests/end_to_end/test_plugins.py",
     "bench/cli/reference.py": "tests/end_to_end/test_exchange.py",
+    "bench/cli/retime.py": "tests/end_to_end/test_verify.py",
     "bench/cli/run.py": "tests/end_to_end/test_run.py",
     "bench/cli/score.py": "tests/bench/cli/test_scores.py",
     "bench/cli/show.py": "tests/bench/cli/test_scores.py",

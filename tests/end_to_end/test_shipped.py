@@ -19,7 +19,7 @@ from bench.metrics.metric import Baseline
 from bench.scoring.scorer import Scorer
 from bench.scoring.verification import TOLERANCE
 from bench.store import shipped
-from bench.store.records import ReferenceTask
+from bench.store.reference_records import ReferenceTask
 from bench.store.references import Reference
 from bench.store.store import Store
 from bench.tasks.variants import load_task

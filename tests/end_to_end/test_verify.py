@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.engine.neighbours import Neighbours
+from bench.engine.session import Session
+from bench.errors import WorkerError
 from bench.outputs import Outputs
+from bench.scoring.scorecard import read_scorecard
 from bench.store.archives import pack, unpack
 from bench.store.files import write_bytes
+from bench.store.runs import Run
 
 
 def _folder(store, name: str) -> Path:
@@ -114,3 +119,41 @@ def test_doctor_names_what_is_damaged_or_broken(
     assert "at import" in failed[0]
     assert "outputs-0000.npz" in failed[1]
     assert "mend or uninstall broken" in done.stdout
+
+
+def test_trials_are_timed_again(bench, copied) -> None:
+    """Others than before, as far as chance has it; nothing else of the run changes."""
+    folder = _folder(copied, "finetune")
+    before = Run.read(folder).record
+    done = bench("time", "finetune", "--store", copied.path)
+    after = Run.read(folder).record
+    assert after.complete
+    assert after.secret != before.secret
+    assert after.timed != before.timed
+    assert after.chunks == before.chunks
+    assert "runtime_share" in done.stdout
+    share = read_scorecard(Run.read(folder)).measures["runtime_share"].value
+    assert share == pytest.approx(float(np.median(after.timing.shares)))
+    bench("verify", "finetune", "--store", copied.path)
+
+
+def test_a_run_that_cannot_be_timed_again_is_as_it_was(bench, copied, monkeypatch: pytest.MonkeyPatch) -> None:
+    for control in ("retrain", "original"):
+        assert "a control row has no trials" in bench("time", control, "--store", copied.path, code=2).stderr
+    folder = _folder(copied, "finetune")
+    before = Run.read(folder).record
+
+    def fail(*_: object) -> None:
+        raise WorkerError("no luck")
+
+    monkeypatch.setattr(Session, "attempt", fail)
+    told = bench("time", "finetune", "--store", copied.path, code=2).stderr
+    assert f"{folder.name} cannot be timed again: no luck" in told
+    assert Run.read(folder).record == before
+
+
+def test_a_busy_machine_is_told(bench, filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Neighbours, "share", lambda self: 0.75)
+    assert "other processes take 75 % of the processor" in bench("doctor", "--store", filled.path, code=1).stdout
+    assert "other processes take 75 % of the processor" in bench("time", "finetune", "--store", filled.path).stderr
+    assert "timed on a busy machine" in bench("score", "finetune", "--store", filled.path).stdout

@@ -158,10 +158,10 @@ class Escapes:
     left_behind: list[str]
 
     def seconds(self, name: str) -> list[float]:
-        """Of the three trials that were timed."""
+        """Of the trials that were timed."""
         record = Run.read(self.store / "runs" / self.rows[name]["run"]).record
-        assert len(record.runtimes) == 3
-        return record.runtimes
+        assert len(record.alone) >= 3
+        return [each.seconds for each in record.alone]
 
 
 @pytest.fixture(scope="module", params=["in control groups", "by descent"])
@@ -205,7 +205,7 @@ def test_harm_is_a_row_with_its_reason(escapes: Escapes, name: str) -> None:
 
 def test_later_rows_go_on(escapes: Escapes) -> None:
     assert not escapes.rows[LAST]["failure"]
-    assert len(escapes.seconds(LAST)) == 3
+    assert len(escapes.seconds(LAST)) >= 3
 
 
 def test_nothing_is_left_behind(escapes: Escapes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -64,10 +65,12 @@ def _put_run(
         seed=0,
         device=DeviceRecord(kind="cpu", processor="test"),
         chunks=() if control else (Failed(trials=trials, failure=failure) if failure else _finished(folder, trials),),
-        timed=() if control else tuple(Timed(trial=models + n, seconds=2.0 if late else 0.5) for n in range(3)),
+        secret="0" * 32,
         retraining_seconds=5.0,
         allowance_seconds=1.0,
     )
+    for _ in range(0 if control else 3):
+        record = msgspec.structs.replace(record, timed=(*record.timed, _timed(folder, record.next_timed, 2.0 if late else 0.5)))
     write_record(folder / "run.json", record)
     if not failure:
         keep_scorecard(Run(folder, record), _scorecard(final, control=control))
@@ -76,6 +79,11 @@ def _put_run(
 def _finished(folder: Path, trials: tuple[int, ...]) -> Finished:
     digest = write_bytes(folder / "outputs-0000.npz", _outputs(len(trials)))
     return Finished(trials=trials, file="outputs-0000.npz", sha256=digest)
+
+
+def _timed(folder: Path, trial: int, seconds: float) -> Timed:
+    digest = write_bytes(folder / f"timed-{trial:04d}.npz", _outputs(1))
+    return Timed(trial=trial, file=f"timed-{trial:04d}.npz", sha256=digest, seconds=seconds, retraining=(5.0, 5.0))
 
 
 def _measure(value: float, unit: str = "share", **rest: object) -> Measure:

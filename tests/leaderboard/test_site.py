@@ -57,7 +57,8 @@ def test_rows_are_ranked_and_the_rest_is_shown(page: str) -> None:
 
 
 def test_headline_names_leader_and_ceiling(page: str) -> None:
-    assert "better leads with a final score of 0.090; retraining itself would score 0.190." in page
+    assert "better leads with a final score of 0.090; slow (0.500, over budget) would be above it, but is not ranked;" in page
+    assert "retraining itself would score 0.190." in page
     assert "provisional" not in page
     assert "N = 16 is a screening" in page
 
@@ -355,19 +356,19 @@ def test_a_strangers_number_is_a_column_where_it_says_so(store: Path, tmp_path: 
     folder = next(path.parent for path in (store / "runs").glob("*/run.json") if '"better"' in path.read_text())
     run = Run.read(folder)
     about = Presentation(title="<b>odd", meaning=HOSTILE, family="other", table="results", decimals=1)
-    quiet = Presentation(title="quiet", meaning="", family="other", table="", decimals=1)
+    silent = Presentation(title="silent", meaning="", family="other", table="", decimals=1)
     measures = {
         "odd": Measure(value=2.25, unit="nats", better="lower"),
-        "quiet": Measure(value=7.75, unit="nats", better="lower"),
+        "silent": Measure(value=7.75, unit="nats", better="lower"),
     }
-    section = Section(version=1, measures=measures, quantities={"odd": about, "quiet": quiet})
+    section = Section(version=1, measures=measures, quantities={"odd": about, "silent": silent})
     keep_scorecard(run, read_scorecard(run).with_section("odd", section))
     build_site(store, tmp_path / "site")
     page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert ">&lt;b&gt;odd</th>" in page
     assert ">2.2</td>" in page
-    assert "quiet" not in page
-    assert "quiet" in next((tmp_path / "site").glob("run-better-*.html")).read_text(encoding="utf-8")
+    assert "silent" not in page
+    assert "silent" in next((tmp_path / "site").glob("run-better-*.html")).read_text(encoding="utf-8")
     (division,) = json.loads((tmp_path / "site" / "board.json").read_text())["divisions"]
     assert {"key": "odd", "unit": "nats", "decimals": 1}.items() <= next(
         column for column in division["columns"] if column["key"] == "odd"

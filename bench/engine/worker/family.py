@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from bench.engine.worker.memory import resident_bytes
 
 PATIENCE = 2.0  # seconds: for those who are about to end, or were killed, to be gone, and for a child that is just starting
 PAUSE = 0.02  # seconds between two looks
+_SCHEDULER = 2  # in a clock's number: that it counts what the scheduler has given; see clock_getcpuclockid(3)
 _SERVING = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 _KEPT = ("torch/_inductor/compile_worker", "torch_shm_manager", "joblib.externals.loky")
 
@@ -267,7 +269,16 @@ def _below(root: psutil.Process, heads: set[int]) -> Iterator[tuple[psutil.Proce
 
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
-    return float(times.user + times.system + times.children_user + times.children_system)
+    return _own_cpu(process) + float(times.children_user + times.children_system)
+
+
+def _own_cpu(process: psutil.Process) -> float:
+    """Seconds of a process without its children: by its clock, as the accounts that psutil reads count in hundredths."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # it has ended
+            return time.clock_gettime(~process.pid << 3 | _SCHEDULER)
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _cpu_or_none(process: psutil.Process) -> float:
@@ -279,6 +290,5 @@ def _cpu_or_none(process: psutil.Process) -> float:
 def _cpu_of_living(process: psutil.Process) -> float:
     """Of one that has left the group; one that has ended in it is in the group's account."""
     with suppress(psutil.Error):
-        times = process.cpu_times()
-        return float(times.user + times.system) if process.status() != psutil.STATUS_ZOMBIE else 0.0
+        return _own_cpu(process) if process.status() != psutil.STATUS_ZOMBIE else 0.0
     return 0.0

@@ -22,11 +22,10 @@ from bench.engine.worker.family import PATIENCE, PAUSE
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.errors import BenchError
-from bench.losses import cross_entropy
 from bench.method import Control, Method
 from bench.models.build import build
 from bench.models.stacked import size, stack
-from bench.models.training import class_weights
+from bench.models.training import class_weights, warm_up
 from bench.registry import discovery, documentation, loading, specs
 from bench.seeds import purpose_seed, seed_of
 from bench.splits import MethodData, Split
@@ -109,8 +108,7 @@ class MethodServer(Server):
     def warm_up(self) -> Answer:
         """One forward and backward pass of a throw-away copy: first calls are slow and would be charged to the method."""
         copy = self._original_model(size(self.model) if self.trial.stacked else None)
-        images, labels = next(iter(self.data.retain.batches(64, shuffle=False)))
-        cross_entropy(copy(images), labels).sum().backward()
+        warm_up(copy, self.data.retain)
         self._synchronise()
         return Nothing(), {}
 

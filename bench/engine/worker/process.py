@@ -196,8 +196,8 @@ class Worker:
     def clock(self) -> float:
         """Seconds on the clock that budgets are measured by: the child's CPU time, with that of its children, or wall time.
 
-        A noisy neighbour costs no CPU time. Resolution on the CPU: 10 ms. On a CUDA device it is the caller's part to ask for
-        something that waits for the device.
+        Of children that have ended, CPU time is known in hundredths of a second. On a CUDA device it is the caller's part to ask
+        for something that waits for the device.
 
         Raises:
             WorkerError: the child is gone.

@@ -17,7 +17,7 @@ from bench.engine.worker.loop import send
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.models.build import build, initialised
 from bench.models.stacked import size, stack
-from bench.models.training import class_weights, fit
+from bench.models.training import class_weights, fit, warm_up
 from bench.outputs import OUTPUT_SPLITS, retain_sample_rows
 from bench.seeds import purpose_seed, seed_of
 from bench.splits import Split, predict
@@ -45,8 +45,8 @@ class TrustedServer(Server):
             "train_original": self.train_original,
             "train_retrained": self.train_retrained,
             "train_on_shares": self.train_on_shares,
-            "prepare_epochs": self.prepare_epochs,
-            "run_epochs": self.run_epochs,
+            "prepare_epoch": self.prepare_epoch,
+            "run_epoch": self.run_epoch,
             "evaluate": self.evaluate,
         }
 
@@ -70,16 +70,17 @@ class TrustedServer(Server):
         included.scatter_(1, cast(Tensor, seen.drawn), value=True)
         return Nothing(), {"included": included, "right": predict(model, train).argmax(-1) == train.labels}
 
-    def prepare_epochs(self) -> Answer:
-        """Train a throw-away plain network for one epoch, so that the next ones are warm."""
-        seed = seed_of(REFERENCE_ROOT, "init", 0)
-        self.timed = initialised(self.setting.network, self.setting.classes, purpose_seed(seed, "init")).to(self.device)
-        return self.run_epochs(1)
+    def prepare_epoch(self) -> Answer:
+        """A plain network to be trained, after one forward and backward pass of a throw-away copy, as methods get it."""
+        seed = purpose_seed(seed_of(REFERENCE_ROOT, "init", 0), "init")
+        throw_away, self.timed = (initialised(self.setting.network, self.setting.classes, seed).to(self.device) for _ in range(2))
+        warm_up(throw_away, self._retained())
+        self._synchronise()
+        return Nothing(), {}
 
-    def run_epochs(self, epochs: int) -> Answer:
-        """Train it for some epochs of the recipe."""
-        split = self._bind("retain", [seed_of(REFERENCE_ROOT, "init", 0)], stacked=False)
-        fit(self.timed, split, self.setting.recipe, self._class_weights(), epochs=epochs)
+    def run_epoch(self) -> Answer:
+        """Train it for one epoch of the recipe."""
+        fit(self.timed, self._retained(), self.setting.recipe, self._class_weights(), epochs=1)
         self._synchronise()
         return Nothing(), {}
 
@@ -118,6 +119,9 @@ class TrustedServer(Server):
             self._class_weights(),
             after_epoch=lambda epoch: send(self.connection, Header(progress=epoch / epochs)),
         )
+
+    def _retained(self) -> Split:
+        return self._bind("retain", [seed_of(REFERENCE_ROOT, "init", 0)], stacked=False)
 
     def _class_weights(self) -> Tensor | None:
         return class_weights(self.setting.recipe, self.columns["train"][1], self.setting.classes)

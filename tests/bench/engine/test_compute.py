@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.budget import limit_seconds
+from bench.budget import PHASES, limit_seconds
+from bench.engine import machine
 from bench.engine.compute import compute
 from bench.engine.failures import MOST_FAILURES
 from bench.engine.jobs import (
+    Alone,
     Computed,
     EvaluateOriginal,
     TimeRetraining,
@@ -22,13 +24,15 @@ from bench.engine.jobs import (
     Unlearn,
     UnlearnWeights,
 )
+from bench.engine.neighbours import Neighbours
 from bench.engine.worker.log import Printed
 from bench.errors import WorkerError
-from bench.store.records import Failed, Killed, Timed
+from bench.store.records import Failed, Killed
 
 LATE = WorkerError("killed after 9 s", kind="time")
 DEAD = WorkerError("the worker process died (signal 9)", kind="died")
 BROKEN = WorkerError("ValueError: no luck", traceback="Traceback ...\nValueError: no luck\n")
+EPOCH = ["prepare_epoch", "run_epoch"]  # and a process that is fresh, beside what is timed
 METHOD = ["start", "warm_up", "unlearn", "weights"]  # what a method's process is asked
 
 
@@ -40,7 +44,7 @@ def unlearn(room, *trials: int, printed: Printed = nobody, **changes: Any) -> Co
     return compute(Unlearn(room.setting, room.work(**changes), trials), room.machine, printed=printed)
 
 
-def timed(room, trial: int = 8, printed: Printed = nobody) -> Timed | Killed:
+def timed(room, trial: int = 8, printed: Printed = nobody) -> Alone | Killed:
     return compute(TimeTrial(room.setting, room.work(), trial), room.machine, printed=printed)
 
 
@@ -56,14 +60,17 @@ def test_a_chunk_has_a_process_of_its_own_and_its_place_on_the_device(room, uses
     assert isinstance(done, Computed)
     assert len(done.outputs) == 2
     assert done.measured.peak_memory == done.measured.peak_host_memory == 1000
-    assert set(done.measured.phases) == {"setup", "warmup", "method", "io", "eval"}
+    assert done.measured.seconds == 1.0  # one tick between two looks at the clock
+    assert set(done.measured.phases) == set(PHASES)
     assert room.lock.held == [held]
     (child,) = room.children
     assert child.asked == METHOD
     assert not child.alive
-    (trusted,) = room.trusted
+    trusted, *fresh = room.trusted
     assert trusted.asked == ["evaluate"]
     assert trusted.alive
+    assert [worker.asked for worker in fresh] == ([EPOCH, EPOCH] if uses_clock else [])
+    assert done.measured.retraining == ((12.0, 12.0) if uses_clock else ())
 
 
 def test_on_a_gpu_memory_is_that_of_the_device(room_with) -> None:
@@ -195,7 +202,7 @@ TRAINING = {
     "train_original": TrainOriginal,
     "train_retrained": lambda setting: TrainRetrained(setting, (4, 5)),
     "train_on_shares": lambda setting: TrainOnShares(setting, (4, 5), 0.75),
-    "run_epochs": lambda setting: TimeRetraining(setting, 2),
+    "run_epoch": TimeRetraining,
 }
 
 
@@ -204,7 +211,7 @@ def test_training_whose_worker_was_killed_is_tried_once_more(room, operation: st
     room.trusted_fails = lambda asked, trials: DEAD if asked == operation and len(room.trusted) == 1 else None
     compute(TRAINING[operation](room.setting), room.machine)
     assert [worker.asked[-1] for worker in room.trusted] == [operation, operation]
-    assert [worker.alive for worker in room.trusted] == [False, True]
+    assert [worker.alive for worker in room.trusted] == [False, operation != "run_epoch"]  # whose worker does nothing else
 
 
 @pytest.mark.parametrize("operation", TRAINING)
@@ -223,7 +230,7 @@ def test_an_error_is_not_tried_again(room, operation: str) -> None:
         compute(TRAINING[operation](room.setting), room.machine)
     (worker,) = room.trusted
     assert worker.asked.count(operation) == 1
-    assert worker.alive
+    assert worker.alive == (operation != "run_epoch")
 
 
 def test_what_training_comes_to(room) -> None:
@@ -244,9 +251,12 @@ def test_what_training_comes_to(room) -> None:
 
 
 def test_retraining_is_timed_alone_and_warm(room) -> None:
-    assert compute(TimeRetraining(room.setting, 2), room.machine) == 1.0  # one tick between two looks at the clock
-    assert room.lock.held == ["alone"]
-    assert room.trusted[0].asked == ["prepare_epochs", "run_epochs"]
+    compute(TrainOriginal(room.setting), room.machine)
+    assert compute(TimeRetraining(room.setting), room.machine) == 12.0  # of as many epochs as the recipe has, a tick for one
+    assert room.lock.held == ["shared", "alone"]
+    used, fresh = room.trusted
+    assert (fresh.asked, fresh.closed) == (EPOCH, True)
+    assert not used.closed
 
 
 def test_after_a_stop_no_process_is_started(room) -> None:
@@ -286,17 +296,41 @@ def test_a_worker_that_a_stop_has_killed_is_not_replaced(room) -> None:
 
 def test_a_timed_trial_is_alone_and_its_time_ends_when_the_weights_have_arrived(room) -> None:
     done = timed(room)
-    assert isinstance(done, Timed)
-    assert (done.trial, done.seconds, done.peak_memory) == (8, 1.0, 1000)  # one tick between two looks at the clock
-    assert room.lock.held == ["alone"]
+    assert isinstance(done, Alone)
+    assert (done.measured.seconds, done.measured.peak_memory) == (1.0, 1000)  # one tick between two looks at the clock
+    assert len(done.outputs) == 1
+    assert room.lock.held == ["alone", "shared"]
     (child,) = room.children
     assert (child.asked, child.stacked, child.alive) == (METHOD, False, False)
-    assert room.trusted == []
+
+
+def test_an_epoch_of_retraining_is_timed_between_trials(room, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [timed(room, trial).measured.retraining for trial in (3, 4)] == [(12.0, 12.0)] * 2
+    assert [worker.asked for worker in room.trusted] == [EPOCH, EPOCH, ["evaluate", "evaluate"], EPOCH]
+    monkeypatch.setattr(machine, "_A_MOMENT", 0.0)  # is over: the machine may be another by now
+    timed(room, 5)
+    assert [worker.asked for worker in room.trusted][4:] == [EPOCH, EPOCH]
+
+
+def test_how_busy_others_were_is_kept(room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Neighbours, "share", lambda self: 0.75)
+    assert timed(room).measured.busy == 0.75
+    assert unlearn(room, 0, uses_clock=True).measured.busy == 0.75
+    assert unlearn(room, 0).measured.busy == 0.0
+
+
+def test_where_no_epoch_can_be_timed_it_is_no_failure_of_the_method(room) -> None:
+    room.trusted_fails = lambda asked, trials: DEAD if asked == "run_epoch" and len(room.trusted) < 3 else None
+    assert isinstance(unlearn(room, 0, uses_clock=True), Computed)
 
 
 def test_a_timed_trial_that_is_late_has_taken_all_it_was_given(room) -> None:
     room.fails = lambda operation, trials: LATE if operation == "unlearn" else None
-    assert timed(room) == Killed(trial=8, seconds=limit_seconds(room.work().allowance), killed="killed after 9 s")
+    done = timed(room)
+    assert isinstance(done, Killed)
+    assert (done.trial, done.seconds, done.killed) == (8, limit_seconds(room.work().allowance), "killed after 9 s")
+    assert done.retraining == (12.0, 12.0)
+    assert room.lock.held == ["alone"]  # there is nothing to evaluate
 
 
 def test_a_timed_trial_that_fails_is_told_and_its_traceback_kept(room) -> None:

@@ -49,7 +49,7 @@ def jobs(setting: Setting, work: Work) -> list[Job]:
         TrainOriginal(setting),
         EvaluateOriginal(setting, "a" * 64),
         TrainRetrained(setting, STACK),
-        TimeRetraining(setting, 2),
+        TimeRetraining(setting),
         TrainOnShares(setting, STACK, SHARE),
         Unlearn(setting, work, STACK),
         TimeTrial(setting, work, STACK[-1]),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.engine.plan import chunks, stack_size
-from bench.store.records import whole_chunks
+from bench.store.reference_records import whole_chunks
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 9))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from bench.engine import runs
 from bench.engine.failures import MOST_FAILURES
-from bench.engine.jobs import Computed, TimeTrial, Unlearn, Work
+from bench.engine.jobs import Alone, Computed, TimeTrial, Unlearn, Work
 from bench.engine.machine import Device
-from bench.engine.runs import _back_off, _compute_missing, _time_trials
+from bench.engine.runs import _back_off, _compute_missing
 from bench.engine.session import Session
 from bench.errors import BenchError, WorkerError
 from bench.outputs import Outputs
@@ -56,6 +58,20 @@ def finished(*trials: int) -> Finished:
     return Finished(trials=trials, file=f"outputs-{trials[0]:04d}.npz", sha256="0" * 64)
 
 
+def timed_trial(trial: int, seconds: float = 1.0) -> Timed:
+    return Timed(trial=trial, seconds=seconds, retraining=(10.0, 9.0), file=f"timed-{trial:04d}.npz", sha256="0" * 64)
+
+
+class Times:
+    """A reference of which only times are asked."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, float]] = []
+
+    def keep_retraining_time(self, processor: str, seconds: float) -> None:
+        self.kept.append((processor, seconds))
+
+
 def record_of(*chunks: Chunk, timed: tuple[TimedTrial, ...] = ()) -> RunRecord:
     return RunRecord(
         method=METHOD,
@@ -93,8 +109,15 @@ class InMemory:
     def keep_chunk(self, chunk: Chunk) -> None:
         self._keep(chunks=tuple(chunk if each.trials == chunk.trials else each for each in self.record.chunks))
 
+    def keep_secret(self, secret: str) -> None:
+        self._keep(secret=secret)
+
     def keep_timed(self, timed: Sequence[TimedTrial]) -> None:
-        self._keep(timed=tuple(timed))
+        if tuple(timed) != self.record.timed:
+            self._keep(timed=tuple(timed))
+
+    def keep_alone(self, trial: int, outputs: Outputs, measured: Measured) -> None:
+        self.keep_timed([*self.record.timed, timed_trial(trial, measured.seconds)])
 
     def plan_again(self, stack_size: int, chunks: Sequence[Sequence[int]]) -> None:
         pending = tuple(Pending(trials=tuple(chunk)) for chunk in chunks)
@@ -109,9 +132,16 @@ class Stub:
     """Answers jobs like a machine: trials fail as they are told to, alone or with others of their chunk."""
 
     def __init__(
-        self, *, fails: Sequence[int] = (), killed: Sequence[int] = (), alone: bool = False, evaluator_dies: bool = False
+        self,
+        *,
+        fails: Sequence[int] = (),
+        killed: Sequence[int] = (),
+        alone: bool = False,
+        evaluator_dies: bool = False,
+        seconds: Sequence[float] = (),
     ) -> None:
         self.fails, self.killed, self.alone, self.evaluator_dies = fails, killed, alone, evaluator_dies
+        self.seconds = cycle(seconds or [1.0])  # of timed trials; one retraining takes ten
 
     def __call__(self, job: Unlearn | TimeTrial) -> Any:
         if self.evaluator_dies:
@@ -125,10 +155,12 @@ class Stub:
         finished = len(trials) - len(failed) if self.alone else 0
         return Failed(trials=trials, failure="no luck", finished=finished, in_a_row=int(trials[-1] in failed))
 
-    def _timed(self, trial: int) -> Timed | Killed:
+    def _timed(self, trial: int) -> Alone | Killed:
         if trial in self.fails:
             raise WorkerError("no luck")
-        return Killed(trial=trial, seconds=7.0, killed="late") if trial in self.killed else Timed(trial=trial, seconds=1.0)
+        if trial in self.killed:
+            return Killed(trial=trial, killed="late", seconds=7.0, retraining=(10.0, 10.0))
+        return Alone(OUTPUTS, Measured(seconds=next(self.seconds), retraining=(10.0, 9.0)))
 
 
 class Engine:
@@ -137,6 +169,7 @@ class Engine:
     def __init__(self, answering, told) -> None:
         self.executor = answering(Stub())
         self.told = told
+        self.times = Times()
         self.session = Session(None, age_synthetic(), Device("cpu", "cpu", "Some CPU", {}), self.executor, progress=told)
 
     def answers(self, **how: Any) -> None:
@@ -162,44 +195,107 @@ def whole() -> InMemory:
     return InMemory(record_of(finished(*range(8))))
 
 
-def test_three_extra_trials_are_timed(engine: Engine, whole: InMemory) -> None:
-    _time_trials(engine.session, WORK, whole)
-    assert engine.executor.asked == [TimeTrial(engine.session.setting, WORK, trial) for trial in (8, 9, 10)]
+def time_trials(engine: Engine, run: InMemory) -> None:
+    runs.time_trials(engine.session, WORK, engine.times, run)
+
+
+def drawn(run: InMemory) -> list[int]:
+    """The trials of a run in the order in which its secret has them timed."""
+    order, record = [], replace(run.record, timed=())
+    for _ in range(8):
+        order.append(record.next_timed)
+        record = replace(record, timed=(*record.timed, timed_trial(order[-1])))
+    return order
+
+
+def test_three_trials_that_nobody_could_know_are_timed(engine: Engine, whole: InMemory) -> None:
+    time_trials(engine, whole)
+    assert len(whole.record.secret) == 32
+    assert engine.asked == drawn(whole)[:3]
+    assert set(engine.asked) <= set(range(8))
+    assert engine.executor.asked == [TimeTrial(engine.session.setting, WORK, trial) for trial in engine.asked]
     assert whole.record.complete
-    assert [len(state.timed) for state in whole.history] == [1, 2, 3]  # each is kept as soon as it is known
+    assert [len(state.timed) for state in whole.history] == [0, 1, 2, 3]  # each is kept as soon as it is known
     assert engine.told.done == {"stub: timing 3 trials alone": pytest.approx(1.0)}
     assert whole.printed == 3 * b"words\n"
+    assert engine.times.kept[-1] == ("Some CPU", 5.0)  # as it was known when the run began; ten and nine are slower
+
+
+def test_another_run_times_other_trials(engine: Engine) -> None:
+    seen = set()
+    for _ in range(20):
+        run = InMemory(record_of(finished(*range(8))))
+        time_trials(engine, run)
+        seen.add(tuple(each.trial for each in run.record.known_times))
+    assert len(seen) > 10  # of 336
+
+
+def test_a_retraining_that_was_faster_than_ever_is_told(engine: Engine) -> None:
+    run = InMemory(replace(record_of(finished(*range(8))), retraining_seconds=9.5))
+    time_trials(engine, run)
+    assert engine.times.kept[-1] == ("Some CPU", 9.0)
+    assert run.record.timing.retraining == 9.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "timed"), [([0.5], 3), ([4.0], 3), ([1.0, 1.9, 3.0], 8), ([1.0, 1.9, 3.0, *[1.0] * 5], 7), ([1.89, 1.9, 1.91], 8)]
+)
+def test_more_trials_are_timed_while_it_is_open_whether_they_are_in_time(
+    engine: Engine, whole: InMemory, seconds: list[float], timed: int
+) -> None:
+    engine.answers(seconds=seconds)
+    time_trials(engine, whole)
+    assert engine.asked == drawn(whole)[:timed]
+    assert whole.record.complete
 
 
 def test_a_failed_timed_trial_is_tried_again_and_the_others_are_not(engine: Engine, whole: InMemory) -> None:
-    engine.answers(fails=[9])
-    _time_trials(engine.session, WORK, whole)
-    assert engine.asked == [8, 9]
+    whole.keep_secret("0" * 32)
+    first, second, third = drawn(whole)[:3]
+    engine.answers(fails=[second])
+    time_trials(engine, whole)
+    assert engine.asked == [first, second]
     assert not whole.record.complete
     assert whole.record.failure == "no luck"
-    assert whole.record.timed == (Timed(trial=8, seconds=1.0), NotTimed(failure="no luck"))
+    assert whole.record.timed == (timed_trial(first), NotTimed(failure="no luck"))
     resumed = InMemory(whole.record)
     engine.answers()
-    _time_trials(engine.session, WORK, resumed)
-    assert engine.asked == [9, 10]
+    time_trials(engine, resumed)
+    assert engine.asked == [second, third]
     assert resumed.record.complete
     assert resumed.record.failure == ""
 
 
 def test_a_killed_trial_is_timed_and_not_tried_again(engine: Engine, whole: InMemory) -> None:
-    engine.answers(killed=[8, 9, 10])
-    _time_trials(engine.session, WORK, whole)
+    engine.answers(killed=range(8))
+    time_trials(engine, whole)
     assert whole.record.complete
-    assert whole.record.over_budget
+    assert whole.record.timing.over_budget
     engine.answers()
-    _time_trials(engine.session, WORK, whole)
+    time_trials(engine, whole)
     assert engine.asked == []
+
+
+def test_trials_that_an_earlier_version_timed_do_not_count(engine: Engine, whole: InMemory) -> None:
+    whole.keep_timed([Timed(trial=8 + index, seconds=1.0) for index in range(3)])
+    time_trials(engine, whole)
+    assert len(engine.asked) == 3
+    assert [each.trial for each in whole.record.known_times] == engine.asked
+
+
+def test_all_trials_of_a_method_that_uses_the_clock_are_timed_as_they_are_run(engine: Engine) -> None:
+    chunks = [replace(finished(trial), seconds=1.9, retraining=(10.0, 10.0)) for trial in range(8)]
+    run = InMemory(replace(record_of(*chunks), method=replace(METHOD, uses_clock=True)))
+    time_trials(engine, run)
+    assert engine.asked == []
+    assert run.record.complete
+    assert run.record.timing.shares == [0.19] * 8
 
 
 @pytest.mark.parametrize("chunk", [Pending(trials=tuple(range(8))), Failed(trials=tuple(range(8)), failure="no luck")])
 def test_unfinished_runs_are_not_timed(engine: Engine, chunk: Chunk) -> None:
     run = InMemory(record_of(chunk))
-    _time_trials(engine.session, WORK, run)
+    time_trials(engine, run)
     assert engine.asked == []
     assert run.history == []
 

@@ -86,7 +86,7 @@ def test_no_executor_is_made_before_it_is_needed(answering, told) -> None:
 
     with session(age_synthetic(), executor=factory, workers=3, progress=told) as opened:
         for _ in range(2):
-            assert opened.attempt(TimeRetraining(opened.setting, 2)) == "TimeRetraining is done"
+            assert opened.attempt(TimeRetraining(opened.setting)) == "TimeRetraining is done"
         assert made == [(opened.shelf, 3, told.note)]
         assert executor.closed == 0
     assert executor.closed == 1

@@ -12,7 +12,7 @@ from bench.scoring.charts import Charts, Mark, of_division, sweep
 from bench.scoring.ranking import Ceiling, Place
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard, Section
-from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord, Timed
+from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
 
 RECORD = RunRecord(
     method=MethodRecord(name="m", spec="m", hyper_parameters={}, source_hash="0" * 64, control=False, reference_models=()),
@@ -36,7 +36,9 @@ def a_row(name: str, forgetting: float, kept: float, *, control: bool = False, s
     for split, ratio in (("retain", kept), ("test", 1.0)):
         measures[f"{split}_accuracy"] = Measure(value=ratio, unit="share", better="higher", relative=ratio)
     method = structs.replace(RECORD.method, name=name, spec=name, control=control)
-    record = structs.replace(RECORD, method=method, timed=(Timed(trial=64, seconds=seconds),), **changes)
+    record = structs.replace(
+        RECORD, method=method, timed=(Killed(trial=0, killed="", seconds=seconds, retraining=(5.0, 5.0)),), **changes
+    )
     return Row(Path(name), record, Scorecard(sections={"challenge": Section(version=1, measures=measures)}), "")
 
 

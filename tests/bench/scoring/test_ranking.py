@@ -16,7 +16,7 @@ from scipy.stats import norm
 from bench.scoring.ranking import as_json, ceiling, difference_p_value, differences, divisions, places
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard, Section
-from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord, Timed
+from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
 
 
 def a_row(name: str, final: float, replicates: np.ndarray, *, late: bool = False, **changes: object) -> Row:
@@ -29,7 +29,7 @@ def a_row(name: str, final: float, replicates: np.ndarray, *, late: bool = False
         seed=0,
         device=DeviceRecord(kind="cpu"),
         chunks=(),
-        timed=(Timed(trial=64, seconds=2.0 if late else 0.5),),
+        timed=tuple(Killed(trial=trial, killed="", seconds=2.0 if late else 0.5, retraining=(5.0, 5.0)) for trial in range(3)),
         retraining_seconds=5.0,
         allowance_seconds=1.0,
     )

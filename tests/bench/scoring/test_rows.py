@@ -12,7 +12,7 @@ from bench.metrics.metric import Models
 from bench.scoring.rows import Row, row, rows
 from bench.scoring.scorecard import Measure, Scorecard, Section, keep_scorecard
 from bench.store.files import DamagedFileError
-from bench.store.records import Failed, Finished, Killed, NotTimed, Pending, Timed
+from bench.store.records import Failed, Finished, Killed, NotTimed, Pending
 from bench.store.runs import Run
 
 CARD = Scorecard(
@@ -40,8 +40,11 @@ def scored(drawn) -> Callable[..., Run]:
     return make
 
 
-def timed(seconds: float) -> tuple[Timed, ...]:
-    return tuple(Timed(trial=16 + index, seconds=seconds) for index in range(3))
+def retimed(run: Run, *seconds: float, **about: object) -> Row:
+    """The row of a run whose timed trials took so long."""
+    known = [replace(each, seconds=took, **about) for each, took in zip(run.record.timed, seconds, strict=True)]
+    run.keep_timed(known)
+    return row(Run.read(run.folder))
 
 
 def test_a_row_has_what_its_scorecard_has(scored) -> None:
@@ -120,10 +123,22 @@ def test_a_scorecard_of_another_run_is_told(scored) -> None:
 
 
 def test_over_budget_is_what_the_record_says(scored) -> None:
-    assert "over budget" in row(scored("late", timed=timed(1.5))).badges
+    assert "over budget" in retimed(scored("late"), 1.5, 1.4, 1.6).badges
     assert "over budget" not in row(scored("early")).badges
-    killed = (*timed(0.5)[:1], *(Killed(trial=17 + index, seconds=7.0, killed="after 7 s") for index in range(2)))
-    assert "over budget" in row(scored("killed", timed=killed)).badges
+    run = scored("killed")
+    trials = [each.trial for each in run.record.known_times]
+    run.keep_timed([Killed(trial=trial, seconds=7.0, retraining=(5.0, 5.0), killed="after 7 s") for trial in trials])
+    assert "over budget" in row(Run.read(run.folder)).badges
+
+
+@pytest.mark.parametrize(("seconds", "borderline"), [(0.89, False), (0.91, True), (1.09, True), (1.11, False)])
+def test_what_is_within_a_tenth_of_the_budget_is_at_its_border(scored, seconds: float, borderline: bool) -> None:
+    assert ("borderline" in retimed(scored(), *[seconds] * 3).badges) == borderline
+
+
+@pytest.mark.parametrize(("busy", "told"), [(0.4, False), (0.6, True)])
+def test_a_busy_machine_is_told(scored, busy: float, told: bool) -> None:
+    assert ("timed on a busy machine" in retimed(scored(), *[0.5] * 3, busy=busy).badges) == told
 
 
 def test_badges_say_what_a_run_is_worth(drawn, scored) -> None:

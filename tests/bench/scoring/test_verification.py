@@ -190,8 +190,3 @@ def test_answers_that_are_not_finite_are_told_whatever_the_scorecard_says(drawn,
     logits[3, 17, 2] = np.nan
     run = drawn.add("run", models)
     assert "trial 3 answers nan for example 17 of forget" in failed(drawn, run)["reference"]
-
-
-def test_a_budget_that_is_none_is_told(drawn, metrics: list[InstalledMetric]) -> None:
-    run = drawn.add("spent", drawn.shifted(0.0), budget="lots")
-    assert "budget 'lots' is not understood" in failed(drawn, run)["budget"]

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from bench.outputs import OUTPUT_SPLITS, Outputs
-from bench.store.records import RunRecord
+from bench.seeds import numpy_generator
+from bench.store.files import DamagedFileError
+from bench.store.records import RunRecord, Timed
 
+TIMED = numpy_generator(0, "timing", 0).permutation(8).tolist()  # trials, as the secret has them
 RUN = {
     "method": {
         "name": "m",
@@ -34,7 +37,17 @@ RUN = {
         {"state": "pending", "trials": [0, 1, 2, 3]},
         {"state": "finished", "trials": [7, 6, 5, 4], "file": "outputs-0004.npz", "sha256": "0" * 64},
     ],
-    "timed": [{"state": "timed", "trial": 8, "seconds": 0.5}],
+    "secret": "0" * 32,
+    "timed": [
+        {
+            "state": "timed",
+            "trial": TIMED[0],
+            "seconds": 0.5,
+            "retraining": [5.0, 5.0],
+            "file": f"timed-{TIMED[0]:04d}.npz",
+            "sha256": "0" * 64,
+        }
+    ],
 }
 REFERENCE = {
     "files": {"labels.npz": "0" * 64, "retrained-0000-0007.npz": "1" * 64},
@@ -42,6 +55,20 @@ REFERENCE = {
     "baselines": {"a" * 16: {"klom": {"version": 1, "baseline": {"retrained": {"klom": {"value": 0.5, "sd": None}}}}}},
     "stack_size": 8,
 }
+
+
+@pytest.fixture
+def timed() -> Callable[..., tuple[Timed, ...]]:
+    """Timed trials of such a run that took so many seconds."""
+
+    def make(*seconds: float) -> tuple[Timed, ...]:
+        files = [f"timed-{trial:04d}.npz" for trial in TIMED]
+        return tuple(
+            Timed(trial=trial, seconds=each, retraining=(5.0, 5.0), file=file, sha256="0" * 64, phases={"method": each})
+            for trial, each, file in zip(TIMED, seconds, files, strict=False)
+        )
+
+    return make
 
 
 @pytest.fixture
@@ -69,3 +96,18 @@ def outputs() -> Callable[..., Outputs]:
         return Outputs(logits, rng.random(models))
 
     return draw
+
+
+@pytest.fixture
+def refused() -> Callable[..., str]:
+    """Why a record cannot be read, in one line that can be printed."""
+
+    def why(read: Callable[[dict[str, Any]], object], fields: dict[str, Any]) -> str:
+        with pytest.raises(DamagedFileError) as caught:
+            read(fields)
+        message = str(caught.value)
+        assert "\n" not in message
+        assert message.isprintable()
+        return message
+
+    return why

@@ -12,20 +12,10 @@ from msgspec.structs import replace
 
 from bench.errors import BenchError
 from bench.store.files import DamagedFileError, read_record, write_record
-from bench.store.records import (
-    Failed,
-    Finished,
-    Killed,
-    Measured,
-    NotTimed,
-    Pending,
-    ReferenceRecord,
-    RunRecord,
-    Timed,
-    whole_chunks,
-)
+from bench.store.records import Failed, Finished, Killed, Measured, NotTimed, Pending, RunRecord, Timed
 from bench.store.runs import Run
 
+MakeTimed = Callable[..., tuple[Timed, ...]]
 Fields = dict[str, Any]
 Harm = Callable[[Fields], object]
 
@@ -41,32 +31,13 @@ def read_run(tmp_path: Path, forger) -> Callable[[Fields], RunRecord]:
     return read
 
 
-@pytest.fixture
-def read_reference(tmp_path: Path, forger) -> Callable[[Fields], ReferenceRecord]:
-    def read(fields: Fields) -> ReferenceRecord:
-        forger.write(tmp_path / "reference.json", fields)
-        return read_record(tmp_path / "reference.json", ReferenceRecord)
-
-    return read
-
-
-def refused(read: Callable[[Fields], object], fields: Fields) -> str:
-    with pytest.raises(DamagedFileError) as caught:
-        read(fields)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.isprintable()
-    return message
-
-
-def test_good_records_have_no_problem(read_run, read_reference, run_fields: Fields, reference_fields: Fields) -> None:
-    run, reference = read_run(run_fields), read_reference(reference_fields)
+def test_a_good_record_has_no_problem(read_run, run_fields: Fields) -> None:
+    run = read_run(run_fields)
     assert run.chunks == (
         Pending(trials=(0, 1, 2, 3)),
         Finished(trials=(7, 6, 5, 4), file="outputs-0004.npz", sha256="0" * 64),
     )
-    assert run.timed == (Timed(trial=8, seconds=0.5),)
-    assert reference.baselines["a" * 16]["klom"].baseline.retrained["klom"].value == 0.5
+    assert [(type(each), each.seconds) for each in run.known_times] == [(Timed, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -119,14 +90,21 @@ def test_good_records_have_no_problem(read_run, read_reference, run_fields: Fiel
             "$.timed[1]",
         ),
         (lambda record: record["timed"].append({"seconds": 1.0}), "missing required field `state`", "$.timed[1]"),
-        (lambda record: record.update(timed=[{}] * 101), "length <= 100", "$.timed"),
+        (lambda record: record.update(timed=[{}] * 100_001), "length <= 100000", "$.timed"),
+        (lambda record: record["timed"][0].update(file="../x.npz"), "do not belong", "$.timed[0].file"),
+        (lambda record: record["timed"][0].update(retraining=[0, 1]), "Expected `float` > 0.0", "$.timed[0].retraining[0]"),
+        (lambda record: record["timed"][0].update(busy=1.5), "Expected `float` <= 1.0", "$.timed[0].busy"),
+        (lambda record: record.update(secret="0"), "do not belong", "$.secret"),
+        (lambda record: record.update(budget="0%"), "do not belong", "$.budget"),
+        (lambda record: record.update(budget="twenty"), "do not belong", "$.budget"),
+        (lambda record: record.update(retraining_seconds=0), "Expected `float` > 0.0", "$.retraining_seconds"),
         (lambda record: record.update(environment={"torch": ["2"]}), "Expected `str`, got `array`", "$.environment[...]"),
         (lambda record: record["method"].update(hyper_parameters=[]), "got `array`", "$.method.hyper_parameters"),
         (lambda record: record["method"].update(reference_models=["0"]), "got `str`", "$.method.reference_models[0]"),
     ],
-    ids=range(39),
+    ids=range(46),
 )
-def test_runs_that_do_not_fit(read_run, run_fields: Fields, harm: Harm, reason: str, place: str) -> None:
+def test_runs_that_do_not_fit(refused, read_run, run_fields: Fields, harm: Harm, reason: str, place: str) -> None:
     harm(run_fields)
     told = refused(read_run, run_fields)
     assert reason in told
@@ -142,7 +120,7 @@ def test_runs_that_do_not_fit(read_run, run_fields: Fields, harm: Harm, reason: 
         lambda record: record["method"].update(control=True),
     ],
 )
-def test_runs_whose_chunks_do_not_hold_every_trial_once(read_run, run_fields: Fields, harm: Harm) -> None:
+def test_runs_whose_chunks_do_not_hold_every_trial_once(refused, read_run, run_fields: Fields, harm: Harm) -> None:
     harm(run_fields)
     assert "its chunks do not hold every trial once" in refused(read_run, run_fields)
 
@@ -152,27 +130,6 @@ def test_half_a_surrogate_is_no_text(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError) as caught:
         Run.read(tmp_path)
     assert "checksum" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("harm", "told"),
-    [
-        (lambda record: record["files"].update({"../x.npz": "0" * 64}), "characters that do not belong there"),
-        (
-            lambda record: record["files"].update({"labels.npz": "0"}),
-            "characters that do not belong there - at `$.files",
-        ),
-        (lambda record: record["retraining_times"].update(cpu=0), "Expected `float` > 0.0 - at `$.retraining_times"),
-        (lambda record: record.update(baselines=[]), "Expected `object`, got `array` - at `$.baselines`"),
-        (lambda record: record.update(baselines={"a": {"klom": {"version": 1}}}), "missing required field `baseline`"),
-        (lambda record: record.update(stack_size=0), "Expected `int` >= 1 - at `$.stack_size`"),
-        (lambda record: record.update(task={"name": "t", "key": "f"}), "- at `$.task.key`"),
-    ],
-    ids=range(7),
-)
-def test_references_that_do_not_fit(read_reference, reference_fields: Fields, harm: Harm, told: str) -> None:
-    harm(reference_fields)
-    assert told in refused(read_reference, reference_fields)
 
 
 def test_fields_that_another_version_adds_are_not_looked_at(read_run, run_fields: Fields) -> None:
@@ -270,23 +227,45 @@ def _finished(*trials: int) -> Finished:
     return Finished(trials=trials, file="outputs-0000.npz", sha256="0" * 64, phases={"method": 1.0, "io": 0.5})
 
 
-def _timed(*seconds: float) -> tuple[Timed, ...]:
-    return tuple(Timed(trial=8 + index, seconds=each, phases={"method": each}) for index, each in enumerate(seconds))
+ALL = (_finished(*range(8)),)
+
+
+def test_complete_runs_have_outputs_and_times(run_record: RunRecord, timed: MakeTimed) -> None:
+    run = replace(run_record, chunks=ALL, timed=timed(0.5, 0.5, 0.5))
+    assert run.complete
+    first, second, third = run.timed
+    killed = Killed(trial=third.trial, seconds=0.5, retraining=(5.0, 5.0), killed="after 7 s")
+    assert replace(run, timed=(first, second, killed)).complete
+    assert not replace(run, timed=(first, second)).complete
+    assert not replace(run, timed=(first, second, NotTimed(failure="no luck"))).complete
+    for other in (Pending(trials=(4, 5, 6, 7)), Failed(trials=(4, 5, 6, 7), failure="no luck", finished=4)):
+        assert not replace(run, chunks=(_finished(*range(4)), other)).complete
 
 
 @pytest.mark.parametrize(
-    ("chunks", "timed", "complete"),
+    ("seconds", "enough"),
     [
-        ((_finished(*range(8)),), _timed(1, 1, 1), True),
-        ((_finished(*range(8)),), (*_timed(1, 1), Killed(trial=10, seconds=7.0, killed="after 7 s")), True),
-        ((_finished(*range(8)),), _timed(1, 1), False),
-        ((_finished(*range(8)),), (*_timed(1, 1), NotTimed(failure="no luck")), False),
-        ((_finished(*range(4)), Pending(trials=(4, 5, 6, 7))), _timed(1, 1, 1), False),
-        ((_finished(*range(4)), Failed(trials=(4, 5, 6, 7), failure="no luck", finished=4)), _timed(1, 1, 1), False),
+        ((0.5, 0.5), False),
+        ((0.5, 0.5, 0.5), True),
+        ((2.0, 2.0, 2.0), True),
+        ((0.5, 0.9, 1.5), False),  # what is allowed, 1 s, may be more or less
+        ((0.5, 0.9, 1.5, 0.5, 0.5, 0.5, 0.5, 0.5), True),
     ],
 )
-def test_complete_runs_have_outputs_and_times(run_record: RunRecord, chunks: tuple, timed: tuple, complete: bool) -> None:
-    assert replace(run_record, chunks=chunks, timed=timed).complete is complete
+def test_times_are_enough_when_they_decide(run_record: RunRecord, timed: MakeTimed, seconds: tuple, enough: bool) -> None:
+    assert replace(run_record, chunks=ALL, timed=timed(*seconds)).complete == enough
+
+
+def test_no_more_than_nine_are_wanted(run_record: RunRecord) -> None:
+    chunks = (_finished(*range(64)),)
+    run = replace(run_record, models=64, chunks=chunks, timed=())
+    for count in range(9):
+        assert run.wants_time, count
+        seconds = 1.0 + 0.5 * (-1) ** count
+        killed = Killed(trial=run.next_timed, seconds=seconds, retraining=(5.0, 5.0), killed="")
+        run = replace(run, timed=(*run.timed, killed))
+    assert not run.wants_time
+    assert len({each.trial for each in run.timed}) == 9
 
 
 def test_how_far_a_run_came_and_why(run_record: RunRecord) -> None:
@@ -299,18 +278,31 @@ def test_how_far_a_run_came_and_why(run_record: RunRecord) -> None:
     assert replace(run, chunks=(chunks[0],), timed=()).failure == ""
 
 
-def test_times_of_killed_trials_count(run_record: RunRecord) -> None:
-    timed = (*_timed(0.5), Killed(trial=9, seconds=7.0, killed="after 7 s"), NotTimed(failure="no luck"))
-    run = replace(run_record, timed=timed)
-    assert run.runtimes == [0.5, 7.0]
-    assert run.untimed == [10]
+def test_shares_compare_trials_with_what_was_beside_them(run_record: RunRecord, timed: MakeTimed) -> None:
+    first, second = timed(0.5, 1.2)
+    killed = Killed(trial=7, seconds=7.0, retraining=(8.0, 6.0), killed="after 7 s", busy=0.7)
+    run = replace(run_record, timed=(replace(first, peak_memory=5), replace(second, retraining=(4.0, 8.0)), killed))
+    assert run.timing.shares == pytest.approx([0.1, 0.2, 1.0])
+    assert (run.timing.allowed, run.timing.retraining) == (0.2, 4.0)  # the fastest that was seen
+    assert list(run.timing.busy) == [0.0, 0.0, 0.7]
+    assert list(run.timing.peak_memory) == [5]
+    assert replace(run, budget="1s").timing.allowed == 0.25
 
 
-@pytest.mark.parametrize(
-    ("seconds", "over"), [((), False), ((1.0, 1.0, 9.0), False), ((0.1, 1.1, 1.2), True), ((0.5, 1.5), False), ((0.6, 1.5), True)]
-)
-def test_the_median_time_decides_on_the_budget(run_record: RunRecord, seconds: tuple[float, ...], over: bool) -> None:
-    assert replace(run_record, timed=_timed(*seconds)).over_budget is over
+def test_what_is_no_time_does_not_count(run_record: RunRecord) -> None:
+    earlier = Timed(trial=8, seconds=0.5), Killed(trial=9, seconds=7.0, killed="after 7 s")  # as earlier versions wrote them
+    run = replace(run_record, timed=(*earlier, NotTimed(failure="no luck")))
+    assert run.timing.shares == []
+    assert run.wants_time
+    assert run.problem == ""
+
+
+@pytest.mark.parametrize(("stackable", "seconds"), [(True, 0.25), (False, 0.25)])
+def test_a_trial_has_its_part_of_its_stack(run_record: RunRecord, stackable: bool, seconds: float) -> None:
+    chunks = (_finished(0, 1, 2, 3), replace(_finished(4, 5, 6, 7), seconds=1.0))
+    run = replace(run_record, chunks=chunks, method=replace(run_record.method, stackable=stackable))
+    assert run.scored_seconds(5) == seconds
+    assert run.scored_seconds(0) == 0.0
 
 
 def test_control_rows_need_no_trials(run_record: RunRecord) -> None:
@@ -318,32 +310,28 @@ def test_control_rows_need_no_trials(run_record: RunRecord) -> None:
     control = replace(run_record, method=method, chunks=(), timed=())
     assert control.complete
     assert control.finished_trials == 8
-    assert control.untimed == []
-    assert control.chunk_problem == ""
-    assert replace(control, chunks=run_record.chunks).chunk_problem == "its chunks do not hold every trial once"
+    assert not control.wants_time
+    assert control.problem == ""
+    assert replace(control, chunks=run_record.chunks).problem == "its chunks do not hold every trial once"
+
+
+@pytest.mark.parametrize("forge", [lambda timed: (*timed, timed[0]), lambda timed: (replace(timed[0], trial=8),)])
+def test_trials_that_somebody_chose_to_be_timed_are_found(run_record: RunRecord, timed: MakeTimed, forge: Callable) -> None:
+    run = replace(run_record, chunks=ALL, timed=timed(0.5, 0.5, 0.5))
+    assert run.problem == ""
+    assert replace(run, timed=forge(run.timed)).problem == "its secret names other trials to be timed"
+    assert replace(run, secret="").problem == "its secret names other trials to be timed"
 
 
 def test_phases_add_up(run_record: RunRecord) -> None:
-    run = replace(run_record, chunks=(_finished(0), _finished(1), Pending(trials=(2,))), timed=(*_timed(2), NotTimed(failure="")))
+    timed = Killed(trial=0, seconds=2.0, killed="", phases={"method": 2.0}), NotTimed(failure="")
+    run = replace(run_record, chunks=(_finished(0), _finished(1), Pending(trials=(2,))), timed=timed)
     assert run.phases == {"method": 4.0, "io": 1.0}
 
 
 def test_hyper_parameters_that_were_given_are_known(run_record: RunRecord) -> None:
     assert run_record.method.has_own_options
     assert not replace(run_record.method, spec="m").has_own_options
-
-
-def test_whole_chunks_hold_what_is_asked_for() -> None:
-    assert whole_chunks([3, 4], 4) == [(0, 1, 2, 3), (4, 5, 6, 7)]
-    assert whole_chunks([9, 8, 0], 2) == [(0, 1), (8, 9)]
-    assert whole_chunks([], 4) == []
-
-
-def test_available_models_are_counted_without_gaps() -> None:
-    files = {ReferenceRecord.retrained_file(chunk): "0" * 64 for chunk in ((0, 1, 2, 3), (4, 5, 6, 7), (12, 13, 14, 15))}
-    assert ReferenceRecord(files=files, stack_size=4).available == 8
-    assert ReferenceRecord(files=files, stack_size=2).available == 0
-    assert ReferenceRecord().available == 0
 
 
 def test_measured_is_part_of_what_is_finished() -> None:

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.outputs import Outputs
 from bench.store.fields import VERSION
 from bench.store.files import DamagedFileError, EarlierVersionError, write_bytes
-from bench.store.records import Failed, Finished, Killed, Measured, NotTimed, Pending, RunRecord, Timed
+from bench.store.records import Failed, Finished, Killed, Measured, Pending, RunRecord
 from bench.store.references import Reference
 from bench.store.runs import LARGEST_LOG, Run
 from bench.store.store import Store
@@ -105,12 +105,32 @@ def test_other_states_of_chunks_are_kept(opened: Opener, wanted: RunRecord, outp
     assert Run.read(run.folder).record.chunks == (Pending(trials=STACKS[0]), failed)
 
 
-def test_times_are_kept(finished: Run) -> None:
-    timed = (Timed(trial=8, seconds=0.5, peak_memory=3), Killed(trial=9, seconds=7.0, killed="after 7 s"), NotTimed(failure="x"))
-    finished.keep_timed(timed)
-    assert Run.read(finished.folder).record.timed == timed
-    finished.keep_timed(timed[:1])
-    assert Run.read(finished.folder).record.timed == timed[:1]
+def timed_in_turn(run: Run) -> tuple[int, int]:
+    """The first two trials that are timed."""
+    first = run.record.next_timed
+    killed = Killed(trial=first, seconds=7.0, retraining=(5.0, 5.0), killed="")
+    return first, replace(run.record, timed=(killed,)).next_timed
+
+
+def test_times_are_kept_with_what_trials_came_to(finished: Run, outputs: Draw) -> None:
+    first, second = timed_in_turn(finished)
+    measured = Measured(seconds=0.5, retraining=(5.0, 4.0), busy=0.25, peak_memory=3)
+    finished.keep_timed([Killed(trial=first, seconds=7.0, retraining=(5.0, 5.0), killed="after 7 s")])
+    finished.keep_alone(second, outputs(1), measured)
+    run = Run.read(finished.folder)
+    killed, timed = run.record.timed
+    assert (killed.trial, killed.killed) == (first, "after 7 s")
+    assert (timed.trial, timed.seconds, timed.retraining, timed.busy, timed.peak_memory) == (second, 0.5, (5.0, 4.0), 0.25, 3)
+    again = run.again()
+    assert (again.trials, again.seconds, again.scored_seconds) == ([second], [0.5], [run.record.scored_seconds(second)])
+    assert again.outputs.digest() == outputs(1).digest()
+    (run.folder / timed.file).write_bytes(b"PK")
+    with pytest.raises(DamagedFileError, match=timed.file):
+        run.check_outputs()
+    assert run.forget_damaged() == [run.folder / timed.file]
+    assert run.record.timed == (killed,)
+    run.keep_timed([])
+    assert Run.read(run.folder).again() is None
 
 
 def test_smaller_stacks_start_again(finished: Run) -> None:

@@ -17,7 +17,8 @@ from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate
 from bench.store import shipped
 from bench.store.exchange import add_reference, export_reference
 from bench.store.files import DamagedFileError, write_record
-from bench.store.records import KeptBaseline, ReferenceRecord, ReferenceTask, RunRecord, origin
+from bench.store.records import RunRecord, origin
+from bench.store.reference_records import KeptBaseline, ReferenceRecord, ReferenceTask
 from bench.store.references import Reference
 from bench.store.store import Store
 
@@ -56,7 +57,7 @@ def pack(packs: Path, outputs: Draw) -> Reference:
     reference = Reference(packs / "t")
     with reference.growing(ABOUT, print, shipped=False):
         fill(reference, outputs, range(0, 8, 4))
-        reference.keep_retraining_time("their processor", 9.0)
+    reference.keep_retraining_time("their processor", 9.0)
     return reference
 
 
@@ -79,7 +80,7 @@ def test_what_fits_is_used_and_read_in_place(pack: Reference, own: Reference, to
         assert own.has_labels
         assert own.has_original
         assert own.has_retrained(range(4, 8))
-        own.keep_retraining_time("our processor", 1.0)
+    own.keep_retraining_time("our processor", 1.0)
     again = Reference(own.folder)
     assert (again.record.available, again.record.shipped_models) == (8, 8)
     assert again.identifier(8) == pack.identifier(8)

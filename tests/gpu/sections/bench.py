@@ -45,7 +45,7 @@ def _said(record: RunRecord) -> dict[str, object]:
     from bench.store.records import Failed, Killed, Measured, NotTimed
 
     chunks = [chunk for chunk in record.chunks if isinstance(chunk, Measured)]
-    timed = [trial for trial in record.timed if isinstance(trial, Measured)]
+    timed = record.alone
     other = [
         trial.failure if isinstance(trial, NotTimed) else trial.killed
         for trial in record.timed
@@ -54,8 +54,10 @@ def _said(record: RunRecord) -> dict[str, object]:
     return {
         "retraining": round(record.retraining_seconds, 3),
         "allowance": round(record.allowance_seconds, 4),
-        "timed": [round(seconds, 4) for seconds in record.runtimes],
-        "over_budget": record.over_budget,
+        "timed": [round(each.seconds, 4) for each in timed],
+        "beside": [[round(seconds, 3) for seconds in each.retraining] for each in timed],
+        "shares": [round(share, 4) for share in record.timing.shares],
+        "over_budget": record.timing.over_budget,
         "not_timed": [text[:200] for text in other],
         "failures": [chunk.failure[:200] for chunk in record.chunks if isinstance(chunk, Failed)],
         "stack_size": record.stack_size,

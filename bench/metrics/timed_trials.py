@@ -1,0 +1,108 @@
+"""Whether what is timed is what is scored: timed trials against the scored trials of the same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bench.hookspecs import hookimpl
+from bench.metrics.flags import EQUAL
+from bench.metrics.metric import Again, Estimate, Evidence, Findings, Metric, Quantity
+from bench.outputs import Floats, Outputs
+
+TIMED_DIFFERENTLY = "timed differently"
+NEAR = 0.5  # of the distance to the nearest other seed; a model in the middle of all seeds comes to .7
+CHEAPEST, DEAREST = 1 / 20, 2.0  # seconds of a trial within a stack, over those of the same trial alone
+SLACK = 0.01  # of one retraining, by which those seconds may differ whatever they are
+
+
+def all_logits(outputs: Outputs) -> Floats:
+    """Logits of every split [M, D], in float64."""
+    answers = [logits.reshape(len(outputs), -1) for logits in outputs.logits.values()]
+    return np.concatenate(answers, axis=1).astype(np.float64)
+
+
+def distance_shares(again: Floats, scored: Floats, trials: Sequence[int]) -> Floats:
+    """How far each model of `again` [T, D] is from the scored model of its trial, over how far the nearest other seed is [T].
+
+    Distances are root mean squares of differences of logits; `scored` is [N, D]. Where another seed gives the same model, NaN.
+
+    >>> scored = np.array([[0.0, 0.0], [1.0, 1.0], [3.0, 3.0]])
+    >>> distance_shares(np.array([[1.1, 0.9]]), scored, [1]).round(3).tolist()
+    [0.1]
+    """
+    shares = []
+    for row, trial in zip(again, trials, strict=True):
+        others = np.delete(scored, trial, axis=0) - scored[trial]
+        nearest = float(np.sqrt((others**2).mean(axis=1)).min())
+        own = float(np.sqrt(((row - scored[trial]) ** 2).mean()))
+        shares.append(own / nearest if nearest > 0 else np.nan)
+    return np.array(shares)
+
+
+class TimedTrials(Metric):
+    """Whether the trials that are timed come to the models that are scored, and take as long; flag `timed differently`.
+
+    The budget is compared with trials that run once more, alone. Which these are is drawn after all have run, so a method cannot
+    know it; but one that may be stacked sees whether it is. A method that is not stacked must give the same answers bit for bit
+    on a CPU. Others round differently in stacks, which training amplifies: the model of a timed trial must be nearer to the
+    scored model of its own seed than half the way from there to the nearest other one, or equal it up to a thousandth of the
+    retrained models' spread, as do methods that draw nothing. A trial's part of the seconds of its stack must be between a
+    twentieth and twice of what it takes alone (on a GPU, which is faster with stacks, at most twice), give or take a hundredth
+    of one retraining.
+    """
+
+    quick = True
+    source = "docs/evidence/runtime.md: distances of honest methods, and how often they are taken for cheats"
+    pitfalls = "A method that knows which files of the user it has written can tell its second run from the first."
+    quantities = (
+        Quantity(
+            "timed_distance",
+            "ratio",
+            "lower",
+            0,
+            np.inf,
+            "farthest timed trial from its scored one, in terms of the nearest other seed",
+            family="runtime",
+        ),
+    )
+
+    def score(self, evidence: Evidence) -> Findings:
+        """Nothing where no trial ran again."""
+        again = evidence.again
+        if again is None or not again.trials:
+            return Findings()
+        shares = distance_shares(all_logits(again.outputs), all_logits(evidence.unlearned.outputs), again.trials)
+        estimates = {} if np.isnan(shares).any() else {"timed_distance": Estimate(float(shares.max()))}
+        seen = _different_models(again, evidence, shares) or _different_seconds(again, evidence.timing.retraining)
+        return Findings(estimates, flags={TIMED_DIFFERENTLY: seen} if seen else {})
+
+
+def _different_models(again: Again, evidence: Evidence, shares: Floats) -> str:
+    """Which timed trials came to other models, in words."""
+    one, scored = all_logits(again.outputs), all_logits(evidence.unlearned.outputs)[list(again.trials)]
+    if again.exact:
+        other = (one != scored).any(axis=1)
+        told = "gave other models than were scored: all that a method draws must come from its trial's seeds"
+    else:
+        spread = all_logits(evidence.retrained.outputs).std(axis=0).mean()
+        other = ~(shares < NEAR) & (np.abs(one - scored).max(axis=1) > EQUAL * spread)
+        told = "gave models that are not those of the same seeds in stacks"
+    found = [str(trial) for trial, differs in zip(again.trials, other, strict=True) if differs]
+    return f"run again alone, trials {', '.join(found)} {told}" if found else ""
+
+
+def _different_seconds(again: Again, retraining: float) -> str:
+    """Which timed trials took another time, in words."""
+    slack = SLACK * retraining
+    for trial, alone, stacked in zip(again.trials, again.seconds, again.scored_seconds, strict=True):
+        if stacked > DEAREST * alone + slack or (again.on_cpu and stacked < CHEAPEST * alone - slack):
+            return f"trial {trial} took {alone:.2f} s alone, and {stacked:.2f} s when it was scored"
+    return ""
+
+
+@hookimpl
+def register_metrics(register: Callable[[type[Metric]], None]) -> None:
+    """Register the comparison."""
+    register(TimedTrials)
