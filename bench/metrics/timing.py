@@ -49,14 +49,20 @@ class Timing:
         return float(np.median(self.shares)) if self.shares else math.nan
 
     @property
+    def most(self) -> float:
+        """The largest share that is not over budget: a tenth above what is allowed."""
+        return (1 + LEEWAY) * self.allowed
+
+    @property
     def undecided(self) -> bool:
-        """Whether what is allowed lies within the interval of the median."""
-        return self._covers(self.allowed)
+        """Whether the interval of the median covers the largest share that is not over budget."""
+        low, high = median_interval(self.shares) if self.shares else (-math.inf, math.inf)
+        return low <= self.most <= high
 
     @property
     def over_budget(self) -> bool:
-        """Whether the median is more than a tenth above what is allowed."""
-        return self.share > (1 + LEEWAY) * self.allowed
+        """Whether the median is more than that."""
+        return self.share > self.most
 
     @property
     def borderline(self) -> bool:
@@ -71,8 +77,4 @@ class Timing:
     @property
     def unclear(self) -> bool:
         """Whether it was measured on a busy machine, and may be over budget as well as not."""
-        return self.on_busy_machine and self._covers((1 + LEEWAY) * self.allowed)
-
-    def _covers(self, share: float) -> bool:
-        low, high = median_interval(self.shares) if self.shares else (-math.inf, math.inf)
-        return low <= share <= high
+        return self.on_busy_machine and self.undecided

@@ -42,7 +42,7 @@ def same_models() -> Outputs:
 def test_distances_are_those_of_scipy() -> None:
     again, scored = all_logits(nudged(same_models(), 0.3)), all_logits(SCORED.outputs)
     between, own = cdist(scored, scored), cdist(again, scored)
-    expected = [own[row, trial] / np.sort(between[trial])[1] for row, trial in enumerate(TIMED)]
+    expected = [own[row, trial] / np.median(np.delete(between[trial], trial)) for row, trial in enumerate(TIMED)]
     assert distance_shares(again, scored, TIMED) == pytest.approx(expected)
 
 
@@ -63,15 +63,26 @@ def test_a_method_that_is_not_stacked_must_repeat_itself_bit_for_bit() -> None:
     assert flag(other, stackable=False, on_cpu=False) == ""  # another order of additions, as a GPU may choose
 
 
-def nearest() -> float:
-    """How far the nearest other seed is from any of the timed trials."""
+def usual() -> float:
+    """How far seeds are from each other."""
     logits = all_logits(SCORED.outputs)
-    return float(min(np.sort(cdist(logits, logits)[trial])[1] for trial in TIMED)) / np.sqrt(logits.shape[1])
+    return float(np.median([np.delete(cdist(logits, logits)[trial], trial) for trial in TIMED])) / np.sqrt(logits.shape[1])
 
 
-@pytest.mark.parametrize(("share", "alarm"), [(0.1, False), (0.9 * NEAR, False), (1.3 * NEAR, True), (1.0, True)])
+@pytest.mark.parametrize(("share", "alarm"), [(0.1, False), (0.9 * NEAR, False), (1.2 * NEAR, True), (1.0, True)])
 def test_rounding_in_stacks_is_told_from_another_model(share: float, alarm: bool) -> None:
-    assert bool(flag(nudged(same_models(), share * nearest()))) == alarm
+    assert bool(flag(nudged(same_models(), share * usual()))) == alarm
+
+
+def test_of_stacks_the_median_counts() -> None:
+    """As of the times: one that is cheap in one of three trials gains nothing by it."""
+    other = {name: each.copy() for name, each in same_models().logits.items()}
+    for each in other.values():
+        each[0] = 0.0
+    assert flag(Outputs(other, np.zeros(3))) == ""
+    for each in other.values():
+        each[2] = 0.0
+    assert "trials 5, 7 gave" in flag(Outputs(other, np.zeros(3)))
 
 
 def test_a_cheap_model_of_no_seed_is_told() -> None:
@@ -116,25 +127,25 @@ def test_what_is_scored_takes_about_as_long_as_what_is_timed(alone: float, score
     assert told == (f"trial 2 took {alone:.2f} s alone, and {scored:.2f} s when it was scored" if alarm else "")
 
 
-def alarms(models: int, rounding: float, runs: int, *, directions: int = 20, timed: int = 9) -> int:
+def alarms(models: int, rounding: float, runs: int, *, directions: int = 10, timed: int = 3) -> int:
     """Of so many honest runs, how many are taken for cheats.
 
-    Models differ in a few directions only, so that some seeds come to lie near each other; `rounding` is the distance of a timed
-    trial from its scored one over the typical distance of seeds.
+    Models differ in a few directions only, fewer than any method's do, so that distances vary much; `rounding` is the distance of
+    a timed trial from its scored one over the typical distance of seeds.
     """
     rng = np.random.default_rng(models)
     found = 0
     for _ in range(runs):
         scored = rng.normal(size=(models, directions))
         trials = rng.permutation(models)[:timed]
-        twins = scored[trials] + rounding * np.sqrt(2) * rng.normal(size=(len(trials), directions))
-        found += bool((distance_shares(twins, scored, trials) >= NEAR).any())
+        twins = scored[trials] + rounding * np.sqrt(2) * rng.normal(size=(timed, directions))
+        found += bool(np.median(distance_shares(twins, scored, trials)) >= NEAR)
     return found
 
 
 @pytest.mark.parametrize("models", [8, 16, 64])
 def test_false_alarms_are_rarer_than_one_in_a_thousand(models: int) -> None:
-    assert alarms(models, rounding=0.1, runs=4000) < 4
+    assert alarms(models, rounding=0.25, runs=4000) < 4  # that of SCRUB with noise, the most of all shipped methods
 
 
 def test_the_simulation_can_raise_alarms() -> None:
