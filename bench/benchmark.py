@@ -211,18 +211,14 @@ def _run_all(session: Session, store: Store, requests: Sequence[Request]) -> Res
 
 
 def _described(session: Session, requests: Sequence[Request]) -> tuple[list[tuple[Request, Description]], list[BenchError]]:
-    """Those that load, and why the others do not: one broken plugin must not stop the rest."""
-    described, problems = [], []
+    """Those that load and can keep to their budget, and why the others do not: one broken plugin must not stop the rest."""
+    described, problems = [], dict[str, BenchError]()
     for request in requests:
-        if request.budget != requests[0].budget:
-            continue  # a method is the same at every budget
         try:
-            description = describe(session, request)
-        except BenchError as problem:
-            problems.append(problem)
-        else:
-            described += [(other, description) for other in requests if other.spec == request.spec]
-    return described, problems
+            described.append((request, describe(session, request)))
+        except BenchError as problem:  # the same at every budget, unless it is about that
+            problems.setdefault(str(problem), problem)
+    return described, list(problems.values())
 
 
 def _originals(session: Session, described: Sequence[tuple[Request, Description]]) -> list[tuple[Request, Description]]:
@@ -233,7 +229,8 @@ def _originals(session: Session, described: Sequence[tuple[Request, Description]
     plugin, spec = discovery.find_method(ORIGINAL), specs.Spec(ORIGINAL, {})
     budgets = dict.fromkeys(request.budget for request in asked)
     rows = [replace(asked[0], plugin=plugin, spec=spec, budget=budget) for budget in budgets]
-    return [(each, describe(session, rows[0])) for each in rows]
+    description = describe(session, rows[0])
+    return [(each, description) for each in rows]
 
 
 def _needed(described: Sequence[tuple[Request, Description]]) -> list[int]:

@@ -11,20 +11,31 @@ from typing import TypeVar
 from bench.errors import BenchError
 
 Item = TypeVar("Item")
+USUAL_SHARE = 0.2  # of one retraining: the challenge's rule, and what defaults of hyper-parameters are for
+_UNDECLARED = "a method that reads the clock must declare uses_clock = True; what a budget allows is known to its `within`"
 SLACK = 0.02  # share of the allowance, and seconds, that `in_time` leaves: handing the model over takes time, too
 
 
 class Allowance:
-    """The seconds that one trial of a method may take.
+    """The seconds that one trial of a method may take, and what is left of them, for a method that declares `uses_clock = True`.
 
-    A method that declares `uses_clock = True` may also ask what is left of them. Its results then depend on the machine's
-    speed, so it runs alone on the device, is never stacked, and its row says so.
+    Its results depend on the machine's speed, so it runs alone on the device, is never stacked, and its row says so.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
-        self.seconds = seconds
-        self._clock = clock
+        self._seconds, self._clock = seconds, clock
         self._start = clock() if clock else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Those of the whole trial.
+
+        Raises:
+            RuntimeError: the method does not declare `uses_clock = True`.
+        """
+        if self._clock is None:
+            raise RuntimeError(_UNDECLARED)
+        return self._seconds
 
     def remaining(self) -> float:
         """Seconds that are left, on the clock that the budget is measured by; negative when they are over.
@@ -33,8 +44,8 @@ class Allowance:
             RuntimeError: the method does not declare `uses_clock = True`.
         """
         if self._clock is None:
-            raise RuntimeError("a method that reads the clock must declare uses_clock = True")
-        return self.seconds - (self._clock() - self._start)
+            raise RuntimeError(_UNDECLARED)
+        return self._seconds - (self._clock() - self._start)
 
     @property
     def expired(self) -> bool:
@@ -84,18 +95,32 @@ class Budget:
         """The seconds per trial, given what one retraining takes on this device."""
         return self.value / 100 * retraining_seconds if self.unit == "%" else self.value
 
+    @property
+    def as_share(self) -> float | None:
+        """The share of one retraining; None of a budget in seconds."""
+        return self.value / 100 if self.unit == "%" else None
+
     def share(self, retraining_seconds: float) -> float:
         """What is allowed as a share of one retraining, given what that takes.
 
         >>> Budget.parse("20%").share(10.0), Budget.parse("5s").share(10.0)
         (0.2, 0.5)
         """
-        return self.value / 100 if self.unit == "%" else self.value / retraining_seconds
+        return self.value / retraining_seconds if self.as_share is None else self.as_share
 
     @classmethod
     def parse_sweep(cls, text: str) -> list[Budget]:
         """Read several budgets, `5%,10%,20%`."""
         return list(dict.fromkeys(cls.parse(part) for part in text.split(",")))
+
+
+def as_fits(usual: float, share: float) -> float:
+    """How much fits a share of one retraining, of what fits the usual one.
+
+    >>> as_fits(2, 0.6), as_fits(1.0, 0.05)
+    (6.0, 0.25)
+    """
+    return round(usual * share / USUAL_SHARE, 9)  # 0.6 is not three times 0.2
 
 
 def in_words(budget: str) -> str:

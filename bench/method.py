@@ -36,6 +36,17 @@ class Method:
         """
         raise NotImplementedError
 
+    def within(self, share: float) -> Method:
+        """This method as it fits a budget: a `share` of one retraining, 0.2 for 20 %; by default itself, whatever the budget.
+
+        Defaults of hyper-parameters are for a share of 0.2 (`bench.budget.USUAL_SHARE`); those that the user names are put in
+        afterwards. It is not asked about budgets in seconds, and reads no clock: its answer is the same everywhere.
+
+        Raises:
+            ValueError: the budget is below the least that the method can do; the message says what that is.
+        """
+        return self
+
     def variant(self, index: int) -> Method:
         """The method that trial `index` uses; only trials with equal variants share a stack."""
         return self

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
+from bench.budget import as_fits
 from bench.losses import cross_entropy, set_learning_rate, step
 from bench.splits import MethodData
 from bench.trial import Trial
@@ -46,6 +47,10 @@ class FineTune(Method):
     weight_decay: float = 5e-4  # evaluation code
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+
+    def within(self, share: float) -> FineTune:
+        """As many epochs as go into the budget where one goes into the usual one."""
+        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train on retain."""

@@ -6,13 +6,14 @@ Source: Golatkar et al. 2020, arXiv:1911.04933 (NegGrad); gradients are clipped,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
+from bench.budget import as_fits
 from bench.losses import cross_entropy
 from bench.splits import MethodData
 from bench.trial import Trial
@@ -31,6 +32,10 @@ class NegativeGradient(Method):
     batch_size: int = 16  # search
     max_norm: float = 5.0  # search
     stackable: ClassVar[bool] = True
+
+    def within(self, share: float) -> NegativeGradient:
+        """As many epochs as go into the budget where the default goes into the usual one."""
+        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Ascend; weights that are no longer finite are an error, not a result."""

@@ -7,7 +7,7 @@ an example which is wrong enough already pulls no further.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
+from bench.budget import as_fits
 from bench.losses import cross_entropy, step
 from bench.splits import MethodData
 from bench.trial import Trial
@@ -34,6 +35,10 @@ class NegGradPlus(Method):
     retain_batch: int = 128  # search
     forget_batch: int = 16  # search
     stackable: ClassVar[bool] = True
+
+    def within(self, share: float) -> NegGradPlus:
+        """As many epochs as go into the budget where the default goes into the usual one."""
+        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train on retain and forget at once; forget starts again when it is through."""

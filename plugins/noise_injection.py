@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
+from bench.budget import as_fits
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import std, weights
@@ -46,6 +47,10 @@ class NoiseInjection(Method):
     batch_size: int = 64  # search
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+
+    def within(self, share: float) -> NoiseInjection:
+        """As many epochs as go into the budget where the default goes into the usual one."""
+        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Shake, repair, shake."""

@@ -6,17 +6,21 @@ is the original model in evaluation mode. It never changes, so its logits are co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 from torch import nn
 from torch.optim import SGD, Optimizer
 
 from bench import Method, hookimpl
+from bench.budget import USUAL_SHARE, as_fits
 from bench.losses import cross_entropy, kl_divergence, set_learning_rate, step
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
+
+LEAST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,17 @@ class Scrub(Method):
     def __post_init__(self) -> None:
         if not 0 <= self.max_epochs < self.epochs:
             raise ValueError(f"epochs ({self.epochs}) must exceed max_epochs ({self.max_epochs} >= 0): SCRUB ends on retain")
+
+    def within(self, share: float) -> Self:
+        """As many epochs of either kind as go into the budget where the defaults go into the usual one.
+
+        Raises:
+            ValueError: fewer than two passes over retain, one after each over forget, do; there is no less of it.
+        """
+        epochs, max_epochs = (math.floor(as_fits(usual, share)) for usual in (self.epochs, self.max_epochs))
+        if epochs < LEAST_EPOCHS:
+            raise ValueError(f"two passes over retain are the least of it, about {100 * USUAL_SHARE:g} % of a retraining")
+        return replace(self, epochs=epochs, max_epochs=max(1, max_epochs))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Run all epochs."""

@@ -43,6 +43,7 @@ class Work:
     stackable: bool
     uses_clock: bool
     allowance: float  # seconds of one trial
+    share: float | None  # of one retraining, that one trial may take; None: the budget is in seconds
     original: str  # hash of the original model's weights
     memory_limit: int  # bytes that the processes of a trial may have
 

@@ -26,6 +26,9 @@ class RunKeeper(Protocol):
     def keep_outputs(self, trials: Sequence[int], outputs: Outputs, measured: Measured, wall_seconds: float) -> None:
         """A chunk is finished."""
 
+    def take_over(self, name: str) -> None:
+        """The trials of another run, which are the same."""
+
     def keep_chunk(self, chunk: Chunk) -> None:
         """A chunk has another state."""
 
@@ -96,6 +99,9 @@ class Keeper(Protocol):
 
     def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[RunKeeper]:
         """The run of a record's identity, found or made, to oneself for as long as the block lasts."""
+
+    def with_same_trials(self, record: RunRecord) -> str | None:
+        """The name of a complete run that differs from a record in nothing but its budget."""
 
     def kept_run(self, name: str, note: Note) -> AbstractContextManager[RunKeeper]:
         """A run that is kept, to oneself for as long as the block lasts."""

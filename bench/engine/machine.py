@@ -216,7 +216,7 @@ class Machine:
     def _start_method(self, setting: Setting, work: Work) -> Worker:
         data, plugin = self.data(setting.data), self.plugin(work)
         original = {name: array[0:1] for name, array in self.weights(work.original).items()}
-        return self._started(lambda: start_method(setting, plugin, work.spec, work.memory_limit, data, original))
+        return self._started(lambda: start_method(setting, plugin, work.spec, work.share, work.memory_limit, data, original))
 
     def _started(self, start: Callable[[], Worker]) -> Worker:
         """A new worker; `stop` does not find one that is just starting, so it is looked at before and after."""
@@ -232,6 +232,7 @@ def start_method(
     setting: Setting,
     plugin: Plugin,
     spec: Spec,
+    share: float | None,
     memory_limit: int,
     data: TaskData | None = None,
     original: Arrays | None = None,
@@ -246,6 +247,7 @@ def start_method(
         original or {},
         plugin,
         spec,
+        share,
         device_kind=setting.device_kind,
         heard=data is not None,
         memory_limit=memory_limit,

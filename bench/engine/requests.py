@@ -40,7 +40,7 @@ def describe(session: Session, request: Request) -> Description:
         BenchError: it cannot be loaded, or does not take these hyper-parameters.
     """
     try:
-        with start_method(session.setting, request.plugin, request.spec, session.memory_limit) as worker:
+        with start_method(session.setting, request.plugin, request.spec, request.budget.as_share, session.memory_limit) as worker:
             description = MethodCalls(worker).describe(request.models)
             if len(description.variants) != request.models:
                 raise WorkerError(f"{len(description.variants)} variants for {request.models} trials")
@@ -77,6 +77,7 @@ def work_of(session: Session, request: Request, method: Description | MethodReco
         stackable=method.stackable,
         uses_clock=method.uses_clock,
         allowance=allowance,
+        share=request.budget.as_share,
         original=session.shelf.put_weights(original),
         memory_limit=session.memory_limit,
     )

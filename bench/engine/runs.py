@@ -40,8 +40,20 @@ def complete_run(session: Session, reference: ReferenceKeeper, request: Request,
     record = _new_record(session, reference, request, description)
     with session.keeper.run(record, again=request.again, note=session.progress.note) as run:
         if not run.record.complete:
+            _look_at_other_budgets(session, run)
             _run_missing(session, reference, request, run)
     return run.record.run
+
+
+def _look_at_other_budgets(session: Session, run: RunKeeper) -> None:
+    """A method that neither reads the clock nor has other hyper-parameters at this budget does the same as at another."""
+    record = run.record
+    begun = any(not isinstance(chunk, Pending) for chunk in record.chunks)
+    if begun or record.attempt or record.method.control or record.method.uses_clock:
+        return
+    if name := session.keeper.with_same_trials(record):
+        run.take_over(name)
+        session.progress.note(f"{record.method.name} does the same at every budget: its trials are those of {name}")
 
 
 def _new_record(session: Session, reference: ReferenceKeeper, request: Request, description: Description) -> RunRecord:
@@ -74,6 +86,7 @@ def _method_record(request: Request, description: Description) -> MethodRecord:
         name=plugin.name,
         spec=str(request.spec),
         hyper_parameters=description.hyper_parameters,
+        scaled=description.scaled,
         distribution=plugin.distribution,
         version=plugin.version,
         source_hash=plugin.source_hash(),

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -83,8 +83,47 @@ def _unreadable(text: str, at: int, expected: str, noun: str) -> BenchError:
     return BenchError(f"{noun} {text!r} is not understood at character {at + 1} ({text[at:] or 'its end'}): expected {expected}")
 
 
-def configure(kind: type[Method], spec: Spec) -> Method:
-    """An instance of the method with the spec's hyper-parameters, checked by name and type."""
+def configure(kind: type[Method], spec: Spec, share: float | None = None) -> Method:
+    """The method with, in this order, its defaults, what it says that a budget allows, and the spec's hyper-parameters.
+
+    `share` is the budget's share of one retraining; None: nobody asks what fits.
+
+    Raises:
+        BenchError: it has no such hyper-parameter, takes no such value, or cannot keep to the budget.
+    """
+    named = _named(kind, spec)
+    method = _made(spec, lambda: kind(**named))
+    if share is None:
+        return method
+    fitting = _within(spec, method, share)
+    return fitting if fitting is method else _made(spec, lambda: dataclasses.replace(fitting, **named))
+
+
+def scaled(kind: type[Method], spec: Spec, method: Method) -> dict[str, Any]:
+    """What a budget changed in a method that `configure` made: hyper-parameters with the values that they would have without."""
+    before, after = hyper_parameters(configure(kind, spec)), hyper_parameters(method)
+    return {name: value for name, value in before.items() if value != after[name]}
+
+
+def _within(spec: Spec, method: Method, share: float) -> Method:
+    try:
+        fitting = method.within(share)
+    except ValueError as problem:
+        raise BenchError(f"{spec} cannot keep to {100 * share:g} % of a retraining: {problem}") from problem
+    if type(fitting) is not type(method):
+        raise BenchError(f"within must return a {type(method).__name__}, not a {type(fitting).__name__}")
+    return fitting
+
+
+def _made(spec: Spec, make: Callable[[], Method]) -> Method:
+    try:
+        return make()
+    except (TypeError, ValueError) as problem:
+        raise BenchError(f"{spec}: {problem}") from problem
+
+
+def _named(kind: type[Method], spec: Spec) -> dict[str, Any]:
+    """The spec's hyper-parameters, checked by name and type."""
     hints = get_type_hints(kind)
     _check_decorated(kind, hints)
     fields = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
@@ -95,10 +134,7 @@ def configure(kind: type[Method], spec: Spec) -> Method:
             hint = f"did you mean {close[0]}? " if close else ""
             raise BenchError(f"{spec.plugin} has no hyper-parameter {name!r}; {hint}it has: {', '.join(fields) or 'none'}")
         values[name] = _checked(spec.plugin, name, value, fields[name])
-    try:
-        return kind(**values)
-    except (TypeError, ValueError) as problem:
-        raise BenchError(f"{spec}: {problem}") from problem
+    return values
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def sweep(rows: Sequence[Row]) -> Sweep:
 
 
 def _budget_curves(several: Sweep) -> Chart:
-    """Final score against the time allowed, a line per method."""
+    """Final score against the time allowed, a line per method; a point for one that does the same at every budget."""
     import plotly.graph_objects as go
 
     traces = [
@@ -153,20 +153,32 @@ def _budget_curves(several: Sweep) -> Chart:
             y=[item.value(RANKED_BY) for _, item in line],
             error_y={"type": "data", "array": [_margin(item, RANKED_BY) or 0.0 for _, item in line], "thickness": 1},
             name=_plain(label),
-            mode="lines+markers",
+            mode="lines+markers" if len(line) > 1 else "markers",
             marker={"symbol": ["circle-open" if item.timing.over_budget else "circle" for _, item in line], "size": 9},
             hovertemplate="%{x:.0%} of retraining: %{y:.4f}<extra></extra>",
         )
-        for label, line in several.items()
+        for label, line in ((label, line if _follows(line) else _where_it_is(line)) for label, line in several.items())
     ]
     layout = _layout("budget, share of one retraining", "final score", ".0%")
     layout.update(colorway=LINES, showlegend=True)  # also of one line: it has the method's name
     return Chart(
         "Quality against budget",
-        "The same methods in the divisions that differ from this one in their budget; open markers took longer than allowed.",
+        "The same methods in the divisions that differ from this one in their budget; open markers took longer than allowed."
+        " A method that does the same at every budget is a point, at the time that it takes.",
         f"{len(several)} methods at several budgets: {', '.join(several)}. Their divisions' tables have the numbers.",
         go.Figure(traces, layout),
     )
+
+
+def _follows(line: Sequence[tuple[float, Row]]) -> bool:
+    """Whether a method does something else at another budget."""
+    first, *others = (item.record.method for _, item in line)
+    return first.uses_clock or any(each.hyper_parameters != first.hyper_parameters for each in others)
+
+
+def _where_it_is(line: Sequence[tuple[float, Row]]) -> list[tuple[float, Row]]:
+    """Of a method that is the same at every budget one point, at the largest of them: what it takes, and what that is worth."""
+    return [(line[-1][1].timing.share, line[-1][1])]
 
 
 def _figure(scored: Sequence[Mark], across: Axis, up: Axis, shapes: list[Any], front: list[tuple[float, float]]) -> go.Figure:

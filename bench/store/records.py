@@ -50,6 +50,7 @@ class MethodRecord(Record, frozen=True, kw_only=True):
     name: Name
     spec: SpecText
     hyper_parameters: Annotated[dict[str, Any], Meta(max_length=1000)]
+    scaled: Annotated[dict[str, Any], Meta(max_length=1000)] = msgspec.field(default_factory=dict)  # by the budget: values before
     source_hash: Sha256
     control: bool
     reference_models: Annotated[tuple[Whole | None, ...], Meta(max_length=MANY)]  # of a control row
@@ -168,6 +169,9 @@ class RunRecord(Record, frozen=True, kw_only=True):
     stack_size: Positive = 1
     backed_off: bool = False  # memory did not suffice for the usual stacks
     attempt: Whole = 0
+    trials_of: Annotated[str, Meta(max_length=300, pattern=ONE_LINE)] = (
+        ""  # a run at another budget, which they were computed for
+    )
 
     @property
     def complete(self) -> bool:

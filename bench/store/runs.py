@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from bench.errors import BenchError
 from bench.metrics.metric import Again
 from bench.outputs import Outputs, concatenate
-from bench.progress import Note
 from bench.store.archives import pack, unpack
-from bench.store.fields import checked, in_words
 from bench.store.files import (
     DamagedFileError,
     append,
-    locked,
     read_checked,
     read_record,
-    restored,
-    set_aside,
     write_bytes,
     write_record,
 )
@@ -141,6 +131,19 @@ class Run:
         sha256 = write_bytes(self.folder / name, pack(outputs))
         self.keep_chunk(Finished(trials=tuple(trials), file=name, sha256=sha256, wall_seconds=wall_seconds, **_fields(measured)))
 
+    def take_over(self, name: str) -> None:
+        """Have the trials of another run of the store, which are the same: its outputs, times and what decided on these.
+
+        Raises:
+            DamagedFileError: one of its files is damaged.
+        """
+        other = Run.read(self.folder.with_name(name))
+        for part in other.record.with_files:
+            write_bytes(self.folder / part.file, read_checked(other.folder / part.file, part.sha256))
+        taken = ("chunks", "timed", "secret", "stack_size", "backed_off", "device", "environment")
+        self.record = replace(self.record, trials_of=name, **{field: getattr(other.record, field) for field in taken})
+        self._save()
+
     def keep_printed(self, text: bytes) -> None:
         """Append to the log, up to its bound."""
         append(self.log, text, LARGEST_LOG)
@@ -195,88 +198,6 @@ def _fields(measured: Measured) -> dict[str, Any]:
 def run_folders(runs: Path) -> Iterator[Path]:
     """Folders of all runs that have a record."""
     return (record.parent for record in sorted(runs.glob(f"*/{RECORD}")))
-
-
-@contextmanager
-def opened_run(store: Path, wanted: RunRecord, *, again: bool, note: Note) -> Iterator[Run]:
-    """The run of a record's identity, found or made, and locked; chunks whose files are damaged are pending.
-
-    `again`: a new one, even if there is one. `note` is told what the user should know.
-
-    Raises:
-        BenchError: it cannot be recorded.
-    """
-    with locked(store, note):
-        folder = _find_or_create(store / "runs", wanted, again=again, note=note).folder
-    with locked(folder, note):
-        run = Run.read(folder)
-        for path in run.forget_damaged():
-            note(f"damaged file {path}: its trials run again")
-        yield run
-
-
-@contextmanager
-def kept_run(folder: Path, note: Note) -> Iterator[Run]:
-    """A run that is there, locked.
-
-    Raises:
-        DamagedFileError: its record is damaged.
-    """
-    with locked(folder, note):
-        yield Run.read(folder)
-
-
-def _find_or_create(runs: Path, asked: RunRecord, *, again: bool, note: Note) -> Run:
-    try:
-        wanted = checked(asked)
-    except (ValueError, TypeError, RecursionError) as problem:
-        raise BenchError(f"the run of {asked.method.spec[:100]} cannot be recorded: {in_words(problem)}") from problem
-    for attempt in count():
-        folder = runs / _folder_name(wanted, attempt)
-        path = folder / RECORD
-        if not path.exists() and not restored(path, RunRecord):
-            break
-        if not again or wanted.method.control:
-            found = _read_or_restored(folder, note)
-            if found:
-                return found
-            break
-    record = replace(wanted, attempt=attempt, run=folder.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_record(path, record, twice=True)
-    return Run(folder, record)
-
-
-def _read_or_restored(folder: Path, note: Note) -> Run | None:
-    """The run, or that of its copy; None if both are damaged, and the damaged one is set aside."""
-    path = folder / RECORD
-    with suppress(DamagedFileError):
-        return Run.read(folder)
-    with suppress(DamagedFileError):
-        if restored(path, RunRecord):
-            run = Run.read(folder)
-            note(f"damaged file {path}: set aside, its copy is used")
-            return run
-    note(f"damaged file {path}: set aside, the run starts again")
-    set_aside(path)
-    return None
-
-
-def _folder_name(record: RunRecord, attempt: int) -> str:
-    method = record.method
-    # A control row is the reference's, whatever version lists it and whatever the seed.
-    source, seed = ("", 0) if method.control else (method.source_hash, record.seed)
-    identity = {
-        "method": [method.name, method.hyper_parameters, source, seed],
-        "reference_id": record.reference_id,
-        "models": record.models,
-        "budget": record.budget,
-        "task": record.task.key,
-        "device": record.device.kind,
-        "attempt": attempt,
-    }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return f"{method.name}-{digest[:12]}"
 
 
 def _control_outputs(reference: Reference, models: Sequence[int | None]) -> Outputs:

@@ -10,10 +10,11 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.progress import Note
 from bench.store.files import read_record, write_record
+from bench.store.opening import kept_run, opened_run, with_same_trials
 from bench.store.records import RunRecord, StoreRecord
 from bench.store.reference_records import ReferenceTask
 from bench.store.references import Reference, folder_of, reference_folders
-from bench.store.runs import Run, kept_run, opened_run, run_folders
+from bench.store.runs import Run, run_folders
 
 MARKER = "store.json"
 
@@ -79,6 +80,10 @@ class Store:
     def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[Run]:
         """The run of a record's identity, found or made, to oneself for as long as the block lasts."""
         return opened_run(self.path, record, again=again, note=note)
+
+    def with_same_trials(self, record: RunRecord) -> str | None:
+        """The name of a complete run that differs from a record in nothing but its budget."""
+        return with_same_trials(self.runs, record)
 
     def kept_run(self, name: str, note: Note) -> AbstractContextManager[Run]:
         """A run that is there, to oneself for as long as the block lasts."""

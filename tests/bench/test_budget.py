@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.budget import PHASES, Allowance, Budget, PhaseClock, limit_seconds
+from bench.budget import PHASES, Allowance, Budget, PhaseClock, as_fits, limit_seconds
 from bench.errors import BenchError
 
 
@@ -14,6 +14,17 @@ def test_share_and_seconds() -> None:
     assert str(Budget.parse(" 20.0% ")) == "20%"
     for text in ("33.3333333%", "1000000s", "0.5s"):
         assert str(Budget.parse(text)) == text
+
+
+def test_what_is_a_share_whatever_a_machine_takes() -> None:
+    assert Budget.parse("20%").as_share == Budget.parse("20%").share(7.0) == 0.2
+    assert Budget.parse("2s").as_share is None
+    assert Budget.parse("2s").share(8.0) == 0.25
+
+
+@pytest.mark.parametrize(("usual", "share", "fitting"), [(2, 0.2, 2), (2, 0.6, 6), (2, 1.0, 10), (1.0, 0.05, 0.25)])
+def test_how_much_fits_another_share(usual: float, share: float, fitting: float) -> None:
+    assert as_fits(usual, share) == fitting
 
 
 @pytest.mark.parametrize("text", ["", "20", "-5%", "0%", "0s", "20 %%", "1h", "nan%"])
@@ -40,8 +51,10 @@ def test_phases_add_up_to_wall_time() -> None:
 
 
 def test_only_methods_that_declare_it_read_the_clock() -> None:
-    with pytest.raises(RuntimeError, match="uses_clock"):
-        Allowance(1.0).remaining()
+    for read in (lambda: Allowance(1.0).remaining(), lambda: Allowance(1.0).seconds):
+        with pytest.raises(RuntimeError, match="uses_clock = True; what a budget allows is known to its `within`"):
+            read()
+    assert Allowance(1.0, lambda: 0.0).seconds == 1.0
 
 
 def test_allowance_counts_down_on_its_clock() -> None:

@@ -52,6 +52,7 @@ COVERED_ELSEWHERE = {
     "bench/cli/tasks.py": "tests/bench/tasks/datasets/test_runs.py",
     "bench/cli/verify.py": "tests/end_to_end/test_verify.py",
     "bench/engine/inspection.py": "tests/end_to_end/test_plugins.py",
+    "bench/store/opening.py": "tests/bench/store/test_runs.py",
     "bench/engine/keeper.py": "tests/bench/engine/test_runs.py",
     "bench/engine/worker/calls.py": "tests/bench/engine/test_compute.py",
     "bench/engine/worker/guards.py": "tests/bench/engine/worker/test_process.py",

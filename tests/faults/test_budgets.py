@@ -247,6 +247,61 @@ def test_phases_add_up_and_memory_is_measured(ran) -> None:
             assert sum(chunk.phases.values()) == pytest.approx(chunk.wall_seconds)
 
 
+SWEPT = """from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from bench import Method
+from bench.budget import as_fits
+from bench.weights import weights
+
+
+@dataclass(frozen=True)
+class Plugin(Method):
+    epochs: float = 2.0
+    stackable: ClassVar[bool] = True
+
+    def within(self, share):
+        {body}
+
+    def unlearn(self, model, data, trial):
+        for view in weights(model).values():
+            view.add_(0.01 * self.epochs * trial.normal_like(view))
+        return model
+"""
+WITHIN = {
+    "follows": "return replace(self, epochs=as_fits(self.epochs, share))",
+    "ignores": "return self",
+    "is-another": "return Method()",
+    "raises": "raise RuntimeError('no luck')",
+    "needs-more": """if share < 0.2:
+            raise ValueError('one pass over retain is the least of it')
+        return self""",
+}
+
+
+def test_a_sweep_over_what_methods_say_of_a_budget(run, copied, tmp_path: Path) -> None:
+    for name, body in WITHIN.items():
+        (tmp_path / f"{name}.py").write_text(SWEPT.format(body=body))
+    asked = [word for name in WITHIN for word in ("--plugin", tmp_path / f"{name}.py")]
+    done = run(*asked, "--budget-sweep", "10%,20%", "--store", copied.path, "--json", code=2)
+    rows = {(row["method"]["name"], row["budget"]): row for row in json.loads(done.stdout)}
+    ran = {"follows": ("10%", "20%"), "ignores": ("10%", "20%"), "needs-more": ("20%",)}
+    assert {key for key in rows if key[0] in WITHIN} == {(name, budget) for name, budgets in ran.items() for budget in budgets}
+    assert not any(row["failure"] for row in rows.values())
+    assert "cannot keep to 10 % of a retraining: one pass over retain is the least of it" in done.stderr
+    assert "within must return a Plugin, not a Method" in done.stderr
+    assert done.stderr.count("no luck") == 1  # whatever the budget
+    follows = rows["follows", "10%"]["method"]
+    assert (follows["hyper_parameters"]["epochs"], follows["scaled"]) == (1.0, {"epochs": 2.0})
+    assert rows["follows", "20%"]["method"]["scaled"] == {}
+    first, second = (Run.read(copied.path / "runs" / rows["ignores", budget]["run"]).record for budget in ("10%", "20%"))
+    assert second.trials_of == first.run
+    assert [chunk.sha256 for chunk in first.finished_chunks] == [chunk.sha256 for chunk in second.finished_chunks]
+    assert "ignores does the same at every budget" in done.stderr
+
+
 def test_sweep(bench, run, copied, tmp_path: Path) -> None:
     """One row per budget, each in its division, and a curve on their pages and on that of the store's own budget."""
     (tmp_path / "in-time.py").write_text(HEAD + PLUGINS["in-time"])

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -233,3 +234,26 @@ def test_every_installed_method_is_a_case() -> None:
     own = [plugin for plugin in discovery.plugins(discovery.METHODS) if plugin.distribution == "unlearning-bench"]
     methods = {plugin.name for plugin in own if not issubclass(loading.load_method(plugin), Control)}
     assert set(CASES) == set(golden) == methods
+
+
+USUAL = [FineTune(), NegGradPlus(), NegativeGradient(), NoiseInjection(), Scrub(), ScrubNoise(), ScrubRewind()]
+
+
+@pytest.mark.parametrize("method", USUAL, ids=lambda method: type(method).__name__)
+def test_defaults_are_for_the_usual_budget(method: Method) -> None:
+    assert method.within(0.2) == method
+
+
+@pytest.mark.parametrize("method", USUAL[:4], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize(("share", "epochs"), [(0.05, 0.25), (0.1, 0.5), (0.4, 2.0), (1.0, 5.0)])
+def test_epochs_follow_the_budget(method: Method, share: float, epochs: float) -> None:
+    assert method.within(share) == replace(method, epochs=epochs)
+
+
+@pytest.mark.parametrize("method", USUAL[4:], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize(("share", "epochs", "max_epochs"), [(0.3, 3, 1), (0.4, 4, 2), (0.6, 6, 3), (1.0, 10, 5)])
+def test_scrub_does_whole_epochs(method: Scrub, share: float, epochs: int, max_epochs: int) -> None:
+    assert method.within(share) == replace(method, epochs=epochs, max_epochs=max_epochs)
+    for less in (0.05, 0.1, 0.19):
+        with pytest.raises(ValueError, match="two passes over retain are the least of it, about 20 % of a retraining"):
+            method.within(less)

@@ -40,6 +40,7 @@ class Description(Record, frozen=True, kw_only=True):
     uses_clock: bool
     control: bool
     hyper_parameters: dict[str, Any]
+    scaled: dict[str, Any]  # of these, those that the budget has changed, with what they were
     variants: list[Annotated[int, Meta(ge=0)]]  # of every trial: trials with equal numbers may share a stack
     reference_models: list[int | None]  # of a control row
     documentation: str

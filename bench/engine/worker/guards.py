@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from bench.engine.worker.memory import status_bytes
+from bench.engine.worker.memory import keep_what_is_freed, status_bytes
 from bench.lifetime import adopt_orphans, die_with_parent, restore_environment
 
 _SECOND_LINE = 1.25  # RLIMIT_DATA above the limit that the parent watches, which gives the better reason
@@ -33,6 +33,7 @@ class Guards:
     def put_up(self) -> None:
         """Guard this process."""
         gc.freeze()  # what the server has imported is nobody's garbage: to look through it takes a quarter of a second of a trial
+        keep_what_is_freed()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a child ends
         os.setsid()  # its own process group, which ends with it
         die_with_parent()

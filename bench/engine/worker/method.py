@@ -50,10 +50,11 @@ class MethodServer(Server):
         original: Mapping[str, NDArray[np.float32]],
         plugin: discovery.Plugin,
         spec: specs.Spec,
+        share: float | None,
     ) -> None:
         super().__init__(connection, setting, pictures)
         self.identities = {name: torch.from_numpy(people).to(self.device) for name, people in identities.items()}
-        self.guards, self.original, self.plugin, self.spec = guards, original, plugin, spec
+        self.guards, self.original, self.plugin, self.spec, self.share = guards, original, plugin, spec, share
         if self.device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(LARGEST_SHARE)
         else:
@@ -72,8 +73,8 @@ class MethodServer(Server):
 
     @property
     def method(self) -> Method:
-        """The plugin's method with the spec's hyper-parameters."""
-        return specs.configure(loading.load_method(self.plugin), self.spec)
+        """The plugin's method with what the budget allows and the spec's hyper-parameters."""
+        return specs.configure(loading.load_method(self.plugin), self.spec, self.share)
 
     def describe(self, models: int) -> Answer:
         """What the engine must know of the method before it plans."""
@@ -84,6 +85,7 @@ class MethodServer(Server):
             uses_clock=any(variant.uses_clock for variant in variants),
             control=isinstance(method, Control),
             hyper_parameters=specs.hyper_parameters(method),
+            scaled=specs.scaled(type(method), self.spec, method),
             variants=[variants.index(variant) for variant in variants],
             reference_models=list(method.reference_models(models)) if isinstance(method, Control) else [],
             documentation=(type(method).__doc__ or "")[:LONGEST_TEXT],

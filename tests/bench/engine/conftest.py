@@ -212,7 +212,7 @@ class Room:
         self.shelf.put_source(plugin.source_hash(), b"")
         source, original = plugin.source_hash(), {"fc.weight": np.zeros((1, 4, 2), np.float32)}
         weights = self.shelf.put_weights(original)
-        self._work = Work(plugin, source, Spec("stub", {}), 7, True, False, 1.5, weights, 10**9)
+        self._work = Work(plugin, source, Spec("stub", {}), 7, True, False, 1.5, 0.2, weights, 10**9)
         self.machine = Machine(self.shelf)
 
     def work(self, **changes: Any) -> Work:

@@ -62,7 +62,7 @@ def embedded() -> tuple[Setting, Work]:
     session = Session(None, task, Device("cpu", "cpu", "Some CPU", {}), lambda *_: None)
     spec = specs.parse("scrub[alpha=0.1,epochs=5]")
     original = session.shelf.put_weights({"fc.weight": np.zeros((1, 10, 64), np.float32)})
-    return session.setting, Work(plugin, plugin.source_hash(), spec, 0, True, False, 1.5, original, 10**9)
+    return session.setting, Work(plugin, plugin.source_hash(), spec, 0, True, False, 1.5, 0.2, original, 10**9)
 
 
 def large() -> tuple[Setting, Work]:
@@ -74,7 +74,7 @@ def large() -> tuple[Setting, Work]:
     spec = specs.Spec("mine", {f"hyper_parameter_{index}": value for index, value in enumerate(numbers)})
     folder = "/" + "/".join(["a folder with a long name"] * 40)  # about a thousand characters
     plugin = Plugin("mine", f"{folder}/mine.py", "", "", "AMethodWithALongName")
-    return setting, Work(plugin, "e" * 64, spec, 2**31, True, True, 1.5, "f" * 64, 2**40)
+    return setting, Work(plugin, "e" * 64, spec, 2**31, True, True, 1.5, None, "f" * 64, 2**40)
 
 
 @pytest.mark.parametrize("of", [embedded, large])

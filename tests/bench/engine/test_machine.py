@@ -60,11 +60,11 @@ def test_trusted_workers_have_every_split_and_methods_only_their_own(room) -> No
     (trusted,), (method,) = room.trusted, room.children
     assert set(trusted.arguments[1]) == {"retain", "forget", "validation", "test", "forget_people", "unseen"}
     assert trusted.options["device_kind"] == "cpu"
-    _, pictures, identities, original, plugin, spec = method.arguments
+    _, pictures, identities, original, plugin, spec, share = method.arguments
     assert set(pictures) == set(identities) == {"retain", "forget", "validation"}
     assert pictures["forget"][1].tolist() == [2, 3]
     assert original["fc.weight"].shape == (1, 4, 2)
-    assert (plugin, spec) == (room.work().plugin, room.work().spec)
+    assert (plugin, spec, share) == (room.work().plugin, room.work().spec, 0.2)
     assert method.options == {"device_kind": "cpu", "heard": True, "memory_limit": 10**9}
 
 

@@ -23,6 +23,7 @@ HONEST = {
     "stackable": True,
     "uses_clock": False,
     "control": False,
+    "scaled": {},
     "hyper_parameters": {},
     "variants": [0, 0, 2],
     "reference_models": [],
@@ -58,7 +59,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes | WorkerError]
     """What is made of the answer of a process that is started as the session says."""
 
     def ask(answer: bytes | WorkerError) -> Description:
-        asked = ["the setting", REQUEST.plugin, REQUEST.spec, 10**9]  # and neither data nor weights
+        asked = ["the setting", REQUEST.plugin, REQUEST.spec, 0.2, 10**9]  # and neither data nor weights
         children = []
 
         def start(*arguments: object) -> Child:

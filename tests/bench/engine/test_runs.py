@@ -47,6 +47,7 @@ WORK = Work(
     stackable=True,
     uses_clock=False,
     allowance=1.0,
+    share=0.2,
     original="1" * 64,
     memory_limit=10**9,
 )
@@ -393,3 +394,37 @@ def test_nothing_else_is_a_reason_to_back_off(engine: Engine, chunk: Chunk) -> N
     run = InMemory(record_of(chunk))
     assert not _back_off(engine.session, run)
     assert run.history == []
+
+
+class Keeper:
+    """Knows one run whose trials are those of every other."""
+
+    def with_same_trials(self, record: RunRecord) -> str | None:
+        return "stub-at-another-budget"
+
+
+def looked_at(engine: Engine, record: RunRecord) -> list[str]:
+    """Whose trials are taken."""
+    run, taken = InMemory(record), []
+    run.take_over = taken.append
+    engine.session.keeper = Keeper()
+    runs._look_at_other_budgets(engine.session, run)
+    return taken
+
+
+def test_what_does_the_same_at_another_budget_is_not_computed_again(engine: Engine) -> None:
+    assert looked_at(engine, record_of(Pending(trials=tuple(range(8))))) == ["stub-at-another-budget"]
+    assert engine.told.notes == ["stub does the same at every budget: its trials are those of stub-at-another-budget"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chunks": (finished(0, 1, 2, 3), Pending(trials=(4, 5, 6, 7)))},  # it has begun
+        {"attempt": 1},  # somebody wants it once more
+        {"method": replace(METHOD, uses_clock=True)},
+        {"method": replace(METHOD, control=True), "chunks": ()},
+    ],
+)
+def test_others_do_their_own(engine: Engine, changes: dict[str, Any]) -> None:
+    assert looked_at(engine, replace(record_of(Pending(trials=tuple(range(8)))), **changes)) == []

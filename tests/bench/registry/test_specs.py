@@ -1,13 +1,13 @@
 """`name[k=v]`: reading, checking, writing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
 
 from bench.errors import BenchError
 from bench.method import Method
-from bench.registry.specs import Spec, configure, hyper_parameters, parse
+from bench.registry.specs import Spec, configure, hyper_parameters, parse, scaled
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,47 @@ def test_configure() -> None:
     method = configure(Example, parse('x[rate=1,epochs=3,name="b",on=true,steps=[4]]'))
     assert method == Example(1.0, 3, "b", True, (4,))
     assert hyper_parameters(method) == {"rate": 1.0, "epochs": 3, "name": "b", "on": True, "steps": [4]}
+
+
+@dataclass(frozen=True)
+class Scaled(Method):
+    """As many epochs as fit."""
+
+    epochs: int = 4
+    rate: float = 0.5
+
+    def within(self, share: float) -> Method:
+        if share < 0.05:
+            raise ValueError("one epoch is the least of it")
+        if share == 0.9:
+            return Example()
+        if share == 0.8:
+            raise RuntimeError("no luck")
+        return replace(self, epochs=int(self.epochs * share / 0.2), rate=2 * self.rate)
+
+
+def test_what_a_budget_allows_comes_after_the_defaults_and_before_what_is_named() -> None:
+    assert configure(Scaled, parse("x")) == Scaled(4, 0.5)
+    assert configure(Scaled, parse("x"), 0.4) == Scaled(8, 1.0)
+    assert configure(Scaled, parse("x[rate=3]"), 0.4) == Scaled(8, 3.0)
+    assert configure(Scaled, parse("x[epochs=1]"), 0.4) == Scaled(1, 1.0)
+    assert configure(Example, parse("x[rate=3]"), 0.4) == Example(3.0)
+
+
+def test_what_a_budget_has_changed_is_known() -> None:
+    spec = parse("x[rate=3]")
+    assert scaled(Scaled, spec, configure(Scaled, spec, 0.4)) == {"epochs": 4}
+    assert scaled(Scaled, spec, configure(Scaled, spec, 0.2)) == {}
+    assert scaled(Example, spec, configure(Example, spec, 0.4)) == {}
+
+
+def test_a_budget_that_a_method_cannot_keep_to_is_told() -> None:
+    with pytest.raises(BenchError, match=r"^x cannot keep to 2\.5 % of a retraining: one epoch is the least of it$"):
+        configure(Scaled, parse("x"), 0.025)
+    with pytest.raises(BenchError, match=r"^within must return a Scaled, not a Example$"):
+        configure(Scaled, parse("x"), 0.9)
+    with pytest.raises(RuntimeError, match="no luck"):  # whose traceback the engine shows
+        configure(Scaled, parse("x"), 0.8)
 
 
 def test_unknown_hyper_parameter_gets_a_suggestion() -> None:

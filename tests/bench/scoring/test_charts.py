@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,12 +78,22 @@ def test_a_name_is_text() -> None:
 
 
 def test_methods_at_several_budgets_have_a_line_each() -> None:
-    smaller = [a_row("best", 0.1, 0.5, budget="10%", allowance_seconds=0.5), a_row("once", 0.1, 0.5, budget="10%")]
+    fitted = structs.replace(RECORD.method, name="best", spec="best", hyper_parameters={"epochs": 1})
+    best = a_row("best", 0.1, 0.5, budget="10%")
+    smaller = [replace(best, record=structs.replace(best.record, method=fitted)), a_row("once", 0.1, 0.5, budget="10%")]
     several = sweep([*ROWS, *smaller])
     assert list(several) == ["best"]
     chart = of_division([Mark(place, place.row.label) for place in PLACES], TOP, several)[-1]
     (line,) = chart.figure.data
     assert (line.name, list(line.x), list(line.y)) == ("best", [0.1, 0.2], pytest.approx([0.05, 0.1]))
+    assert line.mode == "lines+markers"
+
+
+def test_a_method_that_is_the_same_at_every_budget_is_a_point() -> None:
+    several = sweep([*ROWS, a_row("best", 0.2, 0.5, budget="40%")])
+    chart = of_division([Mark(place, place.row.label) for place in PLACES], TOP, several)[-1]
+    (point,) = chart.figure.data
+    assert (point.mode, list(point.x), list(point.y)) == ("markers", [0.1], pytest.approx([0.1]))  # half a second of five
 
 
 def test_nothing_scored_has_no_picture() -> None:

@@ -371,3 +371,44 @@ def test_what_a_plugin_prints_is_kept_up_to_a_bound(opened: Opener, wanted: RunR
     assert text.startswith(b"words\nxxx")
     assert text.endswith(b"x\n(the rest is left out)\n")
     assert LARGEST_LOG <= len(text) < LARGEST_LOG + 100
+
+
+@pytest.fixture
+def complete(finished: Run, outputs: Draw) -> Run:
+    """With three timed trials."""
+    finished.keep_secret("1" * 32)
+    while finished.record.wants_time:
+        finished.keep_alone(finished.record.next_timed, outputs(1), Measured(seconds=0.5, retraining=(5.0, 5.0)))
+    return finished
+
+
+def test_the_trials_of_another_budget_are_taken_over(opened: Opener, wanted: RunRecord, complete: Run) -> None:
+    other = replace(wanted, budget="40%", allowance_seconds=2.0, environment={"torch": "3"})
+    assert opened.store.with_same_trials(wanted) is None  # that would be itself
+    assert opened.store.with_same_trials(other) == complete.folder.name
+    run = opened(other)
+    run.take_over(complete.folder.name)
+    again = Run.read(run.folder)
+    assert again.record.complete
+    assert (again.record.budget, again.record.trials_of) == ("40%", complete.folder.name)
+    assert again.record.environment == complete.record.environment
+    assert again.record.timing.shares == complete.record.timing.shares
+    again.check_outputs()
+    assert again.again().outputs.digest() == complete.again().outputs.digest()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": 1}, {"reference_id": "b" * 16}, {"method": {"hyper_parameters": {"a": 2}}}, {"method": {"source_hash": "1" * 64}}],
+)
+def test_other_trials_are_not(opened: Opener, wanted: RunRecord, complete: Run, changes: dict[str, Any]) -> None:
+    method = replace(wanted.method, **changes.pop("method", {}))
+    assert opened.store.with_same_trials(replace(wanted, budget="40%", method=method, **changes)) is None
+
+
+def test_nor_are_those_of_a_run_that_is_damaged_or_not_complete(opened: Opener, wanted: RunRecord, complete: Run) -> None:
+    other = replace(wanted, budget="40%")
+    (complete.folder / "outputs-0000.npz").write_bytes(b"PK")
+    assert opened.store.with_same_trials(other) is None
+    complete.keep_timed([])
+    assert opened.store.with_same_trials(other) is None

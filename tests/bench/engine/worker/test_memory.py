@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
+import platform
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,3 +67,26 @@ def test_a_file_on_a_disk_is_no_memory() -> None:
         file.write(bytes(SIZE))
         file.flush()
         assert resident_bytes([os.getpid()]) - before < 0.5 * SIZE
+
+
+KEPT = """
+import torch
+from bench.engine.worker.memory import keep_what_is_freed
+{call}
+taken = torch.ones(5_000_000)
+heap = next(line for line in open("/proc/self/maps") if line.rstrip().endswith("[heap]"))
+start, end = (int(address, 16) for address in heap.split()[0].split("-"))
+first = start <= taken.data_ptr() < end
+del taken
+heap = next(line for line in open("/proc/self/maps") if line.rstrip().endswith("[heap]"))
+print(first, int(heap.split()[0].split("-")[1], 16) == end)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.parametrize(("call", "kept"), [("keep_what_is_freed()", "True True"), ("pass", "False True")])
+def test_memory_that_was_freed_is_kept(call: str, kept: str) -> None:
+    """A tensor lies in the heap, which does not shrink; without the call it would be a mapping of its own, with new pages."""
+    done = subprocess.run([sys.executable, "-c", KEPT.format(call=call)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == kept
