@@ -83,6 +83,7 @@ def server():
 
 
 def connections():
+    gc.unfreeze()
     return [item for item in gc.get_objects() if isinstance(item, Connection) and not item.closed]
 
 

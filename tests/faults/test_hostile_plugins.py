@@ -55,6 +55,7 @@ from bench.models.stacked import stack
 
 
 def connections():
+    gc.unfreeze()
     return [item for item in gc.get_objects() if isinstance(item, Connection) and not item.closed]
 
 
