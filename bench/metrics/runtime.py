@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from bench.hookspecs import hookimpl
 from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
 from bench.metrics.resampling import Z
-from bench.metrics.timing import median_interval
 
 
 class Runtime(Metric):
     """Time of the timed trials: one model, nothing else of ours on the device; the median of three to nine.
 
-    Each is compared with an epoch of retraining right before it and one right after it, all on the clock of the budget: CPU
+    Compared with the median of epochs of retraining right before and right after each, all on the clock of the budget: CPU
     seconds of the worker on a CPU, wall seconds between two synchronisations on a GPU. Seconds are the share of a retraining
-    times what one takes at the fastest that was seen on this device, as on a machine that nobody else uses. A row whose median
+    times what one takes at the fastest that was seen on this device, as on a machine that nobody else uses. A row whose share
     is more than a tenth above the budget is badged `over budget` and not ranked.
 
     >>> from bench.metrics.metric import Timing
-    >>> evidence = Evidence(None, None, Timing(shares=[0.1, 0.2, 0.4], allowed=0.2, retraining=10.0))
+    >>> evidence = Evidence(None, None, Timing([1.0, 2.0, 4.0], [(9.0, 11.0)] * 3, allowed=0.2, retraining=10.0))
     >>> Runtime().score(evidence).estimates["speed_up"].value
     5.0
     """
@@ -85,10 +84,10 @@ class Runtime(Metric):
     def score(self, evidence: Evidence) -> Findings:
         """Nothing for control rows, which are not timed."""
         timing = evidence.timing
-        if not timing.shares:
+        if not timing.seconds:
             return Findings()
         quartiles = np.percentile(timing.shares, [25, 75])
-        deviation = _deviation(timing.shares)
+        deviation = timing.margin / Z if len(timing.seconds) > 1 else None
         estimates = {
             "runtime": Estimate(timing.share * timing.retraining, _scaled(deviation, timing.retraining)),
             "runtime_iqr": Estimate(float(quartiles[1] - quartiles[0]) * timing.retraining),
@@ -100,14 +99,6 @@ class Runtime(Metric):
         if timing.peak_memory:
             estimates["peak_memory"] = Estimate(float(np.median(timing.peak_memory)))
         return Findings(estimates)
-
-
-def _deviation(shares: Sequence[float]) -> float | None:
-    """By which the normal interval of a scorecard is that of the median; None of a single trial."""
-    if len(shares) < 2:
-        return None
-    low, high = median_interval(shares)
-    return (high - low) / 2 / Z
 
 
 def _scaled(deviation: float | None, factor: float) -> float | None:

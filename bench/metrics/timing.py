@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from statistics import mean, median
 
 import numpy as np
 
@@ -14,39 +16,48 @@ BUSY = 0.5  # of the time of all cores
 _MEDIAN = math.sqrt(math.pi / 2)  # standard error of a median over that of a mean, of a normal distribution
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Where the median of a distribution lies that values were drawn from, 95 %, if it is about normal; one says nothing.
+def margin_of_median(values: Sequence[float]) -> float:
+    """How far the median of a distribution may be from that of values drawn from it, 95 %, if it is about normal.
 
-    >>> [round(end, 2) for end in median_interval([0.9, 1.0, 1.1])]
-    [0.69, 1.31]
+    >>> round(margin_of_median([0.9, 1.0, 1.1]), 2), margin_of_median([1.0])
+    (0.31, inf)
     """
     from scipy.stats import t
 
     if len(values) < 2:
-        return -math.inf, math.inf
-    middle = float(np.median(values))
-    reach = float(t.ppf(0.975, len(values) - 1) * _MEDIAN * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return middle - reach, middle + reach
+        return math.inf
+    return float(t.ppf(0.975, len(values) - 1) * _MEDIAN * np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The timed trials of a run, as shares of one retraining; none of a control row.
+    """The timed trials of a run, beside epochs of retraining right before and right after each; none of a control row.
 
-    A share compares a trial with epochs of retraining right before and after it. What slows both down leaves it as it is: a
-    neighbour takes caches, clock and the other half of the core, which cost CPU time, too.
+    What slows both down leaves shares as they are: a neighbour takes caches, clock and the other half of the core, which cost
+    CPU time, too. Single epochs may be slow by chance, which a ratio of medians bears better than a median of ratios.
     """
 
-    shares: Sequence[float]  # of one retraining, for each timed trial
+    seconds: Sequence[float]  # of each timed trial
+    beside: Sequence[Sequence[float]]  # seconds of one retraining, as it was right before and right after each
     allowed: float  # share of one retraining
     retraining: float  # seconds, at the fastest that was seen
     busy: Sequence[float] = ()  # share of the time of all cores that others used meanwhile, for each timed trial
     peak_memory: Sequence[float] = ()  # bytes, of each timed trial
 
     @property
+    def shares(self) -> list[float]:
+        """Of one retraining, for each timed trial."""
+        return [seconds / mean(beside) for seconds, beside in zip(self.seconds, self.beside, strict=True)]
+
+    @property
     def share(self) -> float:
-        """The median share; NaN without any."""
-        return float(np.median(self.shares)) if self.shares else math.nan
+        """The median of the trials over the median of what was beside them; NaN without any."""
+        return median(self.seconds) / median(chain.from_iterable(self.beside)) if self.seconds else math.nan
+
+    @property
+    def margin(self) -> float:
+        """By how much the share may be more or less, 95 %."""
+        return margin_of_median(self.shares)
 
     @property
     def most(self) -> float:
@@ -55,13 +66,12 @@ class Timing:
 
     @property
     def undecided(self) -> bool:
-        """Whether the interval of the median covers the largest share that is not over budget."""
-        low, high = median_interval(self.shares) if self.shares else (-math.inf, math.inf)
-        return low <= self.most <= high
+        """Whether the share may be more as well as less than the largest that is not over budget."""
+        return not abs(self.share - self.most) > self.margin
 
     @property
     def over_budget(self) -> bool:
-        """Whether the median is more than that."""
+        """Whether the share is more than that."""
         return self.share > self.most
 
     @property
@@ -72,7 +82,7 @@ class Timing:
     @property
     def on_busy_machine(self) -> bool:
         """Whether others used more than half of the cores' time, in the median of the trials."""
-        return bool(self.busy) and float(np.median(self.busy)) > BUSY
+        return bool(self.busy) and median(self.busy) > BUSY
 
     @property
     def unclear(self) -> bool:

@@ -21,7 +21,7 @@ from bench.seeds import numpy_generator
 CLASSES = 10
 OUTLIER = -40.0
 MEMBER = 3.0  # by how many standard deviations training raises the confidence of an example
-UNTIMED = Timing(shares=(), allowed=1.0, retraining=1.0)
+UNTIMED = Timing(seconds=(), beside=(), allowed=1.0, retraining=1.0)
 EXAMPLE_SPREAD = 2.0  # standard deviation of an example's mean confidence, in those of models
 
 Change = Callable[[Floats, Floats], Floats]  # fresh retrained confidences [N, E], those of the reference [N, E] -> unlearned ones

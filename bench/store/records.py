@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import mean
 from typing import Annotated, Any
 
 import msgspec
@@ -227,7 +226,8 @@ class RunRecord(Record, frozen=True, kw_only=True):
         alone = self.alone
         retraining = min([self.retraining_seconds, *(seconds for each in alone for seconds in each.retraining)])
         return Timing(
-            shares=[each.seconds / (mean(each.retraining) if each.retraining else self.retraining_seconds) for each in alone],
+            seconds=[each.seconds for each in alone],
+            beside=[each.retraining or (self.retraining_seconds,) for each in alone],
             allowed=Budget.parse(self.budget).share(retraining),
             retraining=retraining,
             busy=[each.busy for each in alone],

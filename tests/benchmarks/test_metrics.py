@@ -32,7 +32,7 @@ def test_all_metrics_of_a_run(benchmark, models: int, examples: int) -> None:
     metrics = installed_metrics()[0]
 
     def score() -> int:
-        evidence = Evidence(population.case(shifted(1.0), retrained), retrained, Timing([0.2], 0.2, 5.0))
+        evidence = Evidence(population.case(shifted(1.0), retrained), retrained, Timing([1.0], [(5.0, 5.0)], 0.2, 5.0))
         return sum(len(item.metric.score(evidence).estimates) for item in metrics)
 
     assert benchmark.pedantic(score, rounds=3, warmup_rounds=1 if models < 100 else 0) > 40

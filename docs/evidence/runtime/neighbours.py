@@ -3,7 +3,7 @@
     python docs/evidence/runtime/neighbours.py STORE
 
 runs every method with 16 models where the store lacks it, times trials again in each surrounding, and prints the table of
-docs/evidence/runtime.md: the median share, and what it is of the quiet one.
+docs/evidence/runtime.md: shares of one retraining, and what they are of the quiet one.
 """
 
 from __future__ import annotations

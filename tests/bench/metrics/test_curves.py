@@ -34,7 +34,7 @@ def test_roc_is_the_best_rate_within_the_allowance(members: np.ndarray, others: 
 def evidence() -> Evidence:
     population = Population.draw(20, seed=0)
     retrained = population.retrained(16)
-    return Evidence(population.case(shifted(1.0), retrained), retrained, Timing([], 1.0, 1.0))
+    return Evidence(population.case(shifted(1.0), retrained), retrained, Timing([], [], 1.0, 1.0))
 
 
 def test_curves_pass_through_the_rates_that_metrics_report(evidence: Evidence) -> None:

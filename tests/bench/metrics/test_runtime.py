@@ -1,6 +1,7 @@
 """Runtime from shares that were made up."""
 
 import statistics
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,6 +12,12 @@ from bench.scoring.calibration import Population
 MODELS = Population.draw(2, 0).retrained(2)
 
 
+def timing(shares: Sequence[float], **about: object) -> Timing:
+    """Trials that took such shares of a retraining of twenty seconds."""
+    beside = [(19.0, 21.0)] * len(shares)
+    return Timing([20 * share for share in shares], beside, allowed=0.2, retraining=20.0, **about)
+
+
 def score(timing: Timing) -> Findings:
     return Runtime().score(Evidence(MODELS, MODELS, timing))
 
@@ -18,7 +25,7 @@ def score(timing: Timing) -> Findings:
 @pytest.mark.independent
 def test_values() -> None:
     shares = [0.15, 0.05, 0.125, 0.4, 0.1]
-    found = score(Timing(shares, retraining=20.0, allowed=0.2, peak_memory=[5e6, 7e6, 6e6]))
+    found = score(timing(shares, peak_memory=[5e6, 7e6, 6e6]))
     middle, quartiles = statistics.median(shares), statistics.quantiles(shares, n=4, method="inclusive")
     assert {name: estimate.value for name, estimate in found.estimates.items()} == pytest.approx(
         {
@@ -39,15 +46,15 @@ def test_values() -> None:
 
 
 def test_control_rows_are_not_timed() -> None:
-    assert score(Timing((), retraining=20.0, allowed=0.2)) == Findings()
+    assert score(timing(())) == Findings()
 
 
 def test_a_single_trial_has_no_interval() -> None:
-    assert score(Timing([0.1], retraining=20.0, allowed=0.2)).estimates["runtime"].sd is None
+    assert score(timing([0.1])).estimates["runtime"].sd is None
 
 
 def test_instant_methods_have_no_speed_up() -> None:
-    estimates = score(Timing([0.0], retraining=20.0, allowed=0.2)).estimates
+    estimates = score(timing([0.0])).estimates
     assert "speed_up" not in estimates
     assert "peak_memory" not in estimates
     assert estimates["runtime_share"].value == 0.0

@@ -30,7 +30,7 @@ def flag(outputs: Outputs, scored: Models = SCORED, **about: object) -> str:
     """What is said of trials that came to such outputs when they ran again."""
     took = {"seconds": [1.0] * 3, "scored_seconds": [1.0] * 3, "on_cpu": True, "stackable": True}
     again = Again(TIMED, outputs, **{**took, **about})
-    evidence = Evidence(scored, RETRAINED, Timing([0.2] * 3, 0.2, 5.0), again)
+    evidence = Evidence(scored, RETRAINED, Timing([1.0] * 3, [(5.0, 5.0)] * 3, 0.2, 5.0), again)
     return TimedTrials().score(evidence).flags.get(TIMED_DIFFERENTLY, "")
 
 
@@ -47,7 +47,7 @@ def test_distances_are_those_of_scipy() -> None:
 
 
 def test_runs_whose_trials_did_not_run_twice_say_nothing() -> None:
-    found = TimedTrials().score(Evidence(SCORED, RETRAINED, Timing((), 0.2, 5.0)))
+    found = TimedTrials().score(Evidence(SCORED, RETRAINED, Timing((), (), 0.2, 5.0)))
     assert (found.estimates, found.flags) == ({}, {})
 
 

@@ -8,20 +8,38 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bench.metrics.timing import MOST_TIMED, Timing, median_interval
+from bench.metrics.timing import MOST_TIMED, Timing, margin_of_median
 
 
 @pytest.mark.independent
 @pytest.mark.parametrize("count", range(3, MOST_TIMED + 1))
 def test_the_interval_holds_the_median_as_often_as_it_says(count: int) -> None:
     draws = np.random.default_rng(count).normal(1.0, 0.1, size=(2000, count))
-    ends = np.array([median_interval(list(draw)) for draw in draws])
-    covered = float(((ends[:, 0] <= 1.0) & (ends[:, 1] >= 1.0)).mean())
+    margins = np.array([margin_of_median(list(draw)) for draw in draws])
+    covered = float((np.abs(np.median(draws, axis=1) - 1.0) <= margins).mean())
     assert 0.94 < covered < 0.985
 
 
 def test_a_single_value_says_nothing() -> None:
-    assert median_interval([3.0]) == (-math.inf, math.inf)
+    assert margin_of_median([3.0]) == margin_of_median([]) == math.inf
+
+
+def of_shares(shares: Sequence[float], busy: Sequence[float] = ()) -> Timing:
+    """Trials that took such shares of a retraining, of which a fifth is allowed."""
+    return Timing([5 * share for share in shares], [(4.5, 5.5)] * len(shares), allowed=0.2, retraining=5.0, busy=busy)
+
+
+def test_single_slow_epochs_do_not_decide() -> None:
+    """Two of four epochs took twice as long, of no trial both of its neighbours."""
+    timing = Timing([1.0, 1.0, 1.0], [(5.0, 5.0), (5.0, 10.0), (10.0, 5.0)], allowed=0.2, retraining=5.0)
+    assert timing.share == 0.2
+    assert timing.shares == pytest.approx([0.2, 1 / 7.5, 1 / 7.5])
+
+
+def test_what_slows_both_down_cancels() -> None:
+    quiet = Timing([1.0, 1.0, 1.0], [(5.0, 5.0)] * 3, allowed=0.2, retraining=5.0)
+    busy = Timing([1.5, 1.4, 1.6], [(7.5, 7.0), (7.0, 8.0), (8.0, 7.5)], allowed=0.2, retraining=5.0)
+    assert busy.share == pytest.approx(quiet.share)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +54,12 @@ def test_a_single_value_says_nothing() -> None:
     ],
 )
 def test_a_tenth_around_the_budget_is_its_border(share: float, over: bool, borderline: bool) -> None:
-    timing = Timing([share, 0.0, 9.0], allowed=0.2, retraining=5.0)
+    timing = of_shares([share, 0.0, 9.0])
     assert (timing.over_budget, timing.borderline) == (over, borderline)
 
 
 def test_a_control_row_is_neither() -> None:
-    timing = Timing((), allowed=0.2, retraining=5.0)
+    timing = of_shares(())
     assert math.isnan(timing.share)
     assert [timing.over_budget, timing.borderline, timing.on_busy_machine, timing.unclear] == [False] * 4
 
@@ -51,7 +69,7 @@ def test_a_control_row_is_neither() -> None:
     [([0.1] * 3, False), ([0.1, 0.19, 0.3], True), ([0.2] * 3, False), ([0.21, 0.22, 0.23], True), ([0.2], True), ([], True)],
 )
 def test_it_is_open_while_the_interval_covers_what_would_be_over_budget(shares: Sequence[float], undecided: bool) -> None:
-    assert Timing(shares, allowed=0.2, retraining=5.0).undecided == undecided
+    assert of_shares(shares).undecided == undecided
 
 
 NOISY, CLEAR = [0.1, 0.19, 0.3], [0.1, 0.1, 0.1]
@@ -69,5 +87,5 @@ NOISY, CLEAR = [0.1, 0.19, 0.3], [0.1, 0.1, 0.1]
 def test_a_busy_machine_counts_only_where_it_may_have_decided(
     shares: Sequence[float], busy: Sequence[float], on_busy_machine: bool, unclear: bool
 ) -> None:
-    timing = Timing(shares, allowed=0.2, retraining=5.0, busy=busy)
+    timing = of_shares(shares, busy)
     assert (timing.on_busy_machine, timing.unclear) == (on_busy_machine, unclear)

@@ -104,7 +104,7 @@ def _method_server(findings: Findings, name: str) -> MethodServer:
     people = {split: data.identities[data.splits[split]] for split in METHOD_SPLITS}
     original = {name: view.numpy() for name, view in state(initialised(task.network, len(task.groups), 1)).items()}
     plugin, spec = discovery.find_method(name), specs.parse(name)
-    return MethodServer(Guards(), Nobody(), setting, pictures, people, original, plugin, spec)
+    return MethodServer(Guards(), Nobody(), setting, pictures, people, original, plugin, spec, None)
 
 
 def _task(findings: Findings) -> tuple[Task, TaskData, Setting]:
