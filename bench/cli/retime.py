@@ -9,6 +9,8 @@ import click
 from bench.cli import options
 from bench.hookspecs import hookimpl
 
+TIMED = ("runtime", "timed-trials")  # metrics that look at times
+
 
 @click.command("time")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
@@ -39,9 +41,6 @@ def time_runs(runs: tuple[str, ...], store: Path, executor: str, memory_limit: i
         click.echo(f"\n{run.folder.name}: {shown.failure or ', '.join(shown.badges) or 'no flags'}\n")
         if shown.scorecard:
             scorecard_table(shown.scorecard.only(TIMED))
-
-
-TIMED = ("runtime", "timed-trials")  # metrics that look at times
 
 
 @hookimpl

@@ -162,11 +162,13 @@ def why_unranked(item: Row) -> str:
     """Why a row is at the bottom, in words; "" if nothing stands against it."""
     card, timing = item.scorecard, item.timing
     if item.failure or card is None:
-        return item.failure
+        return item.failure or "not scored"
     if item.value(RANKED_BY) is None:
         return f"no final score: {card.problems.get(METRIC) or 'its metric was not computed'}"
     if TIMED_DIFFERENTLY in card.flags:
         return f"{TIMED_DIFFERENTLY}: {card.flags[TIMED_DIFFERENTLY]}"
+    if "timed-trials" in card.problems:
+        return f"nobody can tell whether what is timed is what is scored: {card.problems['timed-trials']}"
     if timing.over_budget:
         return f"{OVER_BUDGET}: it takes {100 * timing.share / timing.allowed:.0f} % of it"
     return f"{BUSY_MACHINE}, where it cannot be told whether it is within the budget" if timing.unclear else ""

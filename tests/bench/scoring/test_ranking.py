@@ -13,7 +13,16 @@ import pytest
 from msgspec import structs
 from scipy.stats import norm
 
-from bench.scoring.ranking import as_json, ceiling, difference_p_value, differences, divisions, places
+from bench.scoring.ranking import (
+    as_json,
+    better_unranked,
+    ceiling,
+    difference_p_value,
+    differences,
+    divisions,
+    places,
+    why_unranked,
+)
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard, Section
 from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
@@ -99,6 +108,37 @@ def test_rows_over_budget_and_controls_are_not_ranked() -> None:
     late, best = a_row("late", 0.3, noise(2), late=True), a_row("best", 0.1, noise(3))
     found = [(place.row.folder.name, place.rank) for place in places([late, best, control])]
     assert found == [("control", None), ("best", 1), ("late", None)]
+
+
+def flagged(item: Row, **about: object) -> Row:
+    """A row whose timed trials were looked at by a metric that says so."""
+    section = Section(version=1, **about)
+    return replace(item, scorecard=item.scorecard.with_section("timed-trials", section))
+
+
+def test_why_a_row_is_at_the_bottom() -> None:
+    good, late = a_row("good", 0.1, noise(1)), a_row("late", 0.3, noise(2), late=True)
+    other = flagged(a_row("other", 0.4, noise(3)), flags={"timed differently": "trial 3 took 5 s"})
+    untold = flagged(a_row("untold", 0.5, noise(4)), problem="ValueError: no luck")
+    busy = a_row("busy", 0.2, noise(5))
+    noisy = [
+        Killed(trial=trial, killed="", seconds=seconds, retraining=(5.0, 5.0), busy=0.8)
+        for trial, seconds in enumerate((0.5, 0.9, 1.5))
+    ]
+    busy = replace(busy, record=structs.replace(busy.record, timed=tuple(noisy)))
+    unscored = replace(good, scorecard=None, failure="3/16 trials: no luck")
+    assert [why_unranked(item) for item in (good, late, other, untold, busy, unscored)] == [
+        "",
+        "over budget: it takes 200 % of it",
+        "timed differently: trial 3 took 5 s",
+        "nobody can tell whether what is timed is what is scored: ValueError: no luck",
+        "timed on a busy machine, where it cannot be told whether it is within the budget",
+        "3/16 trials: no luck",
+    ]
+    placed = places([good, late, other, untold, busy, unscored])
+    assert [place.row.folder.name for place in placed if place.rank] == ["good"]
+    assert [item.folder.name for item in better_unranked(placed)] == ["untold", "other", "late", "busy"]
+    assert better_unranked(places([good])) == []
 
 
 def test_ceiling_is_the_retrain_row_once_there_is_one() -> None:
