@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def _read_or_restored(folder: Path, note: Note) -> Run | None:
 
 def with_same_trials(runs: Path, wanted: RunRecord) -> str | None:
     """The name of a complete run in a folder of runs that differs from a record in nothing but its budget."""
-    for path in sorted(runs.glob(f"{wanted.method.name}-*/{RECORD}")):
+    for path in sorted(runs.glob(f"{glob.escape(wanted.method.name)}-*/{RECORD}")):
         with suppress(BenchError):
             found = Run.read(path.parent)
             if found.record.complete and found.record.budget != wanted.budget and _trials(found.record) == _trials(wanted):

@@ -297,11 +297,9 @@ def test_what_is_no_time_does_not_count(run_record: RunRecord) -> None:
     assert run.problem == ""
 
 
-@pytest.mark.parametrize(("stackable", "seconds"), [(True, 0.25), (False, 0.25)])
-def test_a_trial_has_its_part_of_its_stack(run_record: RunRecord, stackable: bool, seconds: float) -> None:
-    chunks = (_finished(0, 1, 2, 3), replace(_finished(4, 5, 6, 7), seconds=1.0))
-    run = replace(run_record, chunks=chunks, method=replace(run_record.method, stackable=stackable))
-    assert run.scored_seconds(5) == seconds
+def test_a_trial_has_its_part_of_its_stack(run_record: RunRecord) -> None:
+    run = replace(run_record, chunks=(_finished(0, 1, 2, 3), replace(_finished(4, 5, 6, 7), seconds=1.0)))
+    assert run.scored_seconds(5) == 0.25
     assert run.scored_seconds(0) == 0.0
 
 

@@ -375,11 +375,25 @@ def test_what_a_plugin_prints_is_kept_up_to_a_bound(opened: Opener, wanted: RunR
 
 @pytest.fixture
 def complete(finished: Run, outputs: Draw) -> Run:
+    return timed_enough(finished, outputs)
+
+
+def timed_enough(run: Run, outputs: Draw) -> Run:
     """With three timed trials."""
-    finished.keep_secret("1" * 32)
-    while finished.record.wants_time:
-        finished.keep_alone(finished.record.next_timed, outputs(1), Measured(seconds=0.5, retraining=(5.0, 5.0)))
-    return finished
+    run.keep_secret("1" * 32)
+    while run.record.wants_time:
+        run.keep_alone(run.record.next_timed, outputs(1), Measured(seconds=0.5, retraining=(5.0, 5.0)))
+    return run
+
+
+def test_names_are_no_patterns(opened: Opener, wanted: RunRecord, outputs: Draw) -> None:
+    """Of a file called so, say."""
+    odd = replace(wanted, method=replace(wanted.method, name="m[1]"))
+    run = opened(odd)
+    for stack in STACKS:
+        run.keep_outputs(stack, outputs(4), MEASURED, 2.0)
+    timed_enough(run, outputs)
+    assert opened.store.with_same_trials(replace(odd, budget="40%")) == run.folder.name
 
 
 def test_the_trials_of_another_budget_are_taken_over(opened: Opener, wanted: RunRecord, complete: Run) -> None:
