@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bench.budget import Allowance
+from bench.budget import USUAL_SHARE, Allowance
 from bench.errors import WorkerError
 from bench.method import Method
 from bench.registry import specs
@@ -22,6 +22,7 @@ from bench.testing.subject import SEED, Subject
 from bench.testing.toy_task import CLASSES, ORIGINALS, SIZES, distance, seed_globally
 
 TOLERANCE = 1e-9  # in float64; a whole-parameter standard deviation differs by 5e-4, so nothing much looser finds it
+SHARES = (0.01, 0.05, 0.1, USUAL_SHARE, 0.6, 1.0)  # of one retraining
 TINY_BUDGET, LATE = 0.5, 0.25  # seconds of CPU time; how much later than its budget a method may return
 CHANCE = 1.5 / CLASSES
 _SOURCE = re.compile(r"source\s*:|arxiv|doi\.org|https?://|\(\d{4}\)|\b(19|20)\d\d\b", re.IGNORECASE)
@@ -82,14 +83,39 @@ def loads_without_side_effects(subject: Subject) -> str:
 @_check(runs=False)
 def hyper_parameters_round_trip(subject: Subject) -> str:
     """What `name[k=v]` says is what the method has: a row can be reproduced from its record."""
-    kind = type(subject.method)
-    _demand(kind.__dataclass_params__.frozen, "decorate it with @dataclass(frozen=True)")  # type: ignore[attr-defined]
-    text = json.dumps(specs.hyper_parameters(subject.method))
-    values = {name: value for name, value in json.loads(text).items() if value not in ("inf", "-inf", "nan")}
-    again = specs.configure(kind, specs.parse(str(specs.Spec(subject.spec.plugin, values))))
-    odd = [name for name, value in specs.hyper_parameters(again).items() if value != specs.hyper_parameters(subject.method)[name]]
-    _demand(not odd, f"{', '.join(odd)} changes when the method is made from its own hyper-parameters")
+    frozen = type(subject.method).__dataclass_params__.frozen  # type: ignore[attr-defined]
+    _demand(frozen, "decorate it with @dataclass(frozen=True)")
+    _demand_same_again(subject.method, subject.spec.plugin)
     return ""
+
+
+def _demand_same_again(method: Method, plugin: str) -> None:
+    """What the text of its hyper-parameters makes is the method itself."""
+    text = json.dumps(specs.hyper_parameters(method))
+    values = {name: value for name, value in json.loads(text).items() if value not in ("inf", "-inf", "nan")}
+    again = specs.configure(type(method), specs.parse(str(specs.Spec(plugin, values))))
+    odd = [name for name, value in specs.hyper_parameters(again).items() if value != specs.hyper_parameters(method)[name]]
+    _demand(not odd, f"{', '.join(odd)} changes when the method is made from its own hyper-parameters")
+
+
+@_check(runs=False)
+def fits_budgets(subject: Subject) -> str:
+    """What fits a budget, by `within`, is this method, the same whenever asked; a larger budget is never refused."""
+    if type(subject.method).within is Method.within:
+        raise NotApplicableError("it does the same at every budget")
+    least: float | None = None
+    for share in SHARES:
+        try:
+            fitting = subject.method.within(share)
+        except ValueError as reason:
+            _demand(least is None, f"it fits {least or 0:.0%} of a retraining, but not {share:.0%}: {reason}")
+            continue
+        least = least or share
+        _demand(type(fitting) is type(subject.method), f"within returns a {type(fitting).__name__} at {share:.0%}")
+        _demand(fitting == subject.method.within(share), f"within gives another answer when asked for {share:.0%} again")
+        _demand_same_again(fitting, subject.spec.plugin)
+    _demand(least is not None, "within refuses every budget up to a whole retraining")
+    return f"from {least:.0%} of a retraining on"
 
 
 @_check(runs=False)

@@ -51,6 +51,31 @@ BROKEN = {
             fields="epochs: float = 2.0\n\ndef __post_init__(self):\n    object.__setattr__(self, 'epochs', self.epochs / 2)",
         ),
     ),
+    "of-another-class": (
+        "fits-budgets",
+        _method("return train(model, data)", fields="def within(self, share):\n    return Method()"),
+    ),
+    "forgets-its-answer": (
+        "fits-budgets",
+        _method(
+            "return train(model, data)", fields="rate: float = 0.1\n\ndef within(self, share):\n    return Broken(time.time())"
+        ),
+    ),
+    "fits-only-little": (
+        "fits-budgets",
+        _method(
+            "return train(model, data)",
+            fields="def within(self, share):\n    if share > 0.3:\n        raise ValueError('too much')\n    return self",
+        ),
+    ),
+    "fits-nothing": (
+        "fits-budgets",
+        _method("return train(model, data)", fields="def within(self, share):\n    raise ValueError('never')"),
+    ),
+    "fits-in-halves": (
+        "fits-budgets",
+        _method("return train(model, data)", fields="epochs: int = 2\n\ndef within(self, share):\n    return Broken(2 * share)"),
+    ),
     "anonymous": ("names-its-source", _method("return train(model, data)", doc="Works well.")),
     "raises": ("runs", _method("return train(model.to('meta'), data)")),
     "returns-a-copy": ("returns-what-it-declares", _method("return train(copy.deepcopy(model), data)")),
