@@ -36,10 +36,9 @@ def die_with_parent() -> None:
             os._exit(1)  # the parent went before the kernel was told
 
 
-def adopt_orphans() -> None:
-    """From now on, processes below this one whose parents have ended fall to it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def adopt_orphans(adopt: bool = True) -> bool:
+    """From now on, processes below this one whose parents have ended fall to it, or no longer; whether the system does so."""
+    return sys.platform == "linux" and bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt)) == 0)
 
 
 @contextmanager

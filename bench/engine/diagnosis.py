@@ -12,7 +12,9 @@ from pathlib import Path
 from bench.engine.inspection import inspect_all
 from bench.engine.machine import Device, default_memory_limit, default_workers, find_device
 from bench.engine.neighbours import Neighbours
+from bench.engine.worker.group import ControlGroup
 from bench.errors import BenchError, CheckResult, WorkerError
+from bench.lifetime import adopt_orphans
 from bench.metrics.installed import installed_metrics
 from bench.store.reference_records import ReferenceTask
 from bench.store.shipped import MEND, shipped_record
@@ -35,6 +37,7 @@ def diagnose(store: Path, task_name: str) -> Iterator[CheckResult]:
     except (BenchError, WorkerError, OSError) as problem:
         yield CheckResult("device", "", str(problem), _remedy(problem))
     yield _threads(device, neighbours)
+    yield _processes()
     yield _memory(device)
     yield _disk(store)
     yield from _task(task_name, device)
@@ -65,6 +68,17 @@ def _threads(device: Device | None, neighbours: Neighbours) -> CheckResult:
     workers = default_workers(device.kind if device else "cpu")
     seen = f"{workers} workers of one thread each, {os.cpu_count()} cores, of which others use {100 * neighbours.share():.0f} %"
     return CheckResult("threads", seen, neighbours.warning(), BUSY_REMEDY)
+
+
+def _processes() -> CheckResult:
+    """How what a method starts is counted and ended."""
+    if ControlGroup.can_be_made():
+        return CheckResult("processes", "what methods start is counted in control groups")
+    adopted = adopt_orphans()
+    adopt_orphans(False)
+    lost = "" if adopted else "processes that a method starts and cuts loose are neither counted nor ended: prctl is refused"
+    remedy = "allow PR_SET_CHILD_SUBREAPER, or let control groups be made (cgroup v2); trust no runtime of a stranger's method"
+    return CheckResult("processes", "what methods start is found by descent", lost, remedy)
 
 
 def _memory(device: Device | None) -> CheckResult:

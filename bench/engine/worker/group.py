@@ -27,24 +27,43 @@ class ControlGroup:
     @classmethod
     def around(cls, pid: int) -> ControlGroup | None:
         """A new group with a process in it; None where none can be made."""
-        place = own_place(_read("/proc/self/mounts"), _read("/proc/self/cgroup"))
+        place = _place()
         return cls.within(place, pid) if place else None
+
+    @staticmethod
+    def can_be_made() -> bool:
+        """Whether this process may make groups, found by making one."""
+        place = _place()
+        group = place and ControlGroup._new(place)
+        return bool(group and group._remove())
 
     @classmethod
     def within(cls, place: Path, pid: int) -> ControlGroup | None:
         """The same in a folder of groups."""
         _forget_abandoned(place)
-        group = cls(place / f"{_PREFIX}-{os.getpid()}-{next(_numbers)}")
+        group = cls._new(place)
+        if not group:
+            return None
         try:
-            group._folder.mkdir()
-            if not all((group._folder / name).exists() for name in ("cpu.stat", "cgroup.kill", "cgroup.procs")):
-                raise OSError
             (group._folder / "cgroup.procs").write_text(str(pid), encoding="ascii")
             group.cpu_seconds()
         except (OSError, KeyError, ValueError):
             group._remove()
             return None
         return group
+
+    @classmethod
+    def _new(cls, place: Path) -> ControlGroup | None:
+        """An empty one, with all that is needed of it."""
+        group = cls(place / f"{_PREFIX}-{os.getpid()}-{next(_numbers)}")
+        try:
+            group._folder.mkdir()
+        except OSError:
+            return None
+        if all((group._folder / name).exists() for name in ("cpu.stat", "cgroup.kill", "cgroup.procs")):
+            return group
+        group._remove()
+        return None
 
     def cpu_seconds(self) -> float:
         """Seconds of CPU time of all that have ever been in it.
@@ -86,6 +105,10 @@ class ControlGroup:
             self._folder.rmdir()
             return True
         return False
+
+
+def _place() -> Path | None:
+    return own_place(_read("/proc/self/mounts"), _read("/proc/self/cgroup"))
 
 
 def own_place(mounts: str, memberships: str) -> Path | None:

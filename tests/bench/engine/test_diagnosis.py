@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bench.engine import diagnosis
+from bench.engine.worker.group import ControlGroup
 from bench.store import shipped
 
 
@@ -25,6 +28,18 @@ def test_little_memory_for_each_worker_is_told(monkeypatch: pytest.MonkeyPatch) 
     check = diagnosis._memory(None)
     assert check.problem == "0.5 GB for each of 4 workers is too little"
     assert check.remedy == "use fewer --workers"
+
+
+def test_a_machine_that_lets_methods_hide_processes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In some containers the system refuses both ways to find them."""
+    monkeypatch.setattr(ControlGroup, "can_be_made", lambda: False)
+    assert diagnosis._processes().well
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(prctl=lambda *arguments: -1))
+    check = diagnosis._processes()
+    assert "neither counted nor ended: prctl is refused" in check.problem
+    assert "PR_SET_CHILD_SUBREAPER" in check.remedy
+    monkeypatch.setattr(ControlGroup, "can_be_made", lambda: True)
+    assert diagnosis._processes().well
 
 
 def test_a_machine_without_room_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

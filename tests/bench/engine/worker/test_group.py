@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.engine.worker import group as groups
 from bench.engine.worker.group import ControlGroup, own_place
 
 FILES = {"cpu.stat": "usage_usec 1500000\nuser_usec 1400000\n", "cgroup.kill": "", "cgroup.procs": ""}
@@ -81,6 +82,16 @@ def test_a_tree_that_nobody_may_write_to_has_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert ControlGroup.within(tmp_path / "not there", 123) is None
     assert ControlGroup.within(tmp_path / "file", 123) is None
+
+
+def test_whether_groups_can_be_made_is_known(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, may in (("", True), ("/not there", False)):
+        files = {"/proc/self/mounts": f"cgroup2 {tree} cgroup2 rw 0 0", "/proc/self/cgroup": f"0::{place}"}
+        monkeypatch.setattr(groups, "_read", files.__getitem__)
+        assert ControlGroup.can_be_made() is may
+    assert not list(tree.iterdir())
+    monkeypatch.setattr(groups, "_read", lambda path: "")
+    assert not ControlGroup.can_be_made()
 
 
 def test_groups_of_commands_that_were_killed_are_removed(tree: Path) -> None:
