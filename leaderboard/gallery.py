@@ -29,10 +29,10 @@ class Gallery:
         folder = self._store.reference_folder(record.task.key, record.device.kind)
         if folder not in self._identities:
             try:
-                found = self._store.reference_of(record).forget_identities()
+                found = self._store.reference_of(record).identities()
             except BenchError:  # no reference here: the board can do without
-                found = None
-            self._identities[folder] = [] if found is None else found.tolist()
+                found = {}
+            self._identities[folder] = found["forget"].tolist() if "forget" in found else []
         return self._identities[folder]
 
     def paths(self, entry: Entry) -> dict[int, str]:

@@ -78,8 +78,8 @@ class ReferenceKeeper(Protocol):
     def identifier(self, models: int) -> str:
         """Hash of the original and the first retrained models."""
 
-    def keep_labels(self, labels: dict[str, NDArray[np.int64]], forget_identities: NDArray[np.int64] | None) -> None:
-        """Labels of every output split, and who is on the forget examples if the task knows."""
+    def keep_labels(self, labels: dict[str, NDArray[np.int64]], identities: dict[str, NDArray[np.int64]]) -> None:
+        """Labels of every output split, and who is on the examples of those of which the task knows."""
 
     def keep_original(self, weights: Mapping[str, NDArray[np.float32]], outputs: Outputs) -> None:
         """The original model is trained."""

@@ -15,7 +15,7 @@ from bench.engine.session import Session
 from bench.errors import BenchError, WorkerError
 from bench.outputs import OUTPUT_SPLITS, Arrays, retain_sample_rows
 from bench.store.reference_records import ReferenceRecord, ReferenceTask, whole_chunks
-from bench.tasks.task import UNKNOWN
+from bench.tasks.task import UNKNOWN, TaskData
 
 
 def build(session: Session, reference: ReferenceKeeper, indices: Sequence[int]) -> None:
@@ -48,12 +48,17 @@ def _about(session: Session) -> ReferenceRecord:
 
 
 def _keep_labels(session: Session, reference: ReferenceKeeper) -> None:
-    data = session.data
-    labels = {name: data.split(name)[1] for name in (*OUTPUT_SPLITS, "retain") if name != "retain_sample"}
-    retain = labels.pop("retain")
-    labels["retain_sample"] = retain[retain_sample_rows(len(retain), len(labels["test"]))]
-    people = data.identities[data.splits["forget"]]
-    reference.keep_labels(labels, people if (people != UNKNOWN).any() else None)
+    rows = _output_rows(session.data)
+    people = {name: session.data.identities[chosen] for name, chosen in rows.items()}
+    known = {name: who for name, who in people.items() if (who != UNKNOWN).any()}
+    reference.keep_labels({name: session.data.labels[chosen] for name, chosen in rows.items()}, known)
+
+
+def _output_rows(data: TaskData) -> dict[str, NDArray[np.int64]]:
+    """Which examples of a task outputs are of, by output split."""
+    rows = {name: data.splits[name] for name in OUTPUT_SPLITS if name != "retain_sample"}
+    retain = data.splits["retain"]
+    return {**rows, "retain_sample": retain[retain_sample_rows(len(retain), len(rows["test"]))]}
 
 
 def _train(session: Session, reference: ReferenceKeeper, chunks: Sequence[plan.Trials], *, original: bool) -> None:

@@ -33,7 +33,7 @@ from bench.store.reference_records import KeptBaseline, ReferenceRecord, Referen
 from bench.store.shipped import read_shipped, shipped_record
 
 LABELS, OUTPUTS, WEIGHTS = "labels.npz", "original.npz", "original.safetensors"
-_IDENTITIES = "forget_identities"
+_IDENTITIES = "_identities"  # after the name of a split
 Labels = dict[str, NDArray[np.int64]]
 Baselines = Mapping[str, Mapping[str, KeptBaseline]]  # by identifier and metric
 Parsed = TypeVar("Parsed")
@@ -69,10 +69,11 @@ class Reference:
         arrays = self._parsed(LABELS, read_npz)
         return {name: arrays[name].astype(np.int64) for name in OUTPUT_SPLITS}
 
-    def forget_identities(self) -> NDArray[np.int64] | None:
-        """Who is on the forget examples; None: the task does not know."""
-        people = self._parsed(LABELS, read_npz).get(_IDENTITIES)
-        return None if people is None else people.astype(np.int64)
+    def identities(self) -> Labels:
+        """Who is on the examples of output splits; without those of which the task does not know."""
+        arrays = self._parsed(LABELS, read_npz)
+        known = {name: arrays.get(name + _IDENTITIES) for name in OUTPUT_SPLITS}
+        return {name: people.astype(np.int64) for name, people in known.items() if people is not None}
 
     def original(self) -> Outputs:
         """Outputs of the one original model."""
@@ -176,9 +177,9 @@ class Reference:
         """Whether a chunk of retrained models is."""
         return self._has(ReferenceRecord.retrained_file(chunk))
 
-    def keep_labels(self, labels: Labels, forget_identities: NDArray[np.int64] | None) -> None:
-        """Store the labels of every output split, and who is on the forget examples if the task knows."""
-        people = {} if forget_identities is None else {_IDENTITIES: forget_identities}
+    def keep_labels(self, labels: Labels, identities: Labels) -> None:
+        """Store the labels of every output split, and who is on the examples of those of which the task knows."""
+        people = {name + _IDENTITIES: who for name, who in identities.items()}
         self._write({LABELS: write_npz({**labels, **people})})
 
     def keep_original(self, weights: Mapping[str, NDArray[np.float32]], outputs: Outputs) -> None:

@@ -80,7 +80,7 @@ def draw(path: Path, models: int = 16) -> Drawn:
     reference = store.reference(TASK, "cpu")
     about = ReferenceRecord(stack_size=models, task=ReferenceTask(name="drawn", key=TASK), device="cpu")
     with reference.growing(about, lambda text: None):
-        reference.keep_labels(dict(population.labels), None)
+        reference.keep_labels(dict(population.labels), {})
         reference.keep_original({"weight": np.zeros((1, 1), np.float32)}, population.original().outputs)
         reference.keep_retrained(range(models), retrained.outputs)
     return Drawn(store, population, reference, retrained)

@@ -70,8 +70,8 @@ class InMemory:
     def has_retrained(self, chunk: Sequence[int]) -> bool:
         return f"retrained {chunk[0]}" in self.kept
 
-    def keep_labels(self, labels: Mapping[str, NDArray[np.int64]], forget_identities: NDArray[np.int64] | None) -> None:
-        self.kept["labels"] = labels, forget_identities
+    def keep_labels(self, labels: Mapping[str, NDArray[np.int64]], identities: Mapping[str, NDArray[np.int64]]) -> None:
+        self.kept["labels"] = labels, identities
 
     def keep_original(self, weights: Mapping[str, NDArray[np.float32]], outputs: Outputs) -> None:
         self.kept["original"] = weights
@@ -132,10 +132,11 @@ def test_labels_are_those_of_the_splits(engine: Engine) -> None:
     assert set(labels) == set(OUTPUT_SPLITS)
     assert labels["forget"].tolist() == [2, 3]
     assert labels["retain_sample"].tolist() == [0, 1]
-    assert people.tolist() == [7, 7]
+    assert people["forget"].tolist() == [7, 7]
+    assert {name: len(who) for name, who in people.items()} == {name: len(known) for name, known in labels.items()}
     unknown = InMemory()
     build(engine.session(people=UNKNOWN), unknown, [])
-    assert unknown.kept["labels"][1] is None
+    assert unknown.kept["labels"][1] == {}
 
 
 def test_an_original_that_came_with_the_task_is_evaluated_and_not_trained(engine: Engine) -> None:

@@ -43,7 +43,7 @@ def models(outputs: Draw) -> Outputs:
 def grown(folder: Path, models: Outputs, outputs: Draw) -> Reference:
     reference = Reference(folder)
     with reference.growing(ABOUT, silent):
-        reference.keep_labels(LABELS, np.array([5, 6, 7]))
+        reference.keep_labels(LABELS, {"forget": np.array([5, 6, 7]), "unseen": np.array([8])})
         reference.keep_original(WEIGHTS, outputs(1))
         for stack in STACKS:
             reference.keep_retrained(stack, models.select(stack))
@@ -79,7 +79,7 @@ def test_what_was_kept_is_read_again(grown: Reference, models: Outputs, outputs:
     for name, labels in reference.labels().items():
         np.testing.assert_array_equal(labels, LABELS[name])
         assert labels.dtype == np.int64
-    np.testing.assert_array_equal(reference.forget_identities(), [5, 6, 7])
+    assert {name: people.tolist() for name, people in reference.identities().items()} == {"forget": [5, 6, 7], "unseen": [8]}
     assert reference.original().digest() == outputs(1).digest()
     np.testing.assert_array_equal(reference.original_weights()["weight"], WEIGHTS["weight"])
     assert all(reference.has_retrained(stack) for stack in STACKS)
@@ -104,8 +104,8 @@ def test_whole_stacks_from_the_first_are_available(grown: Reference) -> None:
 def test_identities_may_be_unknown(folder: Path) -> None:
     reference = Reference(folder)
     with reference.growing(ABOUT, silent):
-        reference.keep_labels(LABELS, None)
-    assert Reference(folder).forget_identities() is None
+        reference.keep_labels(LABELS, {})
+    assert Reference(folder).identities() == {}
     assert Reference(folder).labels().keys() == set(OUTPUT_SPLITS)
 
 
@@ -137,7 +137,7 @@ def test_a_damaged_file_is_found_and_counts_as_missing(grown: Reference, name: s
     ("name", "look"),
     [
         ("labels.npz", Reference.labels),
-        ("labels.npz", Reference.forget_identities),
+        ("labels.npz", Reference.identities),
         ("original.npz", Reference.original),
         ("original.safetensors", Reference.original_weights),
         ("retrained-0000-0003.npz", lambda reference: reference.retrained([0])),
@@ -231,7 +231,7 @@ def test_a_reference_without_a_good_record_is_made_again(grown: Reference) -> No
     assert notes == [f"damaged file {path}: set aside, the reference is made again"]
     with reference.growing(ABOUT, silent):
         assert not reference.has_labels
-        reference.keep_labels(LABELS, None)
+        reference.keep_labels(LABELS, {})
     assert Reference(grown.folder).record.files.keys() == {"labels.npz"}
 
 

@@ -63,7 +63,7 @@ def pack(packs: Path, outputs: Draw) -> Reference:
 
 def fill(reference: Reference, outputs: Draw, starts: range) -> None:
     if not reference.has_labels:
-        reference.keep_labels(LABELS, None)
+        reference.keep_labels(LABELS, {})
         reference.keep_original(WEIGHTS, outputs(1))
     for start in starts:
         reference.keep_retrained(range(start, start + 4), outputs(4, seed=start))
@@ -265,7 +265,7 @@ def test_where_models_come_from_in_words(models: int, came: int, words: str) -> 
 def train_others(own: Reference, outputs: Draw, told: Told) -> None:
     """Have a store train models of its own, which differ from those of the package."""
     with own.growing(HERE, told, shipped=False):
-        own.keep_labels(LABELS, None)
+        own.keep_labels(LABELS, {})
         own.keep_original(WEIGHTS, outputs(1, seed=9))
         own.keep_retrained(range(4), outputs(4, seed=9))
 
