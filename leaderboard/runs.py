@@ -47,6 +47,7 @@ class Part:
     introduction: str
     numbers: Sequence[Number]
     problems: Mapping[str, str]
+    notes: Sequence[str]  # how the numbers came about, or why there is none
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,19 @@ def parts(entry: Entry) -> list[Part]:
     groups = entry.row.record.task.groups
     numbers: dict[Family, list[Number]] = {family: [] for family in words.FAMILIES}
     problems: dict[Family, dict[str, str]] = {family: {} for family in words.FAMILIES}
+    notes: dict[Family, list[str]] = {family: [] for family in words.FAMILIES}
     for metric, section in card.sections.items():
         for name, measure in section.measures.items():
             about = section.presentation(name)
             numbers[about.family].append(Number(_in_words(name, groups), about, measure))
+        first: Family = next((about.family for about in section.quantities.values()), "other")
         if section.problem:
-            families = [about.family for about in section.quantities.values()]
-            problems[families[0] if families else "other"][metric] = section.problem
+            problems[first][metric] = section.problem
+        notes[first] += [f"{metric}: {note}" for note in section.notes]
     return [
-        Part(*told, numbers[family], problems[family])
+        Part(*told, numbers[family], problems[family], notes[family])
         for family, told in words.FAMILIES.items()
-        if numbers[family] or problems[family]
+        if numbers[family] or problems[family] or notes[family]
     ]
 
 

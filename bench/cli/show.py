@@ -119,6 +119,9 @@ def scorecard_table(card: Scorecard) -> None:
     heads = ["measure", "value", "interval", "retrained", "gap or ratio", "original", "unit, better"]
     lines = [_measure_line(name, measure, card.presentations[name].decimals) for name, measure in card.measures.items()]
     table(heads, lines, width=WIDE)
+    for name, notes in card.notes.items():
+        for note in notes:
+            out.print(f"{name}: {note}", markup=False, soft_wrap=True)
     _doubts(card)
 
 

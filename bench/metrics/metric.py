@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -47,6 +47,7 @@ class Findings:
     estimates: Estimates = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)  # flag -> what was seen
     details: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # values per example or per resample
+    notes: Sequence[str] = ()  # how numbers came about where that was not as usual, or why there is none
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,31 @@ class Models:
 
     outputs: Outputs
     labels: Mapping[str, NDArray[np.int64]]
+    people: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)  # of splits whose people the task knows; -1: unknown
 
     def __len__(self) -> int:
         return len(self.outputs)
 
     def select(self, rows: Sequence[int]) -> Models:
         """Some of the models."""
-        return Models(self.outputs.select(rows), self.labels)
+        return replace(self, outputs=self.outputs.select(rows))
 
-    @cached_property
+    @property
     def confidence(self) -> Floats:
         """Logit-scaled confidence of every forget example [M, E]."""
-        found = logit_scaled_confidence(self.outputs.logits["forget"], self.labels["forget"])
-        found.flags.writeable = False  # all metrics get this array
-        return found
+        return self.confidence_on("forget")
+
+    def confidence_on(self, split: str) -> Floats:
+        """Logit-scaled confidence of every example of a split [M, n]."""
+        if split not in self._confidences:
+            found = logit_scaled_confidence(self.outputs.logits[split], self.labels[split])
+            found.flags.writeable = False  # all metrics get this array
+            self._confidences[split] = found
+        return self._confidences[split]
+
+    @cached_property
+    def _confidences(self) -> dict[str, Floats]:
+        return {}
 
     def loss(self, split: str, models: int | None = None) -> Floats:
         """Cross-entropy of every example of a split under the first `models` models, [M, n]."""
@@ -104,12 +116,13 @@ class Again:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a metric sees of a run: N unlearned models, N retrained ones, and how long trials took."""
+    """What a metric sees of a run: N unlearned models, N retrained ones, the original one, and how long trials took."""
 
     unlearned: Models
     retrained: Models
     timing: Timing
     again: Again | None = None  # None: no trial ran twice
+    original: Models | None = None  # the one original model; None: only where somebody makes evidence without
 
 
 class Metric(ABC):

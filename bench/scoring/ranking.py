@@ -204,6 +204,7 @@ def as_json(place: Place, top: Ceiling | None) -> Mapping[str, Any]:
             "measures": plain(card.measures),
             "flags": dict(card.flags),
             "problems": dict(card.problems),
+            "notes": plain(card.notes),
             "metrics": {name: section.version for name, section in card.sections.items()},
             "scorecard_version": VERSION,
         }

@@ -24,7 +24,7 @@ from bench.store.runs import Run
 RESERVED = frozenset(
     {"screening", "control", "over budget", "borderline", "timed on a busy machine", "uses clock", "smaller stacks"}
 )
-VERSION = 3  # of the scorecard's form; older ones are computed again
+VERSION = 4  # of the scorecard's form; older ones are computed again
 MEND = "`bench score` computes it again"
 # As `one_line` makes it: nothing that moves a cursor, breaks a line or turns the direction of reading.
 _UNSEEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202f\u205f-\u206f\ufeff\ud800-\udfff"
@@ -70,6 +70,7 @@ class Section(Record, frozen=True, kw_only=True):
     quantities: dict[Shown, Presentation] = msgspec.field(default_factory=dict)  # all that it declares
     flags: dict[Shown, Shown] = msgspec.field(default_factory=dict)  # flag -> what was seen
     details: dict[Shown, list[float | None]] = msgspec.field(default_factory=dict)  # per example or per resample
+    notes: list[Shown] = msgspec.field(default_factory=list)  # how numbers came about, or why there is none
     problem: Shown = ""
 
     def presentation(self, measure: str) -> Presentation:
@@ -121,6 +122,11 @@ class Scorecard(Record, frozen=True, kw_only=True, dict=True):
     def details(self) -> Mapping[str, Sequence[float | None]]:
         """Values per example or per resample."""
         return {key: values for section in self.sections.values() for key, values in section.details.items()}
+
+    @cached_property
+    def notes(self) -> Mapping[str, Sequence[str]]:
+        """What metrics say of how their numbers came about, by metric."""
+        return {name: section.notes for name, section in self.sections.items() if section.notes}
 
     @cached_property
     def problems(self) -> Mapping[str, str]:
@@ -180,7 +186,8 @@ def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
     if reserved:
         raise ValueError(f"the flag {sorted(reserved)[0]!r} is not a metric's to raise")
     kept = {one_line(name): each for name, each in measures.items() if each is not None}
-    return checked(Section(version=metric.version, measures=kept, quantities=presentations(metric), flags=flags, details=details))
+    about, notes = presentations(metric), [one_line(note) for note in findings.notes]
+    return checked(Section(version=metric.version, measures=kept, quantities=about, flags=flags, details=details, notes=notes))
 
 
 def presentations(metric: Metric) -> dict[str, Presentation]:

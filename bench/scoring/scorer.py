@@ -124,17 +124,17 @@ class Scorer:
         unlearned, again = self.unlearned(run), run.again()
         if again:
             _check_again(again.outputs, unlearned.outputs)
-        return Evidence(unlearned, self.retrained, run.record.timing, again)
+        return Evidence(unlearned, self.retrained, run.record.timing, again, self.original)
 
     def _checked(self, outputs: Outputs, noun: str) -> Models:
         wrong = first_not_finite(outputs)
         if wrong:
             raise RefusedError(f"{noun} {wrong}")
-        labels = self._reference.labels()
-        arrays: list[NDArray[Any]] = [*outputs.logits.values(), outputs.retain_accuracy, *labels.values()]
+        labels, people = self._reference.labels(), self._reference.identities()
+        arrays: list[NDArray[Any]] = [*outputs.logits.values(), outputs.retain_accuracy, *labels.values(), *people.values()]
         for array in arrays:
             array.flags.writeable = False  # metrics share them, and some are strangers'
-        return Models(outputs, labels)
+        return Models(outputs, labels, people)
 
     def prepared(self, item: InstalledMetric) -> bool:
         """Whether the reference's own values of a metric are known."""

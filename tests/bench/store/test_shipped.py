@@ -205,6 +205,23 @@ def test_what_is_damaged_is_not_used(
     assert "\n" not in note
 
 
+def test_a_store_goes_on_with_another_version_of_the_package(pack: Reference, own: Reference, outputs: Draw, told: Told) -> None:
+    """It may keep its files otherwise. Other outputs are noticed by whoever asks which they are."""
+    with own.growing(HERE, told):
+        pass
+    models, again = own.identifier(8), {"forget": np.array([4, 5, 6])}
+    with pack.growing(ABOUT, told, shipped=False):
+        pack.keep_labels(LABELS, again)
+    assert Reference(own.folder).identities()["forget"].tolist() == [4, 5, 6]
+    assert Reference(own.folder).identifier(8) == models
+    with pack.growing(ABOUT, told, shipped=False):
+        pack.keep_retrained(range(4, 8), outputs(4, seed=99))
+    assert Reference(own.folder).identifier(8) != models
+    _flip(pack.folder / "labels.npz")
+    with pytest.raises(DamagedFileError, match="install unlearning-bench again"):
+        Reference(own.folder).labels()
+
+
 def test_damage_that_comes_later_says_what_to_do(pack: Reference, own: Reference, told: Told) -> None:
     with own.growing(HERE, told):
         pass
