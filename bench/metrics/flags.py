@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.hookspecs import hookimpl
+from bench.metrics.likeness import closeness, copies, log_gaps
 from bench.metrics.metric import Evidence, Findings, Metric, Models
 from bench.outputs import Floats
 
@@ -17,6 +18,9 @@ FEW = 4  # outliers are fewer than every fourth model
 EQUAL = 1e-3  # of the retrained models' median standard deviation
 KEPT = 0.75  # of the retrained models' accuracy
 PAIRED = 5.0  # standard errors by which models of one index are more alike than others
+TOO_CLOSE = 3.5  # standard deviations below what models exchanged at random get
+COPIED = 0.25  # of the models
+CLUSTERED, CLUSTERED_ERRORS = 0.3, 4.5  # how much smaller mean log gaps are than retrained models', also in standard errors
 
 
 def near_constant(unlearned: Floats, retrained: Floats) -> NDArray[np.bool_]:
@@ -91,21 +95,26 @@ class Flags(Metric):
     `near-constant`: on more than half of the forget examples, confidences vary over models by less than a tenth of what they do
     under retrained ones (interquartile ranges). `outlier-models`: on more than half of the examples, one to a quarter of the
     models lie far from all others. `duplicate-trials`: some trials gave the same model; `deterministic`: all did, which the
-    challenge's score counts as no forgetting. `shared-seeds`: models are copies of retrained ones, or those of one index are
-    more alike than chance has it. `utility-collapse`: retain or test accuracy is below three quarters of the retrained models'.
-    `over-unlearned`: forget accuracy is.
+    challenge's score counts as no forgetting. `copied`: models are those of the reference, also with noise or moved together.
+    `shared-seeds`: those of one index are more alike than chance has it. `too-close`: models follow the retrained distribution
+    more evenly than models drawn from it do. `clustered`: they sit on few levels per example. `utility-collapse`: retain or test
+    accuracy is below three quarters of the retrained models'. `over-unlearned`: forget accuracy is.
     """
 
     quick = True
+    version = 2
     source = "docs/evidence/trust.md: each flag's cases, and that retrained models raise none"
     pitfalls = "Thresholds are conventions: a run without flags may still be an exploit that nobody thought of. Read epsilons."
 
     def score(self, evidence: Evidence) -> Findings:
         """Flags only."""
         sides = evidence.unlearned.confidence, evidence.retrained.confidence
-        flags = {**_spread_flags(*sides), **_copy_flags(*sides), **_utility_flags(evidence)}
+        repeated = _repetition_flags(*sides)
+        flags = {**_spread_flags(*sides), **repeated, **_likeness_flags(*sides), **_utility_flags(evidence)}
         if "deterministic" in flags:
             flags.pop("near-constant", None)  # says no more
+        if not repeated:
+            flags |= _level_flags(*sides, evidence.retrained.people.get("forget"))
         return Findings(flags=flags)
 
 
@@ -124,20 +133,40 @@ def _spread_flags(unlearned: Floats, retrained: Floats) -> Mapping[str, str]:
     return flags
 
 
-def _copy_flags(unlearned: Floats, retrained: Floats) -> Mapping[str, str]:
-    flags = {}
+def _repetition_flags(unlearned: Floats, retrained: Floats) -> Mapping[str, str]:
     equal = equal_pairs(unlearned, retrained)
-    copies = int((equal.sum(axis=1) > 1).sum())
+    repeated = int((equal.sum(axis=1) > 1).sum())
     if equal.all():
-        flags["deterministic"] = "all trials gave the same model"
-    elif copies:
-        flags["duplicate-trials"] = f"{copies} of {len(equal)} trials gave the model of another trial"
-    stolen, errors = copied_models(unlearned, retrained), pairing(unlearned, retrained)
-    if stolen:
-        flags["shared-seeds"] = f"{stolen} of {len(equal)} models are copies of retrained models"
-    elif errors > PAIRED:
+        return {"deterministic": "all trials gave the same model"}
+    return {"duplicate-trials": f"{repeated} of {len(equal)} trials gave the model of another trial"} if repeated else {}
+
+
+def _likeness_flags(unlearned: Floats, retrained: Floats) -> Mapping[str, str]:
+    flags, models = {}, len(unlearned)
+    same, alike = copied_models(unlearned, retrained), int(copies(unlearned, retrained).sum())
+    if same:
+        flags["copied"] = f"{same} of {models} models are copies of retrained models"
+    elif alike > COPIED * models:
+        flags["copied"] = f"{alike} of {models} models deviate from the others as one retrained model does from its own"
+    errors = pairing(unlearned, retrained)
+    if not flags and errors > PAIRED:
         flags["shared-seeds"] = f"models of one index are alike, by {errors:.0f} standard errors"
+    close = closeness(unlearned, retrained)
+    if close > TOO_CLOSE:
+        flags["too-close"] = f"closer to retrained models than models drawn at random, by {close:.1f} standard deviations"
     return flags
+
+
+def _level_flags(unlearned: Floats, retrained: Floats, people: NDArray[np.int64] | None) -> Mapping[str, str]:
+    """On how many levels models sit, by whole people if they are known, as photos of a person are alike."""
+    difference = log_gaps(unlearned) - log_gaps(retrained)
+    units = np.arange(len(difference)) if people is None else np.unique(people, return_inverse=True)[1]
+    sums = np.bincount(units, weights=difference - difference.mean())
+    error = float(np.linalg.norm(sums)) / len(difference)
+    if difference.mean() < -max(CLUSTERED, CLUSTERED_ERRORS * error):
+        closer = f"{np.exp(-difference.mean()):.1f} times as close"
+        return {"clustered": f"neighbouring models are {closer} as under retraining: they sit on few levels"}
+    return {}
 
 
 def _utility_flags(evidence: Evidence) -> Mapping[str, str]:

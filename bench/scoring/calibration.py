@@ -51,6 +51,33 @@ def deterministic(fresh: Floats, reference: Floats) -> Floats:
     return np.repeat(fresh[:1], len(fresh), axis=0)
 
 
+def on_two_levels(low: float, high: float, away: float = 0.0) -> Change:
+    """Half of the models at one quantile of the retrained ones, half at another, shuffled per example; one `away` from the ends.
+
+    Chosen so that every threshold errs: beyond the ceiling of the challenge's score without a retrained model's data.
+    """
+
+    def chosen(fresh: Floats, reference: Floats) -> Floats:
+        generator = numpy_generator(len(fresh), "metric", 1001)
+        levels = np.quantile(reference, [low, high], axis=0)
+        values = np.where((np.arange(len(fresh)) % 2 == 0)[:, None], levels[0], levels[1])
+        if away:
+            values[0] = reference.max(axis=0) + away if away > 0 else reference.min(axis=0) + away
+        return np.asarray(generator.permuted(values, axis=0))
+
+    return chosen
+
+
+def copied(noise: float) -> Change:
+    """The retrained models of the reference in another order, with noise of a share of their spread."""
+
+    def taken(fresh: Floats, reference: Floats) -> Floats:
+        own = fresh - fresh.mean(axis=0)
+        return np.asarray(np.roll(reference, 1, axis=0) + noise * own)
+
+    return taken
+
+
 CASES: Mapping[str, Change] = {
     "retrained": shifted(0.0),
     "shift 0.5 sd": shifted(0.5),
@@ -59,6 +86,11 @@ CASES: Mapping[str, Change] = {
     "half width": half_as_wide,
     "gaming": gaming,
     "deterministic": deterministic,
+    "two levels, one above": on_two_levels(0.4, 0.65, away=6.0),
+    "two levels, one below": on_two_levels(0.35, 0.6, away=-6.0),
+    "two levels": on_two_levels(0.25, 0.75),
+    "copied, noise .01": copied(0.01),
+    "copied, noise .1": copied(0.1),
 }
 
 

@@ -11,7 +11,7 @@ from bench.metrics.forgetting import forgetting_score
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.resampling import Sample
 from bench.outputs import Outputs
-from bench.scoring.calibration import UNTIMED, Change, Population, deterministic, half_as_wide, shifted
+from bench.scoring.calibration import CASES, UNTIMED, Change, Population, deterministic, half_as_wide, shifted
 
 
 def flags_of(change: Change, models: int = 16, examples: int = 30, seed: int = 0) -> set[str]:
@@ -104,7 +104,7 @@ def with_far_models(count: int, distance: float, examples: int = 30) -> Change:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_outlier_models(count: int) -> None:
-    assert flags_of(with_far_models(count, 40.0)) == {"outlier-models"}
+    assert flags_of(with_far_models(count, 40.0)) - {"clustered"} == {"outlier-models"}
 
 
 def test_no_outlier_models() -> None:
@@ -178,13 +178,41 @@ def test_equal_pairs_are_a_loop() -> None:
         assert equal_pairs(unlearned, retrained)[m, n] == (abs(unlearned[m] - unlearned[n]).max() <= tolerance)
 
 
-def test_shared_seeds_by_copies() -> None:
+def test_copies() -> None:
     def one_copied(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return np.r_[reference[5:6], fresh[1:]]
 
-    assert flags_of(one_copied) == {"shared-seeds"}
-    assert flags_of(lambda fresh, reference: reference) == {"shared-seeds"}
+    assert flags_of(one_copied) == {"copied"}
+    assert flags_of(lambda fresh, reference: reference) == {"copied", "too-close"}
     assert flags_of(lambda fresh, reference: np.r_[reference[5:6] + 0.01, fresh[1:]]) == set()
+
+
+BOUGHT = {
+    "two levels, one above": "clustered",
+    "two levels, one below": "clustered",
+    "two levels": "clustered",
+    "copied, noise .01": "copied",
+    "copied, noise .1": "copied",
+}
+
+
+@pytest.mark.parametrize("models", [8, 16, 64, pytest.param(512, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("case", "flag"), BOUGHT.items(), ids=BOUGHT)
+def test_confidences_that_were_chosen(case: str, flag: str, models: int) -> None:
+    """In every one of three worlds."""
+    for seed in range(3):
+        assert flag in flags_of(CASES[case], models, examples=120, seed=seed)
+
+
+@pytest.mark.parametrize("models", [8, 16, 64])
+def test_levels_are_told_beyond_chance_over_people(models: int) -> None:
+    """On three of twenty people's photos only, and those ten photos each: not yet."""
+    few = flags_of(
+        lambda fresh, reference: np.c_[np.tile(fresh[:2, :10], (models // 2, 1)) + 1e-3 * fresh[:, :10], fresh[:, 10:]],
+        models,
+        200,
+    )
+    assert "clustered" not in few
 
 
 def test_copied_models_are_counted() -> None:
