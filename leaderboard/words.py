@@ -22,6 +22,7 @@ BADGES = {
     "borderline": "It takes what the budget allows, give or take the tenth by which times differ from hour to hour.",
     "timed on a busy machine": "Others used more than half of the processor meanwhile. Times are compared with retraining beside"
     " them, so the rank holds where there is one.",
+    "uneven times": "Some trials take far longer than most, so the median says little. Shown, not ranked.",
     "timed differently": "What was timed is not what was scored: other models, or another time. Shown, not ranked.",
     "uses clock": "The method looks at the clock, so its numbers depend on the machine's speed.",
     "smaller stacks": "Memory did not suffice for the usual number of models at once; the numbers are the same.",

@@ -8,13 +8,14 @@ import numpy as np
 
 from bench.hookspecs import hookimpl
 from bench.metrics.flags import EQUAL
-from bench.metrics.metric import Again, Estimate, Evidence, Findings, Metric, Quantity
+from bench.metrics.metric import Again, Estimate, Evidence, Findings, Metric, Models, Quantity
+from bench.metrics.timing import SLACK
 from bench.outputs import Floats, Outputs
 
 TIMED_DIFFERENTLY = "timed differently"
-NEAR = 0.5  # of the distance between seeds; a model in the middle of all seeds comes to .7
-CHEAPEST, DEAREST = 1 / 20, 2.0  # seconds of a trial within a stack, over those of the same trial alone
-SLACK = 0.01  # of one retraining, by which those seconds may differ whatever they are
+NEAR = 0.6  # of the distance between seeds; a model in the middle of all seeds comes to .7
+WIDEST = 1.5  # of the distance between retrained models: more between seeds does not count, else it would excuse anything
+CHEAPEST, DEAREST = 1 / 20, 1.5  # seconds of a trial within a stack, over those of the same trial alone
 
 
 def all_logits(outputs: Outputs) -> Floats:
@@ -23,11 +24,16 @@ def all_logits(outputs: Outputs) -> Floats:
     return np.concatenate(answers, axis=1).astype(np.float64)
 
 
-def distance_shares(again: Floats, scored: Floats, trials: Sequence[int]) -> Floats:
+def all_confidences(models: Models) -> Floats:
+    """Logit-scaled confidences of every split [M, D]: what scores are made of, whatever is added to all logits of a model."""
+    return np.concatenate([models.confidence_on(split) for split in models.outputs.logits], axis=1)
+
+
+def distance_shares(again: Floats, scored: Floats, trials: Sequence[int], widest: float = np.inf) -> Floats:
     """How far each model of `again` [T, D] is from the scored model of its trial, over how far that is from other seeds [T].
 
-    Distances are root mean squares of differences of logits, that from other seeds is the median; `scored` is [N, D]. Where
-    other seeds give the same model, NaN.
+    Distances are root mean squares of differences, that from other seeds is the median, and `widest` at most; `scored` is [N, D].
+    Where other seeds give the same model, NaN.
 
     >>> scored = np.array([[0.0, 0.0], [1.0, 1.0], [3.0, 3.0], [-2.0, -2.0]])
     >>> distance_shares(np.array([[1.1, 0.9]]), scored, [1]).round(3).tolist()
@@ -35,11 +41,15 @@ def distance_shares(again: Floats, scored: Floats, trials: Sequence[int]) -> Flo
     """
     shares = []
     for row, trial in zip(again, trials, strict=True):
-        others = np.delete(scored, trial, axis=0) - scored[trial]
-        usual = float(np.median(np.sqrt((others**2).mean(axis=1))))
+        usual = min(_distance_to_others(scored, trial), widest)
         own = float(np.sqrt(((row - scored[trial]) ** 2).mean()))
         shares.append(own / usual if usual > 0 else np.nan)
     return np.array(shares)
+
+
+def _distance_to_others(models: Floats, chosen: int) -> float:
+    others = np.delete(models, chosen, axis=0) - models[chosen]
+    return float(np.median(np.sqrt((others**2).mean(axis=1))))
 
 
 class TimedTrials(Metric):
@@ -48,13 +58,15 @@ class TimedTrials(Metric):
     The budget is compared with trials that run once more, alone. Which these are is drawn after all have run, so a method cannot
     know it; but one that may be stacked sees whether it is. A method that is not stacked must give the same answers bit for bit
     on a CPU. Others round differently in stacks, which training amplifies: in the median, the model of a timed trial must be
-    less than half as far from the scored model of its own seed as that is from other seeds, or equal it up to a thousandth of
-    the retrained models' spread, as do methods that draw nothing. A trial's part of the seconds of its stack must be between a
-    twentieth and twice of what it takes alone (on a GPU, which is faster with stacks, at most twice), give or take a hundredth
-    of one retraining.
+    less than .6 as far from the scored model of its own seed as that is from other seeds, by the logit-scaled confidences of all
+    splits, or equal it up to a thousandth of the retrained models' spread, as do methods that draw nothing. Seeds count as at
+    most half as far again from each other as retrained models are. A trial's part of the seconds of its stack must be between a
+    twentieth and three halves of what it takes alone (on a GPU, which is faster with stacks, at most that), give or take a
+    hundredth of one retraining.
     """
 
     quick = True
+    version = 2
     source = "docs/evidence/runtime.md: distances of honest methods, and how often they are taken for cheats"
     pitfalls = "A method that knows which files of the user it has written can tell its second run from the first."
     quantities = (
@@ -74,20 +86,28 @@ class TimedTrials(Metric):
         again = evidence.again
         if again is None or not again.trials:
             return Findings()
-        shares = distance_shares(all_logits(again.outputs), all_logits(evidence.unlearned.outputs), again.trials)
+        one, scored = (all_confidences(models) for models in (_models(again, evidence), evidence.unlearned))
+        retrained = all_confidences(evidence.retrained)
+        widest = WIDEST * float(np.median([_distance_to_others(retrained, index) for index in range(len(retrained))]))
+        shares = distance_shares(one, scored, again.trials, widest)
         estimates = {} if np.isnan(shares).any() else {"timed_distance": Estimate(float(np.median(shares)))}
         seen = _different_models(again, evidence, shares) or _different_seconds(again, evidence.timing.retraining)
         return Findings(estimates, flags={TIMED_DIFFERENTLY: seen} if seen else {})
 
 
+def _models(again: Again, evidence: Evidence) -> Models:
+    return Models(again.outputs, evidence.unlearned.labels)
+
+
 def _different_models(again: Again, evidence: Evidence, shares: Floats) -> str:
     """Which timed trials came to other models, in words. Of stacks the median counts, as it does of the times."""
-    one, scored = all_logits(again.outputs), all_logits(evidence.unlearned.outputs)[list(again.trials)]
     if again.exact:
+        one, scored = all_logits(again.outputs), all_logits(evidence.unlearned.outputs)[list(again.trials)]
         other = (one != scored).any(axis=1)
         told = "gave other models than were scored: all that a method draws must come from its trial's seeds"
     else:
-        spread = all_logits(evidence.retrained.outputs).std(axis=0).mean()
+        one, scored = all_confidences(_models(again, evidence)), all_confidences(evidence.unlearned)[list(again.trials)]
+        spread = all_confidences(evidence.retrained).std(axis=0).mean()
         other = ~(shares < NEAR) & (np.abs(one - scored).max(axis=1) > EQUAL * spread)
         other &= 2 * other.sum() >= len(other)
         told = "gave models that are not those of the same seeds in stacks"

@@ -13,6 +13,8 @@ import numpy as np
 FEWEST_TIMED, MOST_TIMED = 3, 9  # trials of a run
 LEEWAY = 0.1  # of what is allowed: single shares differ by as much on a machine that nobody else seems to use
 BUSY = 0.5  # of the time of all cores
+UNEVEN = 0.5  # by which the mean of the trials' seconds may be more than their median, of that
+SLACK = 0.01  # of one retraining, by which seconds may differ whatever they are
 _MEDIAN = math.sqrt(math.pi / 2)  # standard error of a median over that of a mean, of a normal distribution
 
 
@@ -43,6 +45,7 @@ class Timing:
     retraining: float  # seconds, at the fastest that was seen
     busy: Sequence[float] = ()  # share of the time of all cores that others used meanwhile, for each timed trial
     peak_memory: Sequence[float] = ()  # bytes, of each timed trial
+    scored: Sequence[float] = ()  # seconds of every trial when it was scored, of a stack its part
 
     @property
     def shares(self) -> list[float]:
@@ -78,6 +81,14 @@ class Timing:
     def borderline(self) -> bool:
         """Whether it is within a tenth of what is allowed."""
         return abs(self.share - self.allowed) <= LEEWAY * self.allowed
+
+    @property
+    def uneven(self) -> bool:
+        """Whether some trials take so much longer than most that a median tells little of what all cost."""
+        if not self.scored:
+            return False
+        usual, more = median(self.scored), mean(self.scored) - median(self.scored)
+        return more > UNEVEN * usual + SLACK * self.retraining
 
     @property
     def on_busy_machine(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from bench.metrics.resampling import LEVEL
 from bench.metrics.timed_trials import TIMED_DIFFERENTLY
-from bench.scoring.rows import BUSY_MACHINE, OVER_BUDGET, Row
-from bench.scoring.scorecard import VERSION
+from bench.metrics.timing import Timing
+from bench.scoring.rows import BUSY_MACHINE, OVER_BUDGET, UNEVEN, Row
+from bench.scoring.scorecard import VERSION, Scorecard
 from bench.store.fields import plain
 from bench.store.records import RunRecord
 
@@ -160,15 +162,26 @@ def _ranks(item: Row) -> bool:
 
 def why_unranked(item: Row) -> str:
     """Why a row is at the bottom, in words; "" if nothing stands against it."""
-    card, timing = item.scorecard, item.timing
+    card = item.scorecard
     if item.failure or card is None:
         return item.failure or "not scored"
     if item.value(RANKED_BY) is None:
         return f"no final score: {card.problems.get(METRIC) or 'its metric was not computed'}"
+    return _why_not_believed(card) or _why_too_long(item.timing)
+
+
+def _why_not_believed(card: Scorecard) -> str:
     if TIMED_DIFFERENTLY in card.flags:
         return f"{TIMED_DIFFERENTLY}: {card.flags[TIMED_DIFFERENTLY]}"
     if "timed-trials" in card.problems:
         return f"nobody can tell whether what is timed is what is scored: {card.problems['timed-trials']}"
+    return ""
+
+
+def _why_too_long(timing: Timing) -> str:
+    if timing.uneven:
+        usual, average = median(timing.scored), mean(timing.scored)
+        return f"{UNEVEN}: trials take {average:.2f} s on average, and {usual:.2f} s in the median, which is what is judged"
     if timing.over_budget:
         return f"{OVER_BUDGET}: it takes {100 * timing.share / timing.allowed:.0f} % of it"
     return f"{BUSY_MACHINE}, where it cannot be told whether it is within the budget" if timing.unclear else ""

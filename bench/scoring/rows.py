@@ -17,6 +17,7 @@ from bench.store.runs import Run
 from bench.store.store import Store
 
 OVER_BUDGET, BORDERLINE, BUSY_MACHINE = "over budget", "borderline", "timed on a busy machine"
+UNEVEN = "uneven times"
 SCREENING = 32  # fewer models are good enough to develop with, too few to publish
 
 
@@ -70,6 +71,7 @@ class Row:
             OVER_BUDGET: self.timing.over_budget,
             BORDERLINE: self.timing.borderline,
             BUSY_MACHINE: self.timing.on_busy_machine,
+            UNEVEN: self.timing.uneven,
             "uses clock": self.record.method.uses_clock,  # its numbers depend on the machine's speed
             "smaller stacks": self.record.backed_off,  # memory did not suffice for the usual ones
         }

@@ -22,7 +22,8 @@ from bench.store.runs import Run
 
 # Badges that a run's record decides.
 RESERVED = frozenset(
-    {"screening", "control", "over budget", "borderline", "timed on a busy machine", "uses clock", "smaller stacks"}
+    {"screening", "control", "over budget", "borderline", "timed on a busy machine", "uneven times"}
+    | {"uses clock", "smaller stacks"}
 )
 VERSION = 4  # of the scorecard's form; older ones are computed again
 MEND = "`bench score` computes it again"

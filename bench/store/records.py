@@ -232,6 +232,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
             retraining=retraining,
             busy=[each.busy for each in alone],
             peak_memory=[each.peak_memory for each in alone if each.peak_memory],
+            scored=[chunk.seconds / len(chunk.trials) for chunk in self.finished_chunks for _ in chunk.trials],
         )
 
     @property
