@@ -89,3 +89,18 @@ def test_a_busy_machine_counts_only_where_it_may_have_decided(
 ) -> None:
     timing = of_shares(shares, busy)
     assert (timing.on_busy_machine, timing.unclear) == (on_busy_machine, unclear)
+
+
+@pytest.mark.parametrize(
+    ("scored", "uneven"),
+    [
+        ((), False),
+        ((1.0,) * 8, False),
+        ((1.0,) * 6 + (2.9,) * 2, False),  # 1.48 on average
+        ((1.0,) * 6 + (3.3,) * 2, True),
+        ((1.0,) * 5 + (12.0,) * 3, True),  # three of eight retrain in full
+        ((0.01,) * 7 + (0.3,), False),  # by less than a hundredth of one retraining
+    ],
+)
+def test_some_trials_that_take_far_longer_than_most_are_uneven(scored: tuple[float, ...], uneven: bool) -> None:
+    assert Timing([1.0] * 3, [(5.0, 5.0)] * 3, allowed=0.2, retraining=5.0, scored=scored).uneven is uneven

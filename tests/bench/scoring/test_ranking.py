@@ -25,7 +25,7 @@ from bench.scoring.ranking import (
 )
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard, Section
-from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
+from bench.store.records import DeviceRecord, Finished, Killed, MethodRecord, RunRecord, TaskRecord
 
 
 def a_row(name: str, final: float, replicates: np.ndarray, *, late: bool = False, **changes: object) -> Row:
@@ -126,13 +126,19 @@ def test_why_a_row_is_at_the_bottom() -> None:
         for trial, seconds in enumerate((0.5, 0.9, 1.5))
     ]
     busy = replace(busy, record=structs.replace(busy.record, timed=tuple(noisy)))
+    chunks = tuple(
+        Finished(trials=(trial,), file=f"outputs-{trial:04d}.npz", sha256="0" * 64, seconds=seconds)
+        for trial, seconds in enumerate((0.5, 0.5, 0.5, 0.5, 6.0))
+    )
+    lucky = replace(good, record=structs.replace(good.record, chunks=chunks))
     unscored = replace(good, scorecard=None, failure="3/16 trials: no luck")
-    assert [why_unranked(item) for item in (good, late, other, untold, busy, unscored)] == [
+    assert [why_unranked(item) for item in (good, late, other, untold, busy, lucky, unscored)] == [
         "",
         "over budget: it takes 200 % of it",
         "timed differently: trial 3 took 5 s",
         "nobody can tell whether what is timed is what is scored: ValueError: no luck",
         "timed on a busy machine, where it cannot be told whether it is within the budget",
+        "uneven times: trials take 1.60 s on average, and 0.50 s in the median, which is what is judged",
         "3/16 trials: no luck",
     ]
     placed = places([good, late, other, untold, busy, unscored])
