@@ -13,6 +13,7 @@ from bench.errors import BenchError
 Item = TypeVar("Item")
 USUAL_SHARE = 0.2  # of one retraining: the challenge's rule, and what defaults of hyper-parameters are for
 _UNDECLARED = "a method that reads the clock must declare uses_clock = True; what a budget allows is known to its `within`"
+FREE_SECONDS, FREE_SHARE = 0.25, 0.1  # before `unlearn`: seconds, and of the allowance
 SLACK = 0.02  # share of the allowance, and seconds, that `in_time` leaves: handing the model over takes time, too
 
 
@@ -154,6 +155,17 @@ class PhaseClock:
     def seconds(self) -> float:
         """From the beginning to the last lap."""
         return sum(self.phases.values())
+
+
+def beyond_free(prepared: float, allowance: float, models: int = 1) -> float:
+    """Seconds that count of those before `unlearn`: what exceeds a tenth of what M models may take, and a quarter of a second.
+
+    A method that imports little and has nothing to prepare takes .05 s (docs/evidence/runtime.md).
+
+    >>> beyond_free(0.2, allowance=1.0), beyond_free(5.0, allowance=10.0), beyond_free(9.0, allowance=10.0, models=8)
+    (0.0, 4.0, 1.0)
+    """
+    return max(0.0, prepared - max(FREE_SECONDS, FREE_SHARE * models * allowance))
 
 
 def limit_seconds(allowance: float, models: int = 1) -> float:

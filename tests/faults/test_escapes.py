@@ -38,8 +38,8 @@ CLONE = {"x86_64": 56, "aarch64": 220}[platform.machine()]
 CLONE_PARENT = 0x8000
 
 
-def burn():
-    end = time.process_time() + 0.3
+def burn(seconds=0.3):
+    end = time.process_time() + seconds
     while time.process_time() < end:
         pass
 
@@ -75,6 +75,22 @@ def beside_me(work):
     os.read(reads, 1)
 
 
+def leave_group():
+    for line in open("/proc/self/cgroup"):
+        if line.startswith("0::") and "/bench-" in line:
+            for place in (mount.split()[1] for mount in open("/proc/mounts") if mount.split()[2] == "cgroup2"):
+                (Path(place + line[3:].strip()).parent / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def in_a_child(work):
+    """One that is gone before anybody has seen it."""
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
 def server():
     """Who forked this process, unless somebody has ended it."""
     parent = psutil.Process(os.getppid())
@@ -95,13 +111,8 @@ class Plugin(Method):
 WORKING = {
     "cuts-loose": "cut_loose(burn)",
     "clones-itself-beside": "beside_me(burn)",
-    "leaves-its-group": """
-for line in open("/proc/self/cgroup"):
-    if line.startswith("0::") and "/bench-" in line:
-        for place in (mount.split()[1] for mount in open("/proc/mounts") if mount.split()[2] == "cgroup2"):
-            (Path(place + line[3:].strip()).parent / "cgroup.procs").write_text(str(os.getpid()))
-burn()
-""",
+    "leaves-its-group": "leave_group()\nburn()",
+    "leaves-its-group-with-children": "leave_group()\nfor _ in range(6):\n    in_a_child(lambda: burn(0.05))",
 }
 HARMING = {
     "leaves-sleepers": ("for _ in range(5): cut_loose(stay)\nreturn model", "still there after unlearn has returned"),

@@ -15,7 +15,7 @@ from bench.errors import WorkerError
 from bench.outputs import Arrays, Outputs, from_arrays
 from bench.registry.discovery import Plugin
 
-SETUP_LIMIT = 60.0  # seconds for what does not count against the budget: importing the plugin, handing the model over
+SETUP_LIMIT = 60.0  # seconds for what comes before and after `unlearn`: importing the plugin, handing the model over
 _LEAST_TIMED = 0.2  # seconds
 _WEIGHTS = "weights/"  # what the names of weights begin with where outputs come with them
 
@@ -86,6 +86,11 @@ class MethodCalls:
     def describe(self, models: int) -> Description:
         """What the engine must know of the method."""
         return self.worker.ask("describe", limit=SETUP_LIMIT, models=models).read(Description)
+
+    def load(self, trial: int) -> None:
+        """Import the plugin, and make the method that a trial uses."""
+        with _beside("load"):
+            self.worker.ask("load", limit=SETUP_LIMIT, trial=trial)
 
     def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> None:
         """Make model, data and trial object."""

@@ -150,11 +150,15 @@ class Family:
             self._group.close()
 
     def _read(self) -> float:
+        """By the control group, or by descent if that is more: whoever leaves the group takes what they do from its account."""
         if self._group:
             with suppress(OSError, KeyError, ValueError):
                 inside = self._group.members()
                 outside = [process for process in (self.child, *list(self._known.values())) if process.pid not in inside]
-                return self._group.cpu_seconds() + sum(map(_cpu_of_living, outside))
+                return max(self._group.cpu_seconds() + sum(map(_cpu_of_living, outside)), self._read_by_descent())
+        return self._read_by_descent()
+
+    def _read_by_descent(self) -> float:
         known = sum(map(_cpu_or_none, list(self._known.values())))
         return _cpu(self.child) + known + self._cpu_of_those_cut_loose()
 

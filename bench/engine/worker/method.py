@@ -64,6 +64,7 @@ class MethodServer(Server):
         """What can be asked."""
         return {
             "describe": self.describe,
+            "load": self.load,
             "start": self.start,
             "warm_up": self.warm_up,
             "unlearn": self.unlearn,
@@ -92,15 +93,20 @@ class MethodServer(Server):
             sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
         ), {}
 
+    def load(self, trial: int) -> Answer:
+        """Import the plugin, and make the method that a trial uses."""
+        self.guards.enter_folder()
+        self.running = self.method.variant(trial)
+        return Nothing(), {}
+
     def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> Answer:
         """Make the model, data and trial object of one or more trials."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        self.guards.enter_folder()
         torch.set_default_dtype(torch.float32)  # whatever an earlier trial in this process did
         torch.set_grad_enabled(True)
         seeds = tuple(seed_of(root, "trial", index) for index in trials)
-        self.running, self.allowance = self.method.variant(trials[0]), allowance
+        self.allowance = allowance
         self.model = self._original_model(len(trials) if stacked else None)
         self.data = MethodData(**{name: self._named(name, seeds, stacked=stacked) for name in METHOD_SPLITS})
         self.trial = self._trial(trials, seeds, stacked=stacked)

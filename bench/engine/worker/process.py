@@ -193,6 +193,11 @@ class Worker:
                 return header
             on_progress(min(max(header.progress, 0.0), 1.0))
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether its clock is one of CPU time."""
+        return self._on_cpu
+
     def clock(self) -> float:
         """Seconds on the clock that budgets are measured by: the child's CPU time, with that of its children, or wall time.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -118,19 +117,21 @@ def never(operation: str, trials: Sequence[int]) -> None:
 
 
 class Child:
-    """A process that answers at once; `fails(operation, trials)` says what it raises. Its clock ticks at every look."""
+    """A process that answers at once; `fails(operation, trials)` says what it raises, `takes` what its clock counts for each."""
 
-    def __init__(self, fails: Fails, arguments: Sequence[object], options: dict[str, Any]) -> None:
-        self.fails, self.arguments, self.options = fails, arguments, options
+    def __init__(self, fails: Fails, takes: Mapping[str, float], arguments: Sequence[object], options: dict[str, Any]) -> None:
+        self.fails, self.takes, self.arguments, self.options = fails, takes, arguments, options
         self.alive, self.closed = True, False
         self.asked: list[str] = []
         self.trials: Sequence[int] = ()
         self.stacked: bool | None = None
-        self._ticks = count()
+        self.on_cpu = options.get("device_kind", "cpu") == "cpu"
+        self._seconds = 0.0
         self.drained = 0
 
     def ask(self, operation: str, on_progress: Any = None, **arguments: Any) -> Reply:
         self.asked.append(operation)
+        self._seconds += self.takes.get(operation, 0.0)
         self.trials = arguments.get("trials", arguments.get("indices", self.trials))
         self.stacked = arguments.get("stacked", self.stacked)
         problem = self.fails(operation, self.trials)
@@ -160,7 +161,7 @@ class Child:
         return Reply(b"{}", arrays)
 
     def clock(self) -> float:
-        return float(next(self._ticks))
+        return self._seconds
 
     def hand_to(self, printed: Callable[[bytes], None]) -> None:
         printed(f"{len(self.asked)} asked; ".encode())
@@ -202,6 +203,7 @@ class Room:
         self.shelf, self.lock = Shelf(), Lock()
         self.fails: Fails = never  # of methods' processes
         self.trusted_fails: Fails = never
+        self.takes = {"unlearn": 1.0, "run_epoch": 1.0}  # seconds of operations; of others none
         self.when_one_starts: Callable[[], None] = lambda: None
         self.children: list[Child] = []  # methods' processes
         self.trusted: list[Child] = []
@@ -221,10 +223,10 @@ class Room:
     def start(self, entry: object, *arguments: object, **options: Any) -> Child:
         self.when_one_starts()
         if entry is entries.trusted:
-            self.trusted.append(Child(self.trusted_fails, arguments, options))
+            self.trusted.append(Child(self.trusted_fails, self.takes, arguments, options))
             return self.trusted[-1]
         assert entry is entries.method
-        self.children.append(Child(self.fails, arguments, options))
+        self.children.append(Child(self.fails, self.takes, arguments, options))
         return self.children[-1]
 
     def end_all(self) -> None:

@@ -33,7 +33,7 @@ LATE = WorkerError("killed after 9 s", kind="time")
 DEAD = WorkerError("the worker process died (signal 9)", kind="died")
 BROKEN = WorkerError("ValueError: no luck", traceback="Traceback ...\nValueError: no luck\n")
 EPOCH = ["prepare_epoch", "run_epoch"]  # and a process that is fresh, beside what is timed
-METHOD = ["start", "warm_up", "unlearn", "weights"]  # what a method's process is asked
+METHOD = ["load", "start", "warm_up", "unlearn", "weights"]  # what a method's process is asked
 
 
 def nobody(text: bytes) -> None:
@@ -342,7 +342,18 @@ def test_a_timed_trial_that_fails_is_told_and_its_traceback_kept(room) -> None:
     assert not room.children[0].alive
 
 
-@pytest.mark.parametrize("operation", ["start", "warm_up", "weights"])
+@pytest.mark.parametrize(
+    ("device", "operation", "counts"),
+    [("cpu", "load", True), ("cpu", "warm_up", True), ("cuda", "load", True), ("cuda", "warm_up", False)],
+)
+def test_what_is_done_before_unlearn_counts_but_for_what_is_free(room_with, device: str, operation: str, counts: bool) -> None:
+    """A quarter of a second. Beside a CUDA device, which has to be set up, only what the plugin does when it is imported."""
+    room = room_with(device)
+    room.takes[operation] = 5.0
+    assert timed(room).measured.seconds == (5.75 if counts else 1.0)
+
+
+@pytest.mark.parametrize("operation", ["load", "start", "warm_up", "weights"])
 def test_to_be_killed_beside_the_method_is_a_failure(room, operation: str) -> None:
     room.fails = lambda asked, trials: LATE if asked == operation else None
     with pytest.raises(WorkerError, match=f"{operation}: killed after 9 s") as caught:

@@ -75,6 +75,7 @@ def _method(findings: Findings, part: str) -> None:
     server = _method_server(findings, part.removesuffix(EAGER))
     seconds = []
     for trial in range(findings.pick(4, 2)):
+        server.load(trial)
         server.start([trial], 0, 1.0, stacked=False)
         warm_up = seconds_of(server.warm_up, findings.device)
         if not trial:
