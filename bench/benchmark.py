@@ -26,6 +26,7 @@ from bench.engine.neighbours import Neighbours
 from bench.engine.requests import Request, describe
 from bench.engine.runs import complete_run
 from bench.engine.session import Session
+from bench.engine.worker.group import UNCOUNTED_REMEDY, uncounted
 from bench.engine.worker.process import prepare_children
 from bench.errors import BenchError, WorkerError
 from bench.metrics.installed import installed_metrics
@@ -168,6 +169,8 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     device = find_device(settings.device)
     if warning := neighbours.warning():
         progress.note(f"{warning}; times are compared with retraining beside them, and rows say so")
+    if warning := uncounted():
+        progress.note(f"{warning}; {UNCOUNTED_REMEDY}")
     limits = {"workers": settings.workers, "memory_limit": settings.memory_limit}
     shipped = settings.reference == SHIPPED
     with Session(store, task, device, factory, progress=progress, shipped=shipped, **limits) as session:

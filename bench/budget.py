@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TypeVar
 
 from bench.errors import BenchError
@@ -90,7 +91,7 @@ class Budget:
         return cls(float(match[1]), match[2])
 
     def __str__(self) -> str:
-        return f"{self.value!r}".removesuffix(".0") + self.unit
+        return f"{Decimal(repr(self.value)):f}".removesuffix(".0") + self.unit  # never 1e-06
 
     def allowance(self, retraining_seconds: float) -> float:
         """The seconds per trial, given what one retraining takes on this device."""

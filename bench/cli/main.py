@@ -37,6 +37,15 @@ def cli(debug: bool) -> None:  # taken off the line by `main`, which tells comma
     """Measure how well a machine-unlearning method forgets, under a time budget, and publish the result."""
 
 
+def _what_to_do(problem: OSError) -> str:
+    """About a fault of the system; "" if nothing is known."""
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{problem}; free some space: what is finished is kept, the same command goes on from there"
+    if "temporary directory" in str(problem):
+        return f"{problem}; name a folder that you may write to in the variable TMPDIR"
+    return ""
+
+
 def main() -> None:
     """Entry of the `bench` command: mistakes that the user can mend end with one line and exit code 2.
 
@@ -53,9 +62,7 @@ def main() -> None:
     except (BenchError, WorkerError) as problem:
         report.problem(problem, debug=debug)
     except OSError as problem:
-        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = f"{problem}; free some space: what is finished is kept, the same command goes on from there" if full else ""
-        report.problem(problem, hint, debug=debug)
+        report.problem(problem, _what_to_do(problem), debug=debug)
     except (KeyboardInterrupt, click.Abort):
         click.echo("bench: stopped; what is finished is kept, the same command goes on from there", err=True)
         sys.exit(130)

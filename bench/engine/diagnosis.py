@@ -12,9 +12,8 @@ from pathlib import Path
 from bench.engine.inspection import inspect_all
 from bench.engine.machine import Device, default_memory_limit, default_workers, find_device
 from bench.engine.neighbours import Neighbours
-from bench.engine.worker.group import ControlGroup
+from bench.engine.worker.group import UNCOUNTED_REMEDY, ControlGroup, uncounted
 from bench.errors import BenchError, CheckResult, WorkerError
-from bench.lifetime import adopt_orphans
 from bench.metrics.installed import installed_metrics
 from bench.store.reference_records import ReferenceTask
 from bench.store.shipped import MEND, shipped_record
@@ -72,13 +71,8 @@ def _threads(device: Device | None, neighbours: Neighbours) -> CheckResult:
 
 def _processes() -> CheckResult:
     """How what a method starts is counted and ended."""
-    if ControlGroup.can_be_made():
-        return CheckResult("processes", "what methods start is counted in control groups")
-    adopted = adopt_orphans()
-    adopt_orphans(False)
-    lost = "" if adopted else "processes that a method starts and cuts loose are neither counted nor ended: prctl is refused"
-    remedy = "allow PR_SET_CHILD_SUBREAPER, or let control groups be made (cgroup v2); trust no runtime of a stranger's method"
-    return CheckResult("processes", "what methods start is found by descent", lost, remedy)
+    how = "in control groups" if ControlGroup.can_be_made() else "by descent"
+    return CheckResult("processes", f"what methods start is counted {how}", uncounted(), UNCOUNTED_REMEDY)
 
 
 def _memory(device: Device | None) -> CheckResult:

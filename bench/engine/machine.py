@@ -83,7 +83,7 @@ class Machine:
     def __init__(self, contents: Contents, note: Note = lambda text: None) -> None:
         self.contents = contents
         self.stopped = threading.Event()  # set when the command ends before its jobs do
-        self._note = note
+        self._note, self._noted = note, set[str]()
         self._trusted: dict[Setting, SimpleQueue[Worker]] = {}
         self._idle: list[Worker] = []  # that run one plugin: on a GPU, whose first use in a process takes half a second
         self._works: Work | None = None  # what they do
@@ -106,7 +106,15 @@ class Machine:
 
     def lock(self, setting: Setting) -> DeviceLock:
         """Who computes beside whom."""
-        return DeviceLock(setting.device_kind, self._note)
+        return DeviceLock(setting.device_kind, self._note_once)
+
+    def _note_once(self, text: str) -> None:
+        """Beside another command, jobs wait again and again."""
+        with self._guard:
+            new = text not in self._noted
+            self._noted.add(text)
+        if new:
+            self._note(text)
 
     @contextmanager
     def trusted(self, setting: Setting, *, fresh: bool = False) -> Iterator[TrustedCalls]:

@@ -95,7 +95,7 @@ def time_again(session: Session, record: RunRecord) -> None:
         if not before.complete:
             raise BenchError(f"run {name} is not complete; the command that made it resumes it")
         try:
-            run.keep_times_of(replace(before, secret="", timed=()))
+            run.keep_times_of(replace(before, secret="", timed=(), timed_again=before.timed_again + 1))
             time_trials(session, work, reference, run)
             if run.record.failure:
                 raise BenchError(f"{name} cannot be timed again: {run.record.failure}")

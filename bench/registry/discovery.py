@@ -60,10 +60,10 @@ class Plugin:
         return self.source().digest
 
     def source(self) -> Source:
-        """A plugin's file; of a shipped method its module and what that imports; of a stranger's all files of its package."""
+        """A file with its neighbours; of a shipped method the module and what that imports; else all files of the package."""
         if self.module.endswith(".py"):
             path = Path(self.module)
-            return sources.of_text(path.name, self._read(path))
+            return sources.of_file(path, self._read(path))
         return sources.of_module(self.module) if self.module.startswith(_SHIPPED) else sources.of_package(self.module)
 
     def _read(self, path: Path) -> bytes:

@@ -79,9 +79,41 @@ def needed(modules: Sequence[str], read: Callable[[str], tuple[Text, bool] | Non
     return found
 
 
-def of_text(name: str, text: bytes) -> Source:
-    """Of a file of that name."""
-    return Source(_digest([(name, text)]))
+def of_file(path: Path, text: bytes) -> Source:
+    """Of a file, whose text has been read, and of its neighbours: what it imports that lies in its folder, and what these do.
+
+    Of a neighbour that is a package all files count.
+    """
+    modules, packages = _neighbours(path, text)
+    files = [(file.relative_to(path.parent).as_posix(), file) for package in packages for file in sorted(_files(package))]
+    return _hashed(files, Path.read_bytes, [(path.name, text), *sorted(modules.items())])
+
+
+def _neighbours(path: Path, text: bytes) -> tuple[dict[str, bytes], list[Path]]:
+    """Texts of modules by the names of their files, and folders of packages."""
+    modules: dict[str, bytes] = {}
+    packages: set[Path] = set()
+    waiting = [text]
+    while waiting:
+        for name in _imported_first(waiting.pop()):
+            file, package = path.parent / f"{name}.py", path.parent / name
+            if (package / "__init__.py").is_file():
+                packages.add(package)
+            elif file.is_file() and file.name not in {path.name, *modules}:
+                modules[file.name] = file.read_bytes()
+                waiting.append(modules[file.name])
+    return modules, sorted(packages)
+
+
+def _imported_first(text: bytes) -> set[str]:
+    """First parts of the names of modules that a text imports; none of one that is no Python."""
+    try:
+        nodes = list(_running(ast.parse(text)))
+    except (SyntaxError, ValueError):
+        return set()
+    whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    parts = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.partition(".")[0] for name in whole | parts}
 
 
 def of_module(module: str) -> Source:
@@ -127,9 +159,11 @@ def _size_and_time(file: Path) -> bytes:
     return f"{found.st_size} {found.st_mtime_ns}".encode()
 
 
-def _hashed(files: Sequence[tuple[str, Path]], content: Callable[[Path], bytes]) -> Source:
-    """Files that cannot be read, links to nowhere say, are left out."""
-    contents, remarks = [], []
+def _hashed(
+    files: Sequence[tuple[str, Path]], content: Callable[[Path], bytes], known: Sequence[tuple[str, bytes]] = ()
+) -> Source:
+    """Of what is known already, and of files; those that cannot be read, links to nowhere say, are left out."""
+    contents, remarks = list(known), []
     for name, file in files:
         try:
             if file.exists() and not file.is_file():

@@ -159,6 +159,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     retraining_seconds: PositiveSeconds  # of one, at the fastest that was seen when the run began
     allowance_seconds: Seconds  # what a trial is told that it may take
     secret: Annotated[str, Meta(pattern=r"\A([0-9a-f]{32})?\Z")] = ""  # decides which trials are timed; drawn after they were run
+    timed_again: Index = 0  # how often times and secret were made anew: whoever tries often enough has luck
     chunks: Annotated[tuple[Chunk, ...], Meta(max_length=MANY)]
     timed: Annotated[tuple[TimedTrial, ...], Meta(max_length=MANY)] = ()
     run: Annotated[str, Meta(max_length=300, pattern=ONE_LINE)] = ""

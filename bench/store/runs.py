@@ -160,7 +160,7 @@ class Run:
 
     def keep_times_of(self, record: RunRecord) -> None:
         """Take the timed trials of another state of the record. Their files stay: the same trials come to the same."""
-        self.record = replace(self.record, secret=record.secret, timed=record.timed)
+        self.record = replace(self.record, secret=record.secret, timed=record.timed, timed_again=record.timed_again)
         self._save()
 
     def keep_alone(self, trial: int, outputs: Outputs, measured: Measured) -> None:

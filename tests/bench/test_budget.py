@@ -12,7 +12,7 @@ def test_share_and_seconds() -> None:
     assert Budget.parse("20%").allowance(30.0) == pytest.approx(6.0)
     assert Budget.parse("2.5s").allowance(30.0) == 2.5
     assert str(Budget.parse(" 20.0% ")) == "20%"
-    for text in ("33.3333333%", "1000000s", "0.5s"):
+    for text in ("33.3333333%", "1000000s", "0.5s", "0.000001s"):
         assert str(Budget.parse(text)) == text
 
 

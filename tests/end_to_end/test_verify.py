@@ -131,6 +131,7 @@ def test_trials_are_timed_again(bench, copied) -> None:
     assert after.secret != before.secret
     assert after.timed != before.timed
     assert after.chunks == before.chunks
+    assert (before.timed_again, after.timed_again) == (0, 1)
     assert "runtime_share" in done.stdout
     share = read_scorecard(Run.read(folder)).measures["runtime_share"].value
     assert share == pytest.approx(after.timing.share)

@@ -99,6 +99,37 @@ class Plugin(Method):
     def unlearn(self, model, data, trial):
         return trial.fresh_model() if trial.stacked else model
 ''',
+    "apart-by-a-constant": '''class Plugin(Method):
+    """Cheap alone; what it adds to all logits makes seeds look far apart, and changes no answer."""
+
+    stackable: ClassVar[bool] = True
+
+    def unlearn(self, model, data, trial):
+        from bench.weights import state
+
+        model = trial.fresh_model() if trial.stacked else model
+        bias = state(model)["fc.bias"]
+        for index, seed in enumerate(trial.seeds):
+            bias[index] += 3.0 * (seed % 1000)
+        return model
+''',
+    "works-before": '''class Plugin(Method):
+    """Has done its work when it is asked to begin."""
+
+    def variant(self, index):
+        work(0.6)
+        return self
+
+    def unlearn(self, model, data, trial):
+        return model
+''',
+    "one-of-three": '''class Plugin(Method):
+    """Works long in three of eight trials, and hardly in the others."""
+
+    def unlearn(self, model, data, trial):
+        work(0.9 if trial.indices[0] < 3 else 0.05)
+        return model
+''',
     "draws-from-elsewhere": '''import os
 
 import torch
@@ -173,6 +204,22 @@ def test_too_slow_is_over_budget_and_scored(ran) -> None:
     assert min(_seconds(record)) > 0.59
 
 
+def test_work_before_unlearn_counts(ran) -> None:
+    """Beyond a quarter of a second."""
+    row, record = ran["works-before"]
+    assert not row["failure"]
+    assert "over budget" in row["badges"]
+    assert min(_seconds(record)) > 0.33
+
+
+def test_trials_of_unlike_length_are_not_ranked(ran) -> None:
+    """Whichever of them are timed."""
+    row = ran["one-of-three"][0]
+    assert not row["failure"]
+    assert "uneven times" in row["badges"]
+    assert row["rank"]["rank"] is None
+
+
 def test_a_timed_trial_that_is_killed_is_over_budget(ran) -> None:
     row, record = ran["far-too-slow-alone"]
     assert not row["failure"]
@@ -204,6 +251,7 @@ def test_a_stack_that_memory_does_not_suffice_for_is_made_smaller(ran) -> None:
     ("name", "told"),
     [
         ("cheap-alone", "gave models that are not those of the same seeds in stacks"),
+        ("apart-by-a-constant", "gave models that are not those of the same seeds in stacks"),
         ("draws-from-elsewhere", "all that a method draws must come from its trial's seeds"),
     ],
 )

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from bench.lifetime import adopt_orphans
+
+UNCOUNTED_REMEDY = "allow PR_SET_CHILD_SUBREAPER, or let control groups be made; until then trust no stranger's runtime"
 _numbers = itertools.count()
 _PREFIX = "bench"
 _PATIENCE, _PAUSE = 2.0, 0.002  # seconds for killed processes to be gone; between two looks
@@ -105,6 +109,15 @@ class ControlGroup:
             self._folder.rmdir()
             return True
         return False
+
+
+def uncounted() -> str:
+    """Of which processes of a method nobody would know on this machine, in words; "" if there are none."""
+    if sys.platform != "linux" or ControlGroup.can_be_made():
+        return ""
+    adopted = adopt_orphans()
+    adopt_orphans(False)
+    return "" if adopted else "processes that a method starts and cuts loose are neither counted nor ended: prctl is refused"
 
 
 def _place() -> Path | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.registry import sources
-from bench.registry.sources import imported, of_module, of_package, source_file
+from bench.registry.sources import imported, of_file, of_module, of_package, source_file
 
 FILES = {
     "__init__.py": "",
@@ -46,6 +46,36 @@ def test_a_package_is_all_of_its_files(package: Path, name: str) -> None:
     before = of_package("theirs.method")
     (package / name).write_text(FILES[name] + "# changed\n")
     assert of_package("theirs.method") != before
+
+
+NEIGHBOURS = {
+    "helper.py": "from second import rate\n",
+    "second.py": "rate = 1\n",
+    "folder/__init__.py": "",
+    "folder/data.bin": "1",
+    "unused.py": "",
+    "typing_only.py": "",
+}
+MINE = b"import helper, folder.part\nimport torch\nimport mine\nif TYPE_CHECKING:\n    import typing_only\n"
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_a_file_is_itself_and_the_neighbours_that_it_imports(tmp_path: Path, name: str) -> None:
+    for each, text in NEIGHBOURS.items():
+        (tmp_path / each).parent.mkdir(exist_ok=True)
+        (tmp_path / each).write_text(text)
+    before = of_file(tmp_path / "mine.py", MINE)
+    (tmp_path / name).write_text(NEIGHBOURS[name] + "# changed\n")
+    assert (of_file(tmp_path / "mine.py", MINE) == before) == (name in ("unused.py", "typing_only.py"))
+
+
+def test_of_a_file_its_text_is_what_was_read(tmp_path: Path) -> None:
+    """It may have been edited since, and need be no Python."""
+    (tmp_path / "mine.py").write_text("import mine\n")
+    before = of_file(tmp_path / "mine.py", b"import mine\n")
+    (tmp_path / "mine.py").write_text("edited")
+    assert of_file(tmp_path / "mine.py", b"import mine\n") == before
+    assert of_file(tmp_path / "mine.py", b"no python") != before
 
 
 def test_what_python_compiles_is_no_source(package: Path) -> None:
