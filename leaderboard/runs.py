@@ -49,6 +49,11 @@ class Part:
     problems: Mapping[str, str]
     notes: Sequence[str]  # how the numbers came about, or why there is none
 
+    @property
+    def controls(self) -> Sequence[str]:
+        """Splits of people whom nobody asked to forget, on which some of the numbers were computed, too."""
+        return list(dict.fromkeys(split for each in self.numbers for split in each.measure.controls))
+
 
 @dataclass(frozen=True)
 class Person:

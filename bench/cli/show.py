@@ -119,10 +119,38 @@ def scorecard_table(card: Scorecard) -> None:
     heads = ["measure", "value", "interval", "retrained", "gap or ratio", "original", "unit, better"]
     lines = [_measure_line(name, measure, card.presentations[name].decimals) for name, measure in card.measures.items()]
     table(heads, lines, width=WIDE)
+    _controls_table(card)
     for name, notes in card.notes.items():
         for note in notes:
             out.print(f"{name}: {note}", markup=False, soft_wrap=True)
     _doubts(card)
+
+
+def _controls_table(card: Scorecard) -> None:
+    """Print numbers on people who are not forgotten, beside those on the forgotten; what retrained models get in brackets."""
+    splits = list(dict.fromkeys(split for measure in card.measures.values() for split in measure.controls))
+    if not splits:
+        return
+    lines = []
+    for name, measure in card.measures.items():
+        if measure.controls:
+            shown = card.presentations[name]
+            pairs = [(measure.value, measure.retrained), *(_pair(measure, split) for split in splits)]
+            lines.append([name, *(_beside(*pair, measure.unit, shown.decimals) for pair in pairs), ""])
+    out.print("\nthe same on people whom nobody asked to forget, and what retrained models get:", markup=False)
+    table(["measure", "forget", *(split.replace("_", " ") for split in splits), ""], lines, width=WIDE)
+
+
+def _pair(measure: Measure, split: str) -> tuple[float | None, float | None]:
+    found = measure.controls.get(split)
+    return (found.value, found.retrained) if found else (None, None)
+
+
+def _beside(value: float | None, retrained: float | None, unit: str, decimals: int) -> str:
+    if value is None:
+        return ""
+    ours = written(value, unit, decimals)
+    return ours if retrained is None else f"{ours} ({written(retrained, unit, decimals)})"
 
 
 def _doubts(card: Scorecard, of: str = "") -> None:

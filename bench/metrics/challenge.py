@@ -9,7 +9,7 @@ import numpy as np
 from bench.hookspecs import hookimpl
 from bench.metrics import forgetting
 from bench.metrics.approximation import approximate_score
-from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
+from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity, controls
 from bench.metrics.resampling import halves, resamples
 from bench.metrics.utility import final_score
 from bench.outputs import Integers
@@ -45,6 +45,7 @@ class Challenge(Metric):
     """
 
     quick = True
+    version = 2
     source = "Triantafillou et al. 2024, arXiv:2406.09073; google-deepmind/unlearning_evaluation, metric.py"
     pitfalls = (
         "Retraining itself scores about .2, not 1: read the share of the ceiling. Scores at different N do not compare. N - 1"
@@ -79,7 +80,8 @@ class Challenge(Metric):
         scores = [forgetting.forgetting_score(confidence[one], confidence[other[: len(one)]]) for one, other in splits]
         ceiling = Estimate(float(np.mean(scores)))
         zero = Estimate(0.0)  # one model, N times: every example is peaky
-        return Baseline({"forgetting_score": ceiling, "final_score": ceiling}, {"forgetting_score": zero, "final_score": zero})
+        names = ("forgetting_score", "final_score")
+        return Baseline(dict.fromkeys(names, ceiling), dict.fromkeys(names, zero), controls=_halves_on_controls(retrained))
 
     def score(self, evidence: Evidence) -> Findings:
         """The score, its parts, epsilon per example, and the score on every resample of the models."""
@@ -106,7 +108,20 @@ class Challenge(Metric):
                 "resampled_forgetting_score": again,
                 "resampled_final_score": finals,
             },
+            controls={split: _on(split, evidence.unlearned, evidence.retrained) for split in controls(evidence.retrained)},
         )
+
+
+def _on(split: str, unlearned: Models, retrained: Models) -> dict[str, float]:
+    """The forgetting score on people who are not forgotten, with the finer search for thresholds."""
+    sides = unlearned.confidence_on(split), retrained.confidence_on(split)
+    return {"forgetting_score": approximate_score(*sides, len(sides[0]))}
+
+
+def _halves_on_controls(retrained: Models) -> dict[str, dict[str, float]]:
+    one, other = halves(retrained.confidence)
+    sides = retrained.select(one.tolist()), retrained.select(other[: len(one)].tolist())
+    return {split: _on(split, *sides) for split in controls(retrained)}
 
 
 class _Utility:

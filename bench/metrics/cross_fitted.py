@@ -132,6 +132,7 @@ class CrossFitted(TwoSample):
     larger with 95 %.
     """
 
+    version = 2
     source = "cross-fitting: Chernozhukov et al. 2018; lower bounds: Jagielski et al. 2020, arXiv:2006.07709"
     pitfalls = (
         "With N/2 models no ratio above log(N + 1) can be measured: compare within a division only. The certified bound is"

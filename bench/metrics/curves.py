@@ -11,7 +11,7 @@ from bench.hookspecs import hookimpl
 from bench.metrics.membership import roc_curve
 from bench.metrics.metric import Baseline, Evidence, Findings, Metric, Models
 from bench.metrics.resampling import SPLITS, Sample
-from bench.metrics.rmia import forget_and_test_scores
+from bench.metrics.rmia import scores_against_test
 from bench.metrics.ulira import held_out_ratios
 from bench.outputs import Floats
 
@@ -61,7 +61,7 @@ class Curves(Metric):
 
 def _of(models: Models, retrained: Models, side: str) -> dict[str, Floats]:
     curves = {f"{split}_loss.{side}": histogram(models.loss(split)) for split in ("forget", "test")}
-    scores = zip(*forget_and_test_scores(models, retrained), strict=True)
+    scores = zip(*scores_against_test(models, retrained), strict=True)
     return {**curves, f"rmia_roc.{side}": _mean(roc_curve(*rows, FALSE_POSITIVE_RATES) for rows in scores)}
 
 

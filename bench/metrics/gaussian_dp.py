@@ -70,6 +70,7 @@ class GaussianDP(TwoSample):
     by halves of their models, as retrained models are among themselves: mu of equal sides is above 0 by chance.
     """
 
+    version = 2
     matched = True
     source = "Dong, Roth and Su 2022, arXiv:1905.02383"
     pitfalls = (

@@ -54,11 +54,13 @@ class KLOM(TwoSample):
     """KLOM: how different the distributions of an example's margin are between unlearned and retrained models.
 
     Kullback-Leibler divergence of unlearned from retrained margins (logit-scaled confidences, clipped to +-100, in 20 bins over
-    their common range), per forget example; the median and the 95th percentile over examples. Runs are compared by halves of
-    their models, as retrained models are among themselves: the divergence of equal sides is far above 0 when models are few.
+    their common range), per forget example; the median and the 95th percentile over examples, as in the source, and the median
+    of the reverse, which is large where unlearned models miss what retrained ones do. Runs are compared by halves of their
+    models, as retrained models are among themselves: the divergence of equal sides is far above 0 when models are few.
     Intervals: the variance of a jackknife over models plus that of resampled examples.
     """
 
+    version = 2
     matched = quantile = True
     source = "Georgiev et al. 2024, arXiv:2410.23232; constants of RoyRin/data-unlearning-bench"
     pitfalls = (
@@ -82,12 +84,30 @@ class KLOM(TwoSample):
         Quantity(
             "klom_95", "nats", "as retrained", 0, 11.6, "its 95th percentile over forget examples", attack=True, family="attack"
         ),
+        Quantity(
+            "klom_reverse_median",
+            "nats",
+            "as retrained",
+            0,
+            11.6,
+            "the other direction, KL(retrained || unlearned), median over forget examples",
+            attack=True,
+            family="attack",
+        ),
     )
 
     def compare(self, unlearned: Sample, retrained: Sample) -> Values:
-        """Median and 95th percentile over examples."""
-        found = divergences(unlearned.confidence, retrained.confidence)
-        return {"klom_median": float(np.median(found)), "klom_95": float(np.percentile(found, 95))}
+        """Median and 95th percentile over examples, and the median of the other direction."""
+        found, reverse = (divergences(*sides) for sides in _both(unlearned.confidence, retrained.confidence))
+        return {
+            "klom_median": float(np.median(found)),
+            "klom_95": float(np.percentile(found, 95)),
+            "klom_reverse_median": float(np.median(reverse)),
+        }
+
+
+def _both(unlearned: Floats, retrained: Floats) -> list[tuple[Floats, Floats]]:
+    return [(unlearned, retrained), (retrained, unlearned)]
 
 
 @hookimpl

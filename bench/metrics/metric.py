@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
 from bench.metrics.quantity import Quantity as Quantity  # noqa: PLC0414 - users import it from here
 from bench.metrics.quantity import check_quantity
-from bench.metrics.resampling import Sample, Values, example_deviations, jackknife
+from bench.metrics.resampling import LEVEL, Sample, Values, example_deviations, jackknife
 from bench.metrics.timing import Timing as Timing  # noqa: PLC0414 - likewise
 from bench.outputs import Floats, Outputs
+
+SELF_TESTED = 8  # retrained models that take the original's place
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Estimate:
 
 
 Estimates = Mapping[str, Estimate]
+CONTROLS = ("unseen", "test", "retain_sample")  # splits of people whom nobody asked to forget
+Controls = Mapping[str, Values]  # by split
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Baseline:
     retrained: Estimates = field(default_factory=dict)
     original: Estimates = field(default_factory=dict)
     details: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # shown with every run
+    controls: Controls = field(default_factory=dict)  # what retrained models get on splits that are not forgotten
+    sees: Mapping[str, bool] = field(default_factory=dict)  # self-tests of attacks, where original and retrained do not tell
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Findings:
     flags: Mapping[str, str] = field(default_factory=dict)  # flag -> what was seen
     details: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # values per example or per resample
     notes: Sequence[str] = ()  # how numbers came about where that was not as usual, or why there is none
+    controls: Controls = field(default_factory=dict)  # the same quantities on splits that are not forgotten
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,10 @@ class PerModel(Metric):
 
 
 class TwoSample(Metric):
-    """A metric that compares the confidences of two sets of models; retrained models get what one half gets against the other."""
+    """A metric that compares the confidences of two sets of models; retrained models get what one half gets against the other.
+
+    The same is computed on people whom nobody asked to forget, as point values: what shows there, too, is no forgetting.
+    """
 
     matched: ClassVar[bool] = False  # whether the value of equal sides depends on N: then runs are compared by halves, too
     quantile: ClassVar[bool] = False  # of examples, which a jackknife over models does not move as much as chance does
@@ -198,22 +208,48 @@ class TwoSample(Metric):
 
     def baseline(self, retrained: Models, original: Models) -> Baseline:
         """Halves of the retrained models against each other; copies of the original model against all."""
-        copies = np.repeat(original.confidence, len(retrained), axis=0)
-        single = self._against(Sample.draw(copies), Sample.draw(retrained.confidence))
+        single = self._value(_copies(original, 0, len(retrained)), retrained, "forget")
         return Baseline(
             retrained=self._estimated(self._both_ways, *Sample.draw(retrained.confidence).halved()),
-            original={name: Estimate(estimate.value) for name, estimate in single.items()},
+            original={name: Estimate(value) for name, value in single.items()},
+            controls={
+                split: self._both_ways(*Sample.draw(retrained.confidence_on(split)).halved()) for split in controls(retrained)
+            },
+            sees=self._sees(retrained, original) if any(quantity.attack for quantity in self.quantities) else {},
         )
 
     def score(self, evidence: Evidence) -> Findings:
         """Unlearned against retrained models."""
-        sides = Sample.draw(evidence.unlearned.confidence), Sample.draw(evidence.retrained.confidence)
-        return Findings(self._against(*sides))
+        statistic, sides = self._arranged(evidence.unlearned, evidence.retrained, "forget")
+        splits = controls(evidence.retrained)
+        return Findings(
+            self._estimated(statistic, *sides),
+            controls={split: self._value(evidence.unlearned, evidence.retrained, split) for split in splits},
+        )
 
-    def _against(self, unlearned: Sample, retrained: Sample) -> Estimates:
-        if self.matched:
-            return self._estimated(self._by_halves, *unlearned.halved(), *retrained.halved())
-        return self._estimated(self.compare, unlearned, retrained)
+    def _arranged(self, unlearned: Models, retrained: Models, split: str) -> tuple[Callable[..., Values], Sequence[Sample]]:
+        """How sides are compared, and what is."""
+        sides = [Sample.draw(models.confidence_on(split)) for models in (unlearned, retrained)]
+        return (self._by_halves, [*sides[0].halved(), *sides[1].halved()]) if self.matched else (self.compare, sides)
+
+    def _value(self, unlearned: Models, retrained: Models, split: str) -> Values:
+        statistic, sides = self._arranged(unlearned, retrained, split)
+        return statistic(*sides)
+
+    def _sees(self, retrained: Models, original: Models) -> Mapping[str, bool]:
+        """Whether the original is told on forget, beyond strangers, more than retrained models in its place are.
+
+        A point among clouds is told on any split, which says nothing about members of the training set.
+        """
+        strangers = next((split for split in CONTROLS if retrained.labels[split].size), "test")
+        places = range(min(SELF_TESTED, len(retrained)))
+        found = []
+        for place in (None, *places):
+            others = retrained.select([index for index in range(len(retrained)) if index != (place or 0)])
+            copies = _copies(original, 0, len(others)) if place is None else _copies(retrained, place, len(others))
+            forget, unseen = (self._value(copies, others, split) for split in ("forget", strangers))
+            found.append({name: forget[name] - unseen[name] for name in forget if name in unseen})
+        return {name: stands_out(value, [each[name] for each in found[1:]]) for name, value in found[0].items()}
 
     def _estimated(self, statistic: Callable[..., Values], *sides: Sample) -> Estimates:
         found = jackknife(statistic, *sides)
@@ -225,6 +261,27 @@ class TwoSample(Metric):
 
     def _both_ways(self, one: Sample, other: Sample) -> Values:
         return _averaged([self.compare(one, other), self.compare(other, one)])
+
+
+def stands_out(value: float, usual: Sequence[float]) -> bool:
+    """Whether a value is not one more of those drawn from a normal distribution: its 95 % prediction interval.
+
+    >>> stands_out(3.0, [0.9, 1.0, 1.1]), stands_out(1.2, [0.9, 1.0, 1.1])
+    (True, False)
+    """
+    from scipy.stats import t
+
+    spread = float(np.std(usual, ddof=1)) * math.sqrt(1 + 1 / len(usual))
+    return abs(value - float(np.mean(usual))) > float(t.ppf(1 - LEVEL / 2, len(usual) - 1)) * spread
+
+
+def controls(models: Models) -> list[str]:
+    """Splits that nobody asked to forget, of those that the task has."""
+    return [split for split in CONTROLS if models.labels[split].size]
+
+
+def _copies(models: Models, chosen: int, count: int) -> Models:
+    return models.select([chosen] * count)
 
 
 def _averaged(parts: Sequence[Values]) -> Values:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import areas_under_curve, halves_of_test, rates, true_positive_rate
-from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.metrics.metric import Baseline, Evidence, Findings, Metric, Models, PerModel, Quantity, controls
 from bench.outputs import Floats
 
 OFFLINE = 0.3  # how far probabilities under models without x are moved towards those of models with x: ml_privacy_meter
@@ -56,12 +57,12 @@ def rmia_scores(ratios: ArrayLike, population: ArrayLike) -> Floats:
     return shares
 
 
-def forget_and_test_scores(models: Models, retrained: Models) -> tuple[Floats, Floats]:
-    """RMIA scores of forget examples [M, E] and of one half of test [M, n / 2]; the other half is the population."""
-    ratios = {split: _ratios(models, retrained, split) for split in ("forget", "test")}
+def scores_against_test(models: Models, retrained: Models, split: str = "forget") -> tuple[Floats, Floats]:
+    """RMIA scores of a split [M, E] and of one half of test [M, n / 2]; the other half is the population."""
+    ratios, test = _ratios(models, retrained, split), _ratios(models, retrained, "test")
     population, others = halves_of_test(retrained)
-    known = ratios["test"][:, population]
-    return rmia_scores(ratios["forget"], known), rmia_scores(ratios["test"][:, others], known)
+    known = test[:, population]
+    return rmia_scores(ratios, known), rmia_scores(test[:, others], known)
 
 
 class RMIA(PerModel):
@@ -73,6 +74,7 @@ class RMIA(PerModel):
     retrained model is attacked with the other N - 1 as references.
     """
 
+    version = 2
     source = (
         "Zarifzadeh et al. 2024, arXiv:2312.03262, offline form; a = 0.3 and gamma = 1 as in privacytrustlab/ml_privacy_meter"
     )
@@ -99,11 +101,29 @@ class RMIA(PerModel):
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:
         """AUC and rates of each model."""
-        members, negatives = forget_and_test_scores(models, retrained)
+        members, negatives = scores_against_test(models, retrained)
         found = {"rmia_auc": areas_under_curve(members, negatives), "rmia_tpr_1": _rates(members, negatives, 0.01)}
         if negatives.shape[1] >= MANY:
             found["rmia_tpr_01"] = _rates(members, negatives, 0.001)
         return found
+
+    def baseline(self, retrained: Models, original: Models) -> Baseline:
+        """Also on people who are not forgotten."""
+        return replace(super().baseline(retrained, original), controls=_on_controls(retrained, retrained))
+
+    def score(self, evidence: Evidence) -> Findings:
+        """Likewise."""
+        return replace(super().score(evidence), controls=_on_controls(evidence.unlearned, evidence.retrained))
+
+
+def _on_controls(models: Models, retrained: Models) -> dict[str, dict[str, float]]:
+    """AUC of people who are not forgotten, in the place of the forgotten; test is what they are told from."""
+    found = {}
+    for split in controls(retrained):
+        if split != "test":
+            members, negatives = scores_against_test(models, retrained, split)
+            found[split] = {"rmia_auc": float(areas_under_curve(members, negatives).mean())}
+    return found
 
 
 def _ratios(models: Models, retrained: Models, split: str) -> Floats:

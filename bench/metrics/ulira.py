@@ -59,10 +59,11 @@ class ULiRA(TwoSample):
     Equal sides get one half, one half and 1 %.
     """
 
+    version = 2
     source = "Hayes et al. 2024, arXiv:2403.01218; Carlini et al. 2022, arXiv:2112.03570, for LiRA"
     pitfalls = (
-        "Weaker at small N: at N = 16 each Gaussian has 8 models. It looks for differences of mean and spread only. The self-test"
-        " is easy here, since N copies of the one original model have no spread."
+        "Weaker at small N: at N = 16 each Gaussian has 8 models. It looks for differences of mean and spread only. One model N"
+        " times, a deterministic method say, is told apart on any split."
     )
     quantities = (
         Quantity(

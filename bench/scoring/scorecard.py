@@ -32,6 +32,13 @@ _UNSEEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202f\u205f-\u206f\
 Shown = Annotated[str, Meta(max_length=LONGEST + 3, pattern=rf"\A[^{_UNSEEN}]*\Z")]
 
 
+class Control(Record, frozen=True, kw_only=True):
+    """A number on a split that nobody asked to forget."""
+
+    value: float
+    retrained: float | None = None
+
+
 class Measure(Record, frozen=True, kw_only=True):
     """One number of a scorecard."""
 
@@ -45,6 +52,7 @@ class Measure(Record, frozen=True, kw_only=True):
     gap_interval: tuple[float, float] | None = None
     original: float | None = None  # what the original model gets
     self_test: bool | None = None  # of an attack: whether it sees members of the training set under the original model
+    controls: dict[Shown, Control] = msgspec.field(default_factory=dict)  # by split: the same on people who are not forgotten
 
     @property
     def margin(self) -> float | None:
@@ -179,7 +187,10 @@ def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
     Raises:
         ValueError: it answered something that it did not declare, or a value that is not finite.
     """
-    measures = {name: _assemble(metric, name, estimate, baseline) for name, estimate in findings.estimates.items()}
+    measures = {
+        name: _assemble(metric, name, estimate, baseline, _controls(name, findings, baseline))
+        for name, estimate in findings.estimates.items()
+    }
     known = {**baseline.details, **findings.details}
     details = {one_line(name): list(each) for name, each in known.items()}
     flags = {one_line(flag): one_line(seen) for flag, seen in findings.flags.items()}
@@ -210,7 +221,18 @@ def _declared_name(measure: str) -> str:
     return measure.partition(".")[0]
 
 
-def _assemble(metric: Metric, name: str, estimate: Estimate, baseline: Baseline) -> Measure | None:
+def _controls(name: str, findings: Findings, baseline: Baseline) -> dict[str, Control]:
+    known = {split: values[name] for split, values in findings.controls.items() if name in values}
+    for split, value in known.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} on {split} is {value}")
+    return {
+        one_line(split): Control(value=float(value), retrained=baseline.controls.get(split, {}).get(name))
+        for split, value in known.items()
+    }
+
+
+def _assemble(metric: Metric, name: str, estimate: Estimate, baseline: Baseline, controls: dict[str, Control]) -> Measure | None:
     """A measure; None for an attack's value without that of retrained models to compare it with."""
     quantity = _quantity(metric, name)
     retrained, original = baseline.retrained.get(name), baseline.original.get(name)
@@ -231,7 +253,8 @@ def _assemble(metric: Metric, name: str, estimate: Estimate, baseline: Baseline)
         gap=gap,
         gap_interval=_gap_interval(gap, estimate, retrained),
         original=original.value if original else None,
-        self_test=_sees(original, retrained) if quantity.attack else None,
+        self_test=baseline.sees.get(name, _sees(original, retrained)) if quantity.attack else None,
+        controls=controls,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from bench.metrics.installed import installed_metrics
 from bench.outputs import OUTPUT_SPLITS, Outputs
-from bench.scoring.scorecard import Measure, Presentation, Scorecard, Section, keep_scorecard, presentations
+from bench.scoring.scorecard import Control, Measure, Presentation, Scorecard, Section, keep_scorecard, presentations
 from bench.store.archives import pack
 from bench.store.files import write_bytes, write_record
 from bench.store.records import DeviceRecord, Failed, Finished, MethodRecord, RunRecord, TaskRecord, Timed
@@ -101,7 +101,10 @@ def _scorecard(final: float, *, control: bool) -> Scorecard:
     details = {"epsilons": [0.1, None], "resampled_final_score": resamples, **_curves()}
     measures |= {f"group_accuracy.{group}": _measure(0.5 + group / 10, retrained=0.6) for group in range(3)}
     flags = {"near-constant": f"seen: {HOSTILE}"}
-    section = Section(version=1, measures=measures, quantities=_quantities(), flags=flags, details=details)
+    controls = {"unseen": Control(value=0.6, retrained=0.5), HOSTILE: Control(value=0.7)}
+    measures["ulira_auc"] = _measure(0.9, retrained=0.95, controls=controls)
+    about = {"quantities": _quantities(), "flags": flags, "details": details, "notes": [f"noted: {HOSTILE}"]}
+    section = Section(version=1, measures=measures, **about)
     return Scorecard(sections={"challenge": section})
 
 

@@ -93,6 +93,14 @@ def test_everything_is_local(page: str, tmp_path: Path) -> None:
         assert not re.search(r"<script(?![^>]*(src=|application/json))", text)
 
 
+def test_a_run_shows_people_who_are_not_forgotten_and_how_numbers_came_about(page: str, tmp_path: Path) -> None:
+    """Of strangers' splits and notes the text, and no more."""
+    texts = [path.read_text() for path in (tmp_path / "site").glob("run-*.html")]
+    shown = [text for text in texts if "(0.950)</td><td>0.600 (0.500)</td><td>0.700 (\N{EN DASH})</td>" in text]
+    assert len(shown) == 5  # one of six runs has failed
+    assert all("challenge: noted: &lt;/script&gt;" in text for text in shown)
+
+
 def test_links_of_docstrings_are_made_safe() -> None:
     text = documentation("See `x<y`, javascript:alert(1), http://plain.example, https://a.example/b). and arXiv:2302.09880.")
     assert "<code>x&lt;y</code>" in text

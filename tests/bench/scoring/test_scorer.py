@@ -43,7 +43,8 @@ def _with_logits(models: Models, split: str, index: tuple[int, int, int], value:
     return dataclasses.replace(models, outputs=Outputs(logits, models.outputs.retain_accuracy))
 
 
-LOSS_ATTACKS = ("starting_kit_accuracy", "unseen_accuracy")  # on one model and 30 examples a held-out tenth is 6 guesses
+# On one model and 30 examples a held-out tenth is 6 guesses; bins of margins hold none of 8 retrained models.
+MAY_BE_BLIND = ("starting_kit_accuracy", "unseen_accuracy", "klom_median")
 
 
 def test_every_installed_metric_scores_a_run(shared_drawn) -> None:
@@ -63,7 +64,7 @@ def test_every_installed_metric_scores_a_run(shared_drawn) -> None:
         assert measure.retrained is not None
         assert measure.gap == pytest.approx(measure.value - measure.retrained)
         assert measure.gap_interval[0] < measure.gap < measure.gap_interval[1]
-        assert measure.self_test in ((True, False) if name in LOSS_ATTACKS else (True,)), name
+        assert measure.self_test in ((True, False) if name in MAY_BE_BLIND else (True,)), name
     assert row(run).scorecard == card
     assert read_record(run.folder / "scorecard.json", Scorecard) == card
 
