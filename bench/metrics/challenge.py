@@ -66,6 +66,7 @@ class Challenge(Metric):
             table="results",
             title="forgetting",
             decimals=4,
+            folded=True,
         ),
         *(
             Quantity(f"{name}_examples", "examples", "lower", 0, np.inf, meaning, family="forgetting", decimals=0)
