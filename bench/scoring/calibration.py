@@ -161,7 +161,8 @@ def calibrated(
     for repeat in range(repeats):
         population = Population.draw(examples, seed + repeat)
         reference, original = population.retrained(models), population.original()
-        evidence = {case: Evidence(population.case(change, reference), reference, UNTIMED) for case, change in CASES.items()}
+        unlearned = {case: population.case(change, reference) for case, change in CASES.items()}
+        evidence = {case: Evidence(models, reference, UNTIMED, original=original) for case, models in unlearned.items()}
         found: dict[str, dict[str, Section]] = {case: {} for case in CASES}
         for item in metrics:
             for case, answered in _asked(item, reference, original, evidence, advance):
