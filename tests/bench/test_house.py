@@ -35,7 +35,6 @@ MAY_LOOK_AT_THE_CLOCK = {  # no other test does: what depends on a clock fails o
     "tests/gpu": "measures, within a time box",
 }
 COVERED_ELSEWHERE = {
-    "bench/metrics/metric.py": "tests/bench/metrics/test_quantity.py",
     "leaderboard/gallery.py": "tests/leaderboard/test_site.py",
     "bench/cli/calibrate.py": "tests/bench/cli/test_scores.py",
     "bench/cli/compare.py": "tests/bench/cli/test_scores.py",

@@ -22,6 +22,6 @@ def test_the_first_method(bench, run, copied, tmp_path: Path) -> None:
     tested = bench("plugins", "test", "doubt.py", cwd=tmp_path).stdout
     assert "FAIL" not in tested
     assert "ok    stacked-equals-alone" in tested
-    assert len(tested.splitlines()) == 15
+    assert len(tested.splitlines()) == 16
     done = run("--plugin", "doubt.py", "--store", copied.path, cwd=tmp_path)
     assert "doubt" in done.stdout
