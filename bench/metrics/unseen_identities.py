@@ -33,11 +33,12 @@ class UnseenIdentities(PerModel):
     test accuracy and that attack's accuracy. Of the first 64 models of each side, the mean.
     """
 
-    version = 2
+    version = 3
     source = "Choi and Na 2023, arXiv:2311.02240"
     pitfalls = (
         "Unseen people have no other photo in training, as forgotten people have none after retraining: the fair comparison when"
-        " test shows known people. NoMUS takes 1/2 for the target: read it beside the retrained models' value."
+        " test shows known people. NoMUS takes 1/2 for the target, and rises when a part of the memory is put back: its target is"
+        " what retrained models get."
     )
     quantities = (
         Quantity(
@@ -53,7 +54,9 @@ class UnseenIdentities(PerModel):
             title="unseen MIA",
             folded=True,
         ),
-        Quantity("nomus", "score", "higher", 0, 1, "half test accuracy, half distance of the attack from 1/2", family="attack"),
+        Quantity(
+            "nomus", "score", "as retrained", 0, 1, "half test accuracy, half distance of the attack from 1/2", family="attack"
+        ),
     )
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:
