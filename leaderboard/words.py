@@ -29,13 +29,16 @@ BADGES = {
     "self-reported": "Made and sent in by its author. Checksums fit and scores follow from the outputs; nobody else ran it.",
     "verified": "The board's keeper ran it.",
     "deterministic": "All trials gave one model, which the challenge's score counts as no forgetting.",
-    "near-constant": "The confidences hardly vary between trials: a score can be high without forgetting.",
-    "outlier-models": "A few trials differ wildly from the rest, which hides the rest from the challenge's score.",
-    "duplicate-trials": "Some trials gave exactly the same model.",
-    "copied": "Models deviate as certain retrained models do: they were made from them.",
-    "too-close": "The models follow the retrained distribution more evenly than chance does: nobody draws from it like that.",
-    "clustered": "On every photo the models sit on a few levels, which no training does: their confidences were chosen.",
-    "shared-seeds": "Trials resemble each other more than independent ones would.",
+    "near-constant": "The confidences hardly vary between trials: a score can be high without forgetting. Not ranked where it is"
+    " higher than what retraining itself scores.",
+    "outlier-models": "A few trials differ wildly from the rest, which hides the rest from the challenge's score. Not ranked.",
+    "duplicate-trials": "Some trials gave exactly the same model. Not ranked.",
+    "copied": "Models deviate as certain retrained models do: they were made from them. Not ranked.",
+    "too-close": "The models follow the retrained distribution more evenly than chance does: nobody draws from it like that."
+    " Not ranked.",
+    "clustered": "On every photo the models sit on a few levels, which no training does: their confidences were chosen."
+    " Not ranked.",
+    "shared-seeds": "Trials resemble retrained models of the same index more than independent ones would. Not ranked.",
     "utility-collapse": "Much of the accuracy is lost: a useless model forgets everything.",
     "over-unlearned": "The forgotten are recognised worse than by models that never saw them, which gives them away, too.",
 }

@@ -22,6 +22,14 @@ from bench.store.records import RunRecord
 
 RANKED_BY, METRIC = "final_score", "challenge"
 
+# Flags of what no honest run does; each was tried on honest rows and on what it is to catch (docs/evidence/flags.md).
+VOIDING = (TIMED_DIFFERENTLY, "copied", "shared-seeds", "too-close", "clustered", "outlier-models", "duplicate-trials")
+NEAR_CONSTANT = "near-constant"  # so is short fine-tuning, which is honest and scores little
+DECIDING = {  # metrics whose failure must not be an advantage
+    "timed-trials": "whether what is timed is what is scored",
+    "flags": "whether its models are what they seem to be",
+}
+
 _DIVISION: Mapping[str, Callable[[RunRecord], Any]] = {
     "task": lambda record: record.task.key,
     "reference": lambda record: record.reference_id,
@@ -171,11 +179,20 @@ def why_unranked(item: Row) -> str:
 
 
 def _why_not_believed(card: Scorecard) -> str:
-    if TIMED_DIFFERENTLY in card.flags:
-        return f"{TIMED_DIFFERENTLY}: {card.flags[TIMED_DIFFERENTLY]}"
-    if "timed-trials" in card.problems:
-        return f"nobody can tell whether what is timed is what is scored: {card.problems['timed-trials']}"
+    for flag in VOIDING:
+        if flag in card.flags:
+            return f"{flag}: {card.flags[flag]}"
+    if NEAR_CONSTANT in card.flags and _above_retraining(card):
+        return f"{NEAR_CONSTANT}, and more than retraining itself scores: {card.flags[NEAR_CONSTANT]}"
+    for metric, what in DECIDING.items():
+        if metric in card.problems:
+            return f"nobody can tell {what}: {card.problems[metric]}"
     return ""
+
+
+def _above_retraining(card: Scorecard) -> bool:
+    score = card.measures.get("forgetting_score")
+    return score is not None and score.retrained is not None and score.value > score.retrained
 
 
 def _why_too_long(timing: Timing) -> str:

@@ -14,6 +14,7 @@ from msgspec import structs
 from scipy.stats import norm
 
 from bench.scoring.ranking import (
+    VOIDING,
     as_json,
     better_unranked,
     ceiling,
@@ -145,6 +146,34 @@ def test_why_a_row_is_at_the_bottom() -> None:
     assert [place.row.folder.name for place in placed if place.rank] == ["good"]
     assert [item.folder.name for item in better_unranked(placed)] == ["untold", "other", "late", "busy"]
     assert better_unranked(places([good])) == []
+
+
+@pytest.mark.parametrize("flag", VOIDING)
+def test_a_row_that_no_honest_method_gives_is_not_ranked(flag: str) -> None:
+    honest, bought = a_row("honest", 0.1, noise(1)), flagged(a_row("bought", 0.3, noise(2)), flags={flag: "16 of 16 models"})
+    assert why_unranked(bought) == f"{flag}: 16 of 16 models"
+    placed = places([honest, bought])
+    assert [(place.row.folder.name, place.rank) for place in placed] == [("honest", 1), ("bought", None)]
+    assert better_unranked(placed) == [bought]
+
+
+@pytest.mark.parametrize(("score", "ranked"), [(0.1, True), (0.18, True), (0.19, False)])
+def test_near_constant_rows_are_ranked_if_they_score_less_than_retraining(score: float, ranked: bool) -> None:
+    """Short fine-tuning is near-constant, and honest; a score that it was made for is above the ceiling of .18."""
+    item = flagged(a_row("finetune", score, noise(1)), flags={"near-constant": "62 of 120 examples"})
+    assert (not why_unranked(item)) is ranked
+    assert ranked or why_unranked(item).startswith("near-constant, and more than retraining itself scores: 62 of 120")
+
+
+@pytest.mark.parametrize("flag", ["deterministic", "utility-collapse", "over-unlearned"])
+def test_other_flags_are_badges(flag: str) -> None:
+    assert why_unranked(flagged(a_row("one", 0.1, noise(1)), flags={flag: "seen"})) == ""
+
+
+def test_where_flags_could_not_be_looked_for_nobody_is_ranked() -> None:
+    item = a_row("one", 0.1, noise(1))
+    card = item.scorecard.with_section("flags", Section(version=1, problem="ValueError: no luck"))
+    assert why_unranked(replace(item, scorecard=card)).startswith("nobody can tell whether its models are what they seem to be")
 
 
 def test_ceiling_is_the_retrain_row_once_there_is_one() -> None:
