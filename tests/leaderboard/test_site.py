@@ -58,8 +58,8 @@ def test_rows_are_ranked_and_the_rest_is_shown(page: str) -> None:
 
 def test_headline_names_leader_and_ceiling(page: str) -> None:
     assert (
-        "better leads with a final score of 0.090; slow (0.500, near-constant, and more than retraining itself scores) would be above it,"
-        " but is not ranked;"
+        "better leads with a final score of 0.090; slow (0.500, near-constant, and more than retraining itself scores) would be"
+        " above it, but is not ranked;"
     ) in page
     assert "retraining itself would score 0.190." in page
     assert "provisional" not in page

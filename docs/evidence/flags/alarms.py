@@ -21,8 +21,8 @@ from bench.store.references import Reference
 from bench.store.shipped import FOLDER
 
 TASK, SHIPPED = "age-synthetic", 128
-HONEST = {8: 6000, 16: 6000, 64: 2000, 512: 60}  # rows
-CAUGHT = {8: 30, 16: 30, 64: 20, 512: 3}
+HONEST = {8: 6000, 16: 3000, 64: 1000, 512: 30}  # rows
+CAUGHT = {8: 30, 16: 30, 64: 10, 512: 3}
 SPREADS, SHIFTS = (0.25, 0.6), (0.0, 2.0)  # of shipped methods at their defaults and smaller rates, in retrained deviations
 
 
