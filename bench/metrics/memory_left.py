@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.hookspecs import hookimpl
-from bench.metrics.contrast import Contrast, Linear, Side, Subjects, Yardstick
+from bench.metrics.contrast import Linear, Side, Subjects, Yardstick
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
 from bench.metrics.resampling import LEVEL, Z
 
@@ -25,14 +25,7 @@ class Memory:
 
     left: float
     reach: float  # half of the 95 % interval
-    original: Contrast
-    unlearned: Contrast
-    linear: Linear  # of `left` times `remembered`
-
-    @property
-    def remembered(self) -> float:
-        """By how much more, in standard deviations of retrained models, the original knows the forgotten than strangers."""
-        return float(self.original.models.mean())
+    remembered: float  # by how much more, in retrained models' spread, the original knows the forgotten than strangers
 
 
 def memory_left(unlearned: Side, original: Side, against: Yardstick) -> Memory | None:
@@ -64,10 +57,9 @@ def memory_left(unlearned: Side, original: Side, against: Yardstick) -> Memory |
     if abs(remembered) <= SURE * math.sqrt(doubt):
         return None
     left = float(ours.models.mean()) / remembered
-    linear = Linear.combined([(ours, 1.0), (floor, left - 1), (theirs, -left)])
-    variance, freedom = linear.variance(against.corrections)
+    variance, freedom = Linear.combined([(ours, 1.0), (floor, left - 1), (theirs, -left)]).variance(against.corrections)
     reach = float(t.ppf(1 - LEVEL / 2, freedom)) * math.sqrt(variance) / abs(remembered)
-    return Memory(left, reach, theirs, ours, linear)
+    return Memory(left, reach, remembered)
 
 
 @dataclass(frozen=True)
