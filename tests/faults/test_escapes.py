@@ -25,6 +25,7 @@ import platform
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -131,7 +132,8 @@ stay()
         """
 for process in server().children():
     if process.pid != os.getpid():
-        process.suspend()
+        with suppress(psutil.Error):  # some have done their part and are gone
+            process.suspend()
 raise ValueError('stopped them')
 """,
         "stopped them",
