@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.registry import sources
 from bench.registry.sources import Source, source_file
+from bench.registry.syntax import parsed
 
 METHODS, TASKS, METRICS = "bench", "bench.tasks", "bench.metrics"
 EXECUTORS, COMMANDS = "bench.executors", "bench.commands"
@@ -51,7 +52,7 @@ class Plugin:
         if self.file is None:
             return f"(broken: no module {self.module})"
         try:
-            return (ast.get_docstring(ast.parse(self._read(self.file))) or "").partition("\n")[0]
+            return (ast.get_docstring(parsed(self._read(self.file))) or "").partition("\n")[0]
         except (SyntaxError, ValueError, OSError) as problem:
             return f"(broken: {type(problem).__name__}: {problem})"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.method import Method
+from bench.registry.syntax import parsed
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def _comments(kind: type) -> dict[str, str]:
     """The comment on the last line of every annotated field of a class."""
     try:
         source = textwrap.dedent(inspect.getsource(kind))
-        (body,) = ast.parse(source).body
+        (body,) = parsed(source).body
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (OSError, TypeError, SyntaxError, ValueError):  # made at run time
         return {}

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.errors import BenchError
 from bench.method import Method
+from bench.registry.syntax import parsed
 from bench.splits import MethodData, Split
 from bench.trial import Trial
 
@@ -68,7 +69,7 @@ class FunctionMethod(Method):
 def reads_keys(function: Callable[..., object]) -> bool:
     """Whether the source file of a function has `batch["image"]`, `batch.get("age")` or another key of the challenge."""
     try:
-        tree = ast.parse(inspect.getsource(inspect.getmodule(function) or function))
+        tree = parsed(inspect.getsource(inspect.getmodule(function) or function))
     except (OSError, TypeError, SyntaxError):
         return False
     nodes = list(ast.walk(tree))

@@ -12,6 +12,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TypeVar
 
+from bench.registry.syntax import parsed
+
 Text = TypeVar("Text", str, bytes)
 LARGEST = 50 * 2**20  # bytes of a package of which contents are read
 _COMPILED = ("__pycache__",)
@@ -41,7 +43,7 @@ def source_file(module: str) -> Path | None:
 
 def imported(source: str | bytes, package: str, roots: set[str]) -> Iterator[str]:
     """Modules below these roots that a module in a package imports when it runs, also within functions."""
-    for node in _running(ast.parse(source)):
+    for node in _running(parsed(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.partition(".")[0] in roots)
         elif isinstance(node, ast.ImportFrom):
@@ -108,7 +110,7 @@ def _neighbours(path: Path, text: bytes) -> tuple[dict[str, bytes], list[Path]]:
 def _imported_first(text: bytes) -> set[str]:
     """First parts of the names of modules that a text imports; none of one that is no Python."""
     try:
-        nodes = list(_running(ast.parse(text)))
+        nodes = list(_running(parsed(text)))
     except (SyntaxError, ValueError):
         return set()
     whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
