@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.scoring.ceilings import Ceiling, ceiling
 from bench.scoring.columns import Column, target
-from bench.scoring.ranking import Ceiling, Place, apart_from_budget, ceiling, places
+from bench.scoring.divisions import apart_from_budget
+from bench.scoring.ranking import Place, places
 from bench.scoring.rows import Row
 
 from . import tables, text, words
@@ -56,7 +58,7 @@ class Division:
     @cached_property
     def made_of(self) -> list[Any]:
         """What its page shows of its runs."""
-        return [[line.entry.slug, line.entry.stamp, line.place.interval] for line in self.lines]
+        return [[line.entry.slug, line.entry.stamp, str(line.place.rank), str(line.place.challenge)] for line in self.lines]
 
     @cached_property
     def ceiling(self) -> Ceiling | None:

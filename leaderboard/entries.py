@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench.errors import BenchError
-from bench.scoring.ranking import METRIC, RANKED_BY, Place, as_json
+from bench.metrics.memory_order import Parts
+from bench.scoring import ceilings
+from bench.scoring.ranking import Place, as_json
 from bench.scoring.rows import Row, row
-from bench.scoring.scorecard import Scorecard, Section
+from bench.scoring.scorecard import CHALLENGE, CHALLENGE_METRIC, HEADLINE_METRIC, Scorecard, Section
 from bench.scoring.verification import verify
 from bench.store.exchange import imported_run
 from bench.store.fields import Record
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 IMPORTED = "imported"  # where the runs of others seem to lie
 VERIFIED, SELF_REPORTED = "verified", "self-reported"
 Stamp = list[tuple[str, int, int]]  # name in ASCII, bytes and time of change of every file of a run
-_RESAMPLED = f"resampled_{RANKED_BY}"
+_KEPT = {
+    CHALLENGE_METRIC: (f"resampled_{CHALLENGE}", *ceilings.DETAILS),
+    HEADLINE_METRIC: tuple(Parts.NAMES.values()),
+}  # what ranks need
 _NOT_SHOWN = {"log.txt", ".lock"}
 
 
@@ -136,7 +141,7 @@ def _entry(item: Row, name: str, stamp: Stamp, provenance: str) -> Entry:
         name=name,
         outputs=outputs,
     )
-    shown = {key: value for key, value in as_json(Place(item), None).items() if key not in ("ceiling", "rank")}
+    shown = {key: value for key, value in as_json(Place(item), None).items() if key not in ("ceiling", "rank", "challenge_rank")}
     shown |= {"run": name, "created": item.record.created, "provenance": provenance}
     fragment = json.dumps(shown, allow_nan=False, separators=(",", ":"))
     line = f"{msgspec.json.encode(kept).decode()}\t{fragment}"
@@ -175,9 +180,7 @@ def _reduced_record(record: RunRecord) -> RunRecord:
 
 def _reduced(card: Scorecard) -> Scorecard:
     """What tables and ranks need."""
-    sections = {
-        name: _columns_only(section, keep=(_RESAMPLED,) if name == METRIC else ()) for name, section in card.sections.items()
-    }
+    sections = {name: _columns_only(section, keep=_KEPT.get(name, ())) for name, section in card.sections.items()}
     needed = {name: section for name, section in sections.items() if section.measures or section.flags}
     return Scorecard(sections=needed, refused=card.refused)
 

@@ -33,7 +33,10 @@ class MethodPage:
     @property
     def made_of(self) -> list[Any]:
         """What its page shows."""
-        return [[division.slug, line.entry.stamp, line.place.interval, line.entry.slug] for division, line in self.lines]
+        return [
+            [division.slug, line.entry.stamp, str(line.place.rank), str(line.place.challenge), line.entry.slug]
+            for division, line in self.lines
+        ]
 
     @property
     def address(self) -> str:

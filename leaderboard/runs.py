@@ -14,8 +14,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.metrics.quantity import Family
-from bench.scoring.ranking import METRIC
-from bench.scoring.scorecard import Measure, Presentation
+from bench.scoring.scorecard import CHALLENGE_METRIC, Measure, Presentation
 from bench.store.fields import plain
 from bench.store.records import Measured, RunRecord
 
@@ -135,13 +134,13 @@ def _in_words(name: str, groups: Sequence[str]) -> str:
 
 def epsilons(entry: Entry) -> list[tuple[float, int]]:
     """How many forget examples have an epsilon from each multiple of one half on; bins that hold none are left out."""
-    bins = Counter(int(2 * value) / 2 for value in entry.row.detail(METRIC, "epsilons") if value is not None)
+    bins = Counter(int(2 * value) / 2 for value in entry.row.details(CHALLENGE_METRIC).get("epsilons", ()) if value is not None)
     return sorted(bins.items())
 
 
 def remembered(entry: Entry, identities: Sequence[int], pictures: Mapping[int, str]) -> list[Person]:
     """The forgotten people whose photos give the unlearned models away most, most first."""
-    epsilons = np.array(entry.row.detail(METRIC, "epsilons"), dtype=np.float64)  # None becomes NaN
+    epsilons = np.array(entry.row.details(CHALLENGE_METRIC).get("epsilons", ()), dtype=np.float64)  # None becomes NaN
     who = np.asarray(identities)
     if epsilons.shape != who.shape or not len(who):
         return []

@@ -19,7 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.errors import BenchError
 from bench.scoring import charts
-from bench.scoring.ranking import CONTROL, RANKED, UNRANKED, divisions, ranked
+from bench.scoring.divisions import divisions
+from bench.scoring.gates import stated
+from bench.scoring.ranking import CONTROL, RANKED, UNRANKED, ranked, ranks_json
 from bench.scoring.rows import Row
 from bench.store.files import write_bytes
 from bench.store.records import origin
@@ -215,11 +217,10 @@ def _division_json(division: Division) -> str:
         "division": division.slug,
         "title": division.title,
         "headline": division.headline.sentence,
-        "ceiling": {"value": top.value, "provisional": top.provisional} if top else None,
+        "ceiling": top.as_json() if top else None,
         "columns": [asdict(column) for column in division.columns],
     }
-    ranks = ({"rank": line.place.rank, "best": line.place.best, "worst": line.place.worst} for line in division.lines)
-    members = [f'{{"rank":{json.dumps(rank)},{line.entry.fragment[1:]}' for rank, line in zip(ranks, division.lines, strict=True)]
+    members = [f"{json.dumps(ranks_json(line.place))[:-1]},{line.entry.fragment[1:]}" for line in division.lines]
     lines = ",\n".join(members)
     return f'{json.dumps(about)[:-1]},"runs":[\n{lines}\n]}}'
 
@@ -260,5 +261,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(shown=tables.shown, documentation=text.documentation, inline=text.inline, figure=text.figure_json)
     environment.globals.update(number=tables.number, interval=tables.interval, curve_table=tables.curve_table)
-    environment.globals.update(badges=words.BADGES, missing=tables.MISSING, origin=origin, version=version("unlearning-bench"))
+    environment.globals.update(
+        gates=stated(), badges=words.BADGES, missing=tables.MISSING, origin=origin, version=version("unlearning-bench")
+    )
     return environment

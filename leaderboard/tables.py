@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from bench.scoring.columns import Column, columns, values, written
-from bench.scoring.ranking import RANKED_BY, UNRANKED, Ceiling, Place, why_unranked
+from bench.scoring.ceilings import Ceiling
+from bench.scoring.columns import Column, columns, margins, values, written
+from bench.scoring.frames import of_ranks
+from bench.scoring.ranking import UNRANKED, Place
 from bench.scoring.rows import Row, distinct_names
 
 from .entries import VERIFIED, Entry
@@ -32,34 +34,33 @@ class Line:
     entry: Entry
     place: Place
     values: Mapping[str, Any]  # by column
-    margin: float | None  # of the final score, 95 %
+    margins: Mapping[str, float | None]  # of those that stand with their 95 % interval, half of it
     badges: Mapping[str, str]  # badge -> what was seen
     name: str  # the method's, with what tells it apart where the division has it several times
 
     @property
     def reason(self) -> str:
         """Why it is at the bottom; "" if it is not."""
-        return why_unranked(self.entry.row) if self.place.group == UNRANKED else self.entry.row.failure
+        return self.place.reason if self.place.group == UNRANKED else self.entry.row.failure
 
 
 def lines(places: Sequence[Place], entries: Mapping[str, Entry], shown: Sequence[Column], top: Ceiling | None) -> list[Line]:
     """Best first; `entries` by run folder."""
     names = distinct_names([place.row for place in places])
     return [
-        _line(place, entries[str(place.row.folder)], values(place.row, shown, top), name)
+        _line(place, entries[str(place.row.folder)], values(place.row, shown, top), margins(place.row, top), name)
         for place, name in zip(places, names, strict=True)
     ]
 
 
-def _line(place: Place, entry: Entry, numbers: Mapping[str, float | None], name: str) -> Line:
+def _line(place: Place, entry: Entry, numbers: Mapping[str, float | None], ends: Mapping[str, float | None], name: str) -> Line:
     item, method = place.row, place.row.record.method
-    final = item.measure(RANKED_BY)
     cells = {**numbers, SEED.key: str(item.record.seed), PACKAGE.key: f"{method.distribution} {method.version}".strip()}
     seen = item.scorecard.flags if item.scorecard else {}
     badges = {badge: seen.get(badge, "") for badge in item.badges if badge not in ("control", "screening")}
     if entry.provenance != VERIFIED:
         badges[entry.provenance] = ""
-    return Line(entry, place, cells, final.margin if final else None, badges, name)
+    return Line(entry, place, cells, ends, badges, name)
 
 
 def frame(division: str, rows: Sequence[Line]) -> pd.DataFrame:
@@ -68,13 +69,11 @@ def frame(division: str, rows: Sequence[Line]) -> pd.DataFrame:
         [
             {
                 "division": division,
-                "rank": line.place.rank,
-                "rank_best": line.place.best,
-                "rank_worst": line.place.worst,
+                **of_ranks(line.place),
                 "method": line.entry.row.label,
                 "run": line.entry.name,
                 **line.values,
-                "final_score_margin": line.margin,
+                **{f"{name}_margin": margin for name, margin in line.margins.items()},
                 "provenance": line.entry.provenance,
                 "badges": "; ".join(line.entry.row.badges),
                 "failure": line.entry.row.failure,

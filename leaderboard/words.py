@@ -9,10 +9,14 @@ from pathlib import Path
 from bench.budget import in_words
 from bench.errors import in_reading_order
 from bench.metrics.quantity import Family
-from bench.scoring.ranking import RANKED_BY, UNRANKED, Ceiling, Place, better_unranked, why_unranked
+from bench.scoring.ceilings import Ceiling
+from bench.scoring.columns import written
+from bench.scoring.ranking import UNRANKED, Place, better_unranked
 from bench.scoring.rows import Row
+from bench.scoring.scorecard import CHALLENGE, HEADLINE
 from bench.store.records import RunRecord
 
+FEWEST_RANKED = 2  # rows, of which one can lead
 LONGEST = 60  # characters of a method's name within a sentence
 
 BADGES = {
@@ -28,7 +32,11 @@ BADGES = {
     "smaller stacks": "Memory did not suffice for the usual number of models at once; the numbers are the same.",
     "self-reported": "Made and sent in by its author. Checksums fit and scores follow from the outputs; nobody else ran it.",
     "verified": "The board's keeper ran it.",
-    "deterministic": "All trials gave one model, which the challenge's score counts as no forgetting.",
+    "deterministic": "All trials gave one model, without a spread that could be like retraining's: no rank by memory left, and"
+    " the challenge's score counts it as no forgetting.",
+    "above-ceiling": "It scores more than retraining itself, by more than chance: nobody is more like retraining than retraining."
+    " Not ranked.",
+    "utility lost": "Less accuracy is left than a row has to keep. Shown, not ranked.",
     "near-constant": "The confidences hardly vary between trials: a score can be high without forgetting. Not ranked where it is"
     " higher than what retraining itself scores.",
     "outlier-models": "A few trials differ wildly from the rest, which hides the rest from the challenge's score. Not ranked.",
@@ -46,8 +54,8 @@ BADGES = {
 FAMILIES: Mapping[Family, tuple[str, str]] = {  # title and introduction of a run's sections
     "forgetting": (
         "Forgetting",
-        "Can an unlearned model be told from one retrained without the forgotten people? The challenge's score first, then"
-        " tests that do not depend on its bins.",
+        "How much more than of strangers do unlearned models know of the forgotten, and can they be told from models retrained"
+        " without them?",
     ),
     "attack": (
         "Membership attacks",
@@ -70,22 +78,54 @@ class Headline:
 
 
 def headline(title: str, placed: Sequence[Place], top: Ceiling | None, models: int, unverified: Container[Path] = ()) -> Headline:
-    """The division in a sentence, and what to doubt about it; `unverified`: folders of runs that only their authors ran."""
-    ranked = [place for place in placed if place.rank]
-    if not ranked:
-        reasons = [f"{_name(place.row)} ({why_unranked(place.row)})" for place in placed if place.group == UNRANKED]
-        return Headline(f"On {title}, no run is ranked yet{': ' if reasons else ''}{_listed(reasons)}.", "")
-    leader, score = ranked[0].row, ranked[0].row.value("final_score")
-    sentence = f"On {title}, {_name(leader)} leads with a final score of {score:.3f}"
-    tied = [place.row for place in ranked[1:] if place.best == 1]
+    """The division in a sentence, and what to doubt about it; `unverified`: folders of runs that only their authors ran.
+
+    Of a single row that passes the gates nobody can say that it leads.
+    """
+    ranked = sorted((place for place in placed if place.rank), key=_number)
+    if len(ranked) < FEWEST_RANKED:
+        return Headline(_nobody_leads(title, placed, ranked), _caveat(top, models, []) if ranked else "")
+    leader = ranked[0].row
+    sentence = f"On {title}, {_name(leader)} leads with {_left(leader)} of the memory left"
+    tied = [place.row for place in ranked[1:] if place.rank and place.rank.best == 1]
     if tied:
         sentence += f"; it cannot be told apart from {_listed([_name(item) for item in tied])}"
     if better := better_unranked(placed):
-        higher = [f"{_name(item)} ({item.value(RANKED_BY):.3f}, {why_unranked(item).partition(':')[0]})" for item in better]
-        sentence += f"; {_listed(higher)} would be above it, but {'is' if len(better) == 1 else 'are'} not ranked"
-    if top:
-        sentence += f"; retraining itself would score {'about ' if top.provisional else ''}{top.final:.3f}"
+        reasons = {place.row.folder: place.reason for place in placed}
+        nearer = [f"{_name(item)} ({_left(item)}, {reasons[item.folder].partition(':')[0]})" for item in better]
+        sentence += f"; {_listed(nearer)} would be above it, but {'is' if len(better) == 1 else 'are'} not ranked"
+    sentence += _by_score(placed, top)
     return Headline(f"{sentence}.", _caveat(top, models, [_name(item) for item in [leader, *tied] if item.folder in unverified]))
+
+
+def _number(place: Place) -> int:
+    return place.rank.number if place.rank else 0
+
+
+def _nobody_leads(title: str, placed: Sequence[Place], ranked: Sequence[Place]) -> str:
+    reasons = [f"{_name(place.row)} ({place.reason})" for place in placed if place.group == UNRANKED]
+    without = f"; not ranked: {_listed(reasons)}" if reasons else ""
+    if ranked:
+        alone = ranked[0].row
+        return f"On {title}, only {_name(alone)} is ranked, with {_left(alone)} of the memory left, so nobody leads{without}."
+    return f"On {title}, no run is ranked yet{without}."
+
+
+def _by_score(placed: Sequence[Place], top: Ceiling | None) -> str:
+    best = next((place.row for place in placed if place.challenge and place.challenge.number == 1), None)
+    if best is None:
+        return ""
+    told = f"; by the challenge's score {_name(best)} is first with {best.value(CHALLENGE):.3f}"
+    return f"{told}, where retraining itself gets {'about ' if top.provisional else ''}{top.final:.3f}" if top else told
+
+
+def _left(item: Row) -> str:
+    """Memory left, with its interval."""
+    measure = item.measure(HEADLINE)
+    if measure is None:
+        return "nobody knows how much"
+    value = written(measure.value, measure.unit, 2)
+    return value if measure.margin is None else f"{value} (\N{PLUS-MINUS SIGN}{written(measure.margin, measure.unit, 2)})"
 
 
 def _caveat(top: Ceiling | None, models: int, unverified: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from bench.scoring.comparison import Comparison, Verdict
     from bench.store.records import RunRecord
     from bench.store.store import Store
 
@@ -53,20 +54,40 @@ def _compare_two(store: Store, names: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         answer = {
             "runs": [item.folder.name for item in found.rows],
-            "final_scores": list(found.scores),
-            "difference": found.difference,
-            "p_value": found.p_value,
-            "distinguishable": found.distinguishable,
+            **{name: _json(verdict) for name, verdict in _verdicts(found)},
         }
         click.echo(json.dumps(answer, indent=1))
         return
-    for item, score in zip(found.rows, found.scores, strict=True):
-        measure = item.measure("final_score")
-        low, high = (measure.interval if measure else None) or (float("nan"), float("nan"))
-        click.echo(f"{item.folder.name}: final score {score:.4f} ({low:.4f} to {high:.4f})")
-    verdict = f"{found.better.folder.name} is better" if found.distinguishable else "indistinguishable at 5 %"
-    said = f"p = {found.p_value:.3f} (trials exchanged within each index)"
-    click.echo(f"difference {found.difference:+.4f}, {said}: {verdict}")
+    for name, verdict in _verdicts(found):
+        words, how = _TOLD[name]
+        click.echo(words)
+        for item, value in zip(found.rows, verdict.values, strict=True):
+            measure = item.measure(name)
+            low, high = (measure.interval if measure else None) or (float("nan"), float("nan"))
+            click.echo(f"  {item.folder.name}: {value:.4f} ({low:.4f} to {high:.4f})")
+        said = f"{found.better(verdict).folder.name} is better" if verdict.distinguishable else "indistinguishable at 5 %"
+        click.echo(f"  difference {verdict.difference:+.4f}, p = {verdict.p_value:.3f} ({how}): {said}")
+
+
+_TOLD = {
+    "memory_left": ("memory left, nearer 0 is better", "over models and people"),
+    "final_score": ("the challenge's final score, higher is better", "trials exchanged within each index"),
+}
+
+
+def _verdicts(found: Comparison) -> list[tuple[str, Verdict]]:
+    """What the board ranks by first."""
+    named = (("memory_left", found.memory_left), ("final_score", found.final_score))
+    return [(name, verdict) for name, verdict in named if verdict]
+
+
+def _json(found: Verdict) -> dict[str, Any]:
+    return {
+        "values": list(found.values),
+        "difference": found.difference,
+        "p_value": found.p_value,
+        "distinguishable": found.distinguishable,
+    }
 
 
 @dataclass(frozen=True)
@@ -85,8 +106,10 @@ class Wanted:
 
 def _rank(store: Store, wanted: Wanted, *, as_json: bool) -> None:
     from bench.cli.show import division_table, heading
+    from bench.scoring.ceilings import ceiling
+    from bench.scoring.divisions import divisions
     from bench.scoring.ranking import as_json as place_json
-    from bench.scoring.ranking import ceiling, divisions, places
+    from bench.scoring.ranking import places
     from bench.scoring.rows import rows
 
     found, problems = rows(store)
@@ -103,7 +126,7 @@ def _rank(store: Store, wanted: Wanted, *, as_json: bool) -> None:
     for table, top in tables:
         click.echo(f"\n{heading(table[0].row.record)}\n")
         division_table(table, top)
-    click.echo("\nRanks such as 1-3 are ties: differences within them are not significant at 5 % after Holm's correction.")
+    click.echo("\nRanks are by memory left. 1-3 is a tie: no difference within it is significant at 5 % after Holm's correction.")
 
 
 @hookimpl

@@ -115,7 +115,8 @@ def _with_batch_format(spec: Spec, batch_format: str) -> Spec:
 def _divisions(results: Results) -> list[list[Place]]:
     """The divisions of this command's runs, with the runs that it made and the control rows."""
     from bench.benchmark import CONTROLS
-    from bench.scoring.ranking import divisions, places
+    from bench.scoring.divisions import divisions
+    from bench.scoring.ranking import places
     from bench.scoring.rows import rows
 
     ours = {done.folder.name for done in results.runs}
@@ -131,7 +132,7 @@ def _divisions(results: Results) -> list[list[Place]]:
 def _print_tables(results: Results) -> None:
     """What is known before the slower metrics are computed."""
     from bench.cli.show import division_table, heading
-    from bench.scoring.ranking import ceiling
+    from bench.scoring.ceilings import ceiling
 
     for division in _divisions(results):
         click.echo(f"\n{heading(division[0].row.record)}\n")
@@ -141,8 +142,8 @@ def _print_tables(results: Results) -> None:
 def _report(results: Results, *, as_json: bool) -> None:
     """Print what attackers see, or everything as JSON; end with exit code 2 if a plugin has no score."""
     from bench.cli.show import evidence_table
+    from bench.scoring.ceilings import ceiling
     from bench.scoring.ranking import as_json as place_json
-    from bench.scoring.ranking import ceiling
     from bench.scoring.rows import rows
     from bench.store.runs import Run
 

@@ -49,8 +49,10 @@ def score(runs: tuple[str, ...], store: Path, metrics: tuple[str, ...], again: b
 def _show(store: Store, chosen: Sequence[Run], *, named: bool, as_json: bool) -> None:
     """The scorecards of runs that were named, the tables of a store otherwise."""
     from bench.cli.show import division_table, evidence_table, heading, scorecard_table
+    from bench.scoring.ceilings import ceiling
+    from bench.scoring.divisions import divisions
     from bench.scoring.ranking import as_json as place_json
-    from bench.scoring.ranking import ceiling, divisions, places
+    from bench.scoring.ranking import places
     from bench.scoring.rows import rows
 
     names = {run.folder.name for run in chosen}

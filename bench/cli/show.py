@@ -11,10 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.budget import in_words
+from bench.scoring.ceilings import Ceiling
 from bench.scoring.columns import Column, columns, target, values, written
-from bench.scoring.ranking import RANKED_BY, UNRANKED, Ceiling, Place, why_unranked
+from bench.scoring.ranking import UNRANKED, Place
 from bench.scoring.rows import Row
-from bench.scoring.scorecard import Measure, Scorecard
+from bench.scoring.scorecard import HEADLINE, Measure, Scorecard
 from bench.store.records import RunRecord, origin
 
 LONGEST_WORD = 20  # columns that the last one has at least, if a word in it needs them
@@ -61,20 +62,25 @@ def division_table(places: Sequence[Place], top: Ceiling | None) -> None:
     shown = [column for column in _columns(scored) if column.table == "results" and not column.folded]
     if scored:
         lines = [
-            [place.row.label, place.interval, *_cells(place.row, shown, top), ", ".join(place.row.badges)]
+            [place.row.label, *_ranks(place), *_cells(place.row, shown, top), ", ".join(place.row.badges)]
             for place in places
             if place.row.scorecard
         ]
-        heads = ["method", "rank", *(column.title for column in shown), "badges"]
-        table(heads, [*lines, [RETRAINED, "", *_target(scored, shown, top), ""]])
+        heads = ["method", "rank", "by final", *(column.title for column in shown), "badges"]
+        table(heads, [*lines, [RETRAINED, "", "", *_target(scored, shown, top), ""]])
     for place in places:
         if not place.row.scorecard:
             out.print(f"{place.row.label}: not scored, {place.row.failure}", markup=False, soft_wrap=True)
-    if not any(place.rank for place in places):
-        reasons = [f"{place.row.label}: {why_unranked(place.row)}" for place in places if place.group == UNRANKED]
-        out.print(f"No row is ranked{'. ' if reasons else ''}{'; '.join(reasons)}", markup=False, soft_wrap=True)
+    for place in places:
+        if place.row.scorecard and place.group == UNRANKED:
+            out.print(f"{place.row.label}: not ranked, {place.reason}", markup=False, soft_wrap=True)
     if top and top.provisional:
         out.print("The ceiling is provisional; `bench run --plugin retrain` measures it.", style="dim")
+
+
+def _ranks(place: Place) -> list[str]:
+    """By memory left, and by the challenge's final score."""
+    return [str(rank or "") for rank in (place.rank, place.challenge)]
 
 
 def evidence_table(places: Sequence[Place]) -> None:
@@ -98,13 +104,13 @@ def _columns(scored: Sequence[Row]) -> list[Column]:
 
 
 def _cells(item: Row, shown: Sequence[Column], top: Ceiling | None) -> list[str]:
-    """A run's cells: the final score with its interval, what a blind attack says in brackets."""
+    """A run's cells: memory left with its interval, what a blind attack says in brackets."""
     found = values(item, shown, top)
     cells = {column.key: column.shown(found[column.key]) for column in shown}
     for key, cell in cells.items():
         measure = item.measure(key)
-        if measure and key == RANKED_BY and measure.margin is not None:
-            cells[key] = f"{cell} ±{measure.margin:.3f}"
+        if measure and key == HEADLINE and measure.margin is not None:
+            cells[key] = f"{cell.removesuffix(' %')} ±{written(measure.margin, measure.unit, 2)}"
         elif measure and measure.self_test is False:
             cells[key] = f"({cell})"
     return list(cells.values())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bench.hookspecs import hookimpl
-from bench.metrics import forgetting
+from bench.metrics import ceiling, forgetting
 from bench.metrics.approximation import approximate_score
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity, controls
 from bench.metrics.resampling import halves, resamples
@@ -15,14 +16,13 @@ from bench.metrics.utility import final_score
 from bench.outputs import Integers
 
 FINAL = "forgetting score times the retain and the test accuracy, each relative to retrained models"
-FORGETTING = "mean points of the forget examples; under retrained: one half of the retrained models against the other"
+FORGETTING = "mean points of the forget examples; under retrained: what further retrained models get, or else halves of them"
 COUNTED = {
     "capped": "epsilon is 50: peaky or separated",
     "peaky": "one side's range is below 1 % of the other's: epsilon 50",
     "separated": "a threshold makes no error: epsilon 50",
     "undecided": "no threshold counts: no points",
 }
-CEILING_SPLITS = 2  # .7 s each at N = 16 on the embedded task
 
 
 class Challenge(Metric):
@@ -45,7 +45,8 @@ class Challenge(Metric):
     """
 
     quick = True
-    version = 2
+    version = 3
+    further = 4
     source = "Triantafillou et al. 2024, arXiv:2406.09073; google-deepmind/unlearning_evaluation, metric.py"
     pitfalls = (
         "Retraining itself scores about .2, not 1: read the share of the ceiling. Scores at different N do not compare. N - 1"
@@ -75,14 +76,26 @@ class Challenge(Metric):
     )
 
     def baseline(self, retrained: Models, original: Models) -> Baseline:
-        """The provisional ceiling: the mean over random halves of the retrained models against each other."""
-        confidence = retrained.confidence
-        splits = [halves(confidence, split) for split in range(CEILING_SPLITS)]
-        scores = [forgetting.forgetting_score(confidence[one], confidence[other[: len(one)]]) for one, other in splits]
-        ceiling = Estimate(float(np.mean(scores)))
+        """The provisional ceiling: random halves of the retrained models against each other, as of N models."""
+        found = Estimate(ceiling.of_halves(retrained.confidence))
         zero = Estimate(0.0)  # one model, N times: every example is peaky
         names = ("forgetting_score", "final_score")
-        return Baseline(dict.fromkeys(names, ceiling), dict.fromkeys(names, zero), controls=_halves_on_controls(retrained))
+        return Baseline(dict.fromkeys(names, found), dict.fromkeys(names, zero), controls=_halves_on_controls(retrained))
+
+    def ceiling(self, retrained: Models, further: Sequence[Models]) -> Baseline:
+        """The ceiling: the mean score of sets of N further retrained models, and how far that of one more may be from it."""
+        scores = ceiling.of_sets([each.confidence for each in further], retrained.confidence)
+        everyone = np.arange(len(retrained))
+        finals = [score * _Utility(each, retrained).kept(everyone, everyone) for score, each in zip(scores, further, strict=True)]
+        spread = ceiling.deviation(further[0].confidence, retrained.confidence)
+        doubt = spread / math.sqrt(len(further))
+        return Baseline(
+            {
+                name: Estimate(float(np.mean(each)), doubt)
+                for name, each in (("forgetting_score", scores), ("final_score", finals))
+            },
+            details={"ceiling_scores": scores, "ceiling_finals": finals, "ceiling_deviation": [spread]},
+        )
 
     def score(self, evidence: Evidence) -> Findings:
         """The score, its parts, epsilon per example, and the score on every resample of the models."""

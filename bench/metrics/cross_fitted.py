@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from bench.hookspecs import hookimpl
 from bench.metrics.forgetting import DELTA
-from bench.metrics.metric import Metric, Quantity, TwoSample
+from bench.metrics.metric import Metric, Quantity
 from bench.metrics.resampling import SPLITS, Sample, Values
+from bench.metrics.two_sample import TwoSample
 from bench.outputs import Floats
 
 CUTS = 24

@@ -11,7 +11,7 @@ from bench.hookspecs import hookimpl
 from bench.metrics.membership import roc_curve
 from bench.metrics.metric import Baseline, Evidence, Findings, Metric, Models
 from bench.metrics.resampling import SPLITS, Sample
-from bench.metrics.rmia import scores_against_test
+from bench.metrics.rmia import chosen_offline, scores_against_test
 from bench.metrics.ulira import held_out_ratios
 from bench.outputs import Floats
 
@@ -42,6 +42,7 @@ class Curves(Metric):
     halvings, and of RMIA per model, averaged over models. Beside them what retrained models and the original get.
     """
 
+    version = 2
     source = "U-LiRA: Hayes et al. 2024, arXiv:2403.01218; RMIA: Zarifzadeh et al. 2024, arXiv:2312.03262"
     pitfalls = "Below one false positive in the whole sample a curve shows a single threshold: read it from 1 / examples on."
 
@@ -49,19 +50,21 @@ class Curves(Metric):
         """Curves of the retrained models and of the original one."""
         halves = Sample.draw(retrained.confidence).halved()
         curves = {"ulira_roc.retrained": _ulira(*halves), "loss_edges": LOSS_EDGES, "false_positive_rates": FALSE_POSITIVE_RATES}
-        curves |= _of(retrained, retrained, "retrained") | _of(original, retrained, "original")
+        offline = chosen_offline(original, retrained)
+        curves |= _of(retrained, retrained, "retrained", offline) | _of(original, retrained, "original", offline)
         return Baseline(details=_plain(curves))
 
     def score(self, evidence: Evidence) -> Findings:
         """Curves of the unlearned models."""
         sides = [Sample.draw(side.confidence) for side in (evidence.unlearned, evidence.retrained)]
-        curves = {"ulira_roc.unlearned": _ulira(*sides), **_of(evidence.unlearned, evidence.retrained, "unlearned")}
+        offline = chosen_offline(evidence.original, evidence.retrained)
+        curves = {"ulira_roc.unlearned": _ulira(*sides), **_of(evidence.unlearned, evidence.retrained, "unlearned", offline)}
         return Findings(details=_plain(curves))
 
 
-def _of(models: Models, retrained: Models, side: str) -> dict[str, Floats]:
+def _of(models: Models, retrained: Models, side: str, offline: float) -> dict[str, Floats]:
     curves = {f"{split}_loss.{side}": histogram(models.loss(split)) for split in ("forget", "test")}
-    scores = zip(*scores_against_test(models, retrained), strict=True)
+    scores = zip(*scores_against_test(models, retrained, offline), strict=True)
     return {**curves, f"rmia_roc.{side}": _mean(roc_curve(*rows, FALSE_POSITIVE_RATES) for rows in scores)}
 
 

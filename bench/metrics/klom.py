@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.hookspecs import hookimpl
-from bench.metrics.metric import Metric, Quantity, TwoSample
+from bench.metrics.metric import Metric, Quantity
 from bench.metrics.resampling import Sample, Values
+from bench.metrics.two_sample import TwoSample
 from bench.outputs import Floats
 
 BINS = 20

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.hookspecs import hookimpl
 from bench.metrics.contrast import Linear, Side, Subjects, Yardstick
+from bench.metrics.memory_order import Parts
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
 from bench.metrics.resampling import LEVEL, Z
 
@@ -26,6 +27,7 @@ class Memory:
     left: float
     reach: float  # half of the 95 % interval
     remembered: float  # by how much more, in retrained models' spread, the original knows the forgotten than strangers
+    parts: Parts  # for the difference to another run
 
 
 def memory_left(unlearned: Side, original: Side, against: Yardstick) -> Memory | None:
@@ -59,7 +61,7 @@ def memory_left(unlearned: Side, original: Side, against: Yardstick) -> Memory |
     left = float(ours.models.mean()) / remembered
     variance, freedom = Linear.combined([(ours, 1.0), (floor, left - 1), (theirs, -left)]).variance(against.corrections)
     reach = float(t.ppf(1 - LEVEL / 2, freedom)) * math.sqrt(variance) / abs(remembered)
-    return Memory(left, reach, remembered)
+    return Memory(left, reach, remembered, Parts.of(ours, theirs, floor, against))
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class MemoryLeft(Metric):
     """
 
     quick = True
+    version = 2
     source = (
         "docs/reference/protocol.md, section 8.1; standardised by retrained models as in Carlini et al. 2022, arXiv:2112.03570"
     )
@@ -179,7 +182,7 @@ class MemoryLeft(Metric):
             return Findings(notes=(*grounds.notes, why))
         # The interval is Student's; a scorecard makes those of a normal distribution from standard deviations.
         estimates = {"memory_left": Estimate(found.left, found.reach / Z), "remembered": Estimate(found.remembered)}
-        return Findings(estimates, notes=grounds.notes)
+        return Findings(estimates, details=found.parts.details(), notes=grounds.notes)
 
 
 @hookimpl

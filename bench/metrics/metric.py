@@ -1,10 +1,9 @@
-"""What a metric is: what it sees of a run, what it answers, and the two usual ways to write one."""
+"""What a metric is: what it sees of a run, what it answers, and how one of single models is written."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
@@ -15,11 +14,9 @@ from numpy.typing import NDArray
 from bench.metrics.confidence import cross_entropy, logit_scaled_confidence
 from bench.metrics.quantity import Quantity as Quantity  # noqa: PLC0414 - users import it from here
 from bench.metrics.quantity import check_quantity
-from bench.metrics.resampling import LEVEL, Sample, Values, example_deviations, jackknife
+from bench.metrics.resampling import Values
 from bench.metrics.timing import Timing as Timing  # noqa: PLC0414 - likewise
 from bench.outputs import Floats, Outputs
-
-SELF_TESTED = 8  # retrained models that take the original's place
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class Baseline:
     details: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # shown with every run
     controls: Controls = field(default_factory=dict)  # what retrained models get on splits that are not forgotten
     sees: Mapping[str, bool] = field(default_factory=dict)  # self-tests of attacks, where original and retrained do not tell
+    further: int = 0  # sets of N further retrained models that it knows of
 
 
 @dataclass(frozen=True)
@@ -144,8 +142,14 @@ class Metric(ABC):
     version: ClassVar[int] = 1  # raised whenever values change: scorecards with an older version are computed again
     quick: ClassVar[bool] = False  # belongs to the first table, which users wait for
 
+    further: ClassVar[int] = 0  # sets of N further retrained models that `ceiling` is asked about, if a reference has them
+
     def baseline(self, retrained: Models, original: Models) -> Baseline:
         """What the N retrained models themselves get, and the one original model."""
+        return Baseline()
+
+    def ceiling(self, retrained: Models, further: Sequence[Models]) -> Baseline:
+        """What sets of N further retrained models get in place of unlearned ones, which tells it better than `baseline`."""
         return Baseline()
 
     @abstractmethod
@@ -168,8 +172,9 @@ def check_metric(metric: Metric) -> None:
             raise ValueError(f"{quantity.name} is a column of results, which users wait for: its metric must be quick")
     if not all(isinstance(getattr(metric, name, None), str) for name in ("source", "pitfalls")):
         raise TypeError("source and pitfalls must be text")
-    if type(metric.version) is not int:  # True is one, too
-        raise TypeError("version must be a whole number")
+    for name in ("version", "further"):
+        if type(getattr(metric, name)) is not int:  # True is one, too
+            raise TypeError(f"{name} must be a whole number")
 
 
 class PerModel(Metric):
@@ -193,99 +198,9 @@ class PerModel(Metric):
         return Findings(_means(self.values(evidence.unlearned, evidence.retrained)))
 
 
-class TwoSample(Metric):
-    """A metric that compares the confidences of two sets of models; retrained models get what one half gets against the other.
-
-    The same is computed on people whom nobody asked to forget, as point values: what shows there, too, is no forgetting.
-    """
-
-    matched: ClassVar[bool] = False  # whether the value of equal sides depends on N: then runs are compared by halves, too
-    quantile: ClassVar[bool] = False  # of examples, which a jackknife over models does not move as much as chance does
-
-    @abstractmethod
-    def compare(self, unlearned: Sample, retrained: Sample) -> Values:
-        """Every quantity of two sides: `confidence` [N, E] and [N', E] of the same forget examples, and halves to hold out."""
-
-    def baseline(self, retrained: Models, original: Models) -> Baseline:
-        """Halves of the retrained models against each other; copies of the original model against all."""
-        single = self._value(_copies(original, 0, len(retrained)), retrained, "forget")
-        return Baseline(
-            retrained=self._estimated(self._both_ways, *Sample.draw(retrained.confidence).halved()),
-            original={name: Estimate(value) for name, value in single.items()},
-            controls={
-                split: self._both_ways(*Sample.draw(retrained.confidence_on(split)).halved()) for split in controls(retrained)
-            },
-            sees=self._sees(retrained, original) if any(quantity.attack for quantity in self.quantities) else {},
-        )
-
-    def score(self, evidence: Evidence) -> Findings:
-        """Unlearned against retrained models."""
-        statistic, sides = self._arranged(evidence.unlearned, evidence.retrained, "forget")
-        splits = controls(evidence.retrained)
-        return Findings(
-            self._estimated(statistic, *sides),
-            controls={split: self._value(evidence.unlearned, evidence.retrained, split) for split in splits},
-        )
-
-    def _arranged(self, unlearned: Models, retrained: Models, split: str) -> tuple[Callable[..., Values], Sequence[Sample]]:
-        """How sides are compared, and what is."""
-        sides = [Sample.draw(models.confidence_on(split)) for models in (unlearned, retrained)]
-        return (self._by_halves, [*sides[0].halved(), *sides[1].halved()]) if self.matched else (self.compare, sides)
-
-    def _value(self, unlearned: Models, retrained: Models, split: str) -> Values:
-        statistic, sides = self._arranged(unlearned, retrained, split)
-        return statistic(*sides)
-
-    def _sees(self, retrained: Models, original: Models) -> Mapping[str, bool]:
-        """Whether the original is told on forget, beyond strangers, more than retrained models in its place are.
-
-        A point among clouds is told on any split, which says nothing about members of the training set.
-        """
-        strangers = next((split for split in CONTROLS if retrained.labels[split].size), "test")
-        places = range(min(SELF_TESTED, len(retrained)))
-        found = []
-        for place in (None, *places):
-            others = retrained.select([index for index in range(len(retrained)) if index != (place or 0)])
-            copies = _copies(original, 0, len(others)) if place is None else _copies(retrained, place, len(others))
-            forget, unseen = (self._value(copies, others, split) for split in ("forget", strangers))
-            found.append({name: forget[name] - unseen[name] for name in forget if name in unseen})
-        return {name: stands_out(value, [each[name] for each in found[1:]]) for name, value in found[0].items()}
-
-    def _estimated(self, statistic: Callable[..., Values], *sides: Sample) -> Estimates:
-        found = jackknife(statistic, *sides)
-        more = example_deviations(statistic, *sides) if self.quantile else {}
-        return {name: Estimate(value, math.hypot(sd, more.get(name, 0.0))) for name, (value, sd) in found.items()}
-
-    def _by_halves(self, one: Sample, other: Sample, *retrained: Sample) -> Values:
-        return _averaged([self.compare(ours, theirs) for ours in (one, other) for theirs in retrained])
-
-    def _both_ways(self, one: Sample, other: Sample) -> Values:
-        return _averaged([self.compare(one, other), self.compare(other, one)])
-
-
-def stands_out(value: float, usual: Sequence[float]) -> bool:
-    """Whether a value is not one more of those drawn from a normal distribution: its 95 % prediction interval.
-
-    >>> stands_out(3.0, [0.9, 1.0, 1.1]), stands_out(1.2, [0.9, 1.0, 1.1])
-    (True, False)
-    """
-    from scipy.stats import t
-
-    spread = float(np.std(usual, ddof=1)) * math.sqrt(1 + 1 / len(usual))
-    return abs(value - float(np.mean(usual))) > float(t.ppf(1 - LEVEL / 2, len(usual) - 1)) * spread
-
-
 def controls(models: Models) -> list[str]:
     """Splits that nobody asked to forget, of those that the task has."""
     return [split for split in CONTROLS if models.labels[split].size]
-
-
-def _copies(models: Models, chosen: int, count: int) -> Models:
-    return models.select([chosen] * count)
-
-
-def _averaged(parts: Sequence[Values]) -> Values:
-    return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
 
 def _means(values: Mapping[str, Floats]) -> Estimates:

@@ -8,21 +8,23 @@ import numpy as np
 
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import areas_under_curve, rates, true_positive_rate
-from bench.metrics.metric import Metric, Quantity, TwoSample
+from bench.metrics.metric import Metric, Quantity
 from bench.metrics.resampling import SPLITS, Sample, Values
+from bench.metrics.two_sample import TwoSample
 from bench.outputs import Floats
 
 NARROWEST = 0.1  # standard deviations are at least this share of the retrained models' typical one
 MANY = 1000  # negatives that a rate of 0.1 % needs
 
 
-def likelihood_ratios(values: Floats, unlearned: Floats, retrained: Floats) -> Floats:
+def likelihood_ratios(values: Floats, unlearned: Floats, retrained: Floats, *, pooled: bool = False) -> Floats:
     """Log N(value; unlearned) - log N(value; retrained), Gaussians fitted per example.
 
     Args:
         values: confidences [n, E] to judge.
         unlearned: confidences [m, E] to fit on.
         retrained: confidences [m', E] to fit on.
+        pooled: with one variance per side, the mean over examples, as LiRA has it for few models.
 
     Returns:
         float64 [n, E]; above 0: rather unlearned. Standard deviations are at least a tenth of the retrained models' root mean
@@ -35,18 +37,28 @@ def likelihood_ratios(values: Floats, unlearned: Floats, retrained: Floats) -> F
     from scipy.stats import norm
 
     floor = max(NARROWEST * float(np.sqrt(retrained.var(axis=0).mean())), 1e-9)
-    logs = [norm.logpdf(values, side.mean(axis=0), np.maximum(side.std(axis=0), floor)) for side in (unlearned, retrained)]
+    variances = [side.var(axis=0) for side in (unlearned, retrained)]
+    spreads = [np.sqrt(each.mean() if pooled else each) for each in variances]
+    sides = zip((unlearned, retrained), spreads, strict=True)
+    logs = [norm.logpdf(values, side.mean(axis=0), np.maximum(spread, floor)) for side, spread in sides]
     ratios: Floats = logs[0] - logs[1]
     return ratios
 
 
-def held_out_ratios(unlearned: Sample, retrained: Sample, split: int) -> tuple[Floats, Floats]:
+def held_out_ratios(unlearned: Sample, retrained: Sample, split: int, *, pooled: bool = False) -> tuple[Floats, Floats]:
     """Likelihood ratios of all unlearned and all retrained models [N * E], each from Gaussians of the half it is not in."""
+    ours, theirs = judged(unlearned, retrained, split, pooled=pooled)
+    return ours.ravel(), theirs.ravel()
+
+
+def judged(unlearned: Sample, retrained: Sample, split: int, *, pooled: bool = False) -> tuple[Floats, Floats]:
+    """The same per model and example [N, E], models of the second half first."""
     parts = []
     for first in (True, False):
         fit = [side.half(split, first=first) for side in (unlearned, retrained)]
-        parts.append([likelihood_ratios(side.half(split, first=not first), *fit) for side in (unlearned, retrained)])
-    ours, theirs = (np.concatenate(each).ravel() for each in zip(*parts, strict=True))
+        rest = [side.half(split, first=not first) for side in (unlearned, retrained)]
+        parts.append([likelihood_ratios(side, *fit, pooled=pooled) for side in rest])
+    ours, theirs = (np.concatenate(each) for each in zip(*parts, strict=True))
     return ours, theirs
 
 
@@ -56,10 +68,11 @@ class ULiRA(TwoSample):
     Per forget example, Gaussians are fitted to the logit-scaled confidences of half of the unlearned and half of the retrained
     models; the other halves are told apart by the likelihood ratio, both ways, over four random halvings.
     Balanced accuracy at ratio 1, AUC and the true positive rate at 1 % false positives are over all held-out confidences.
-    Equal sides get one half, one half and 1 %.
+    Equal sides get one half, one half and 1 %. `ulira_pooled_auc` is the same with one variance per side, the mean over examples,
+    which few models tell better than one for each.
     """
 
-    version = 2
+    version = 3
     source = "Hayes et al. 2024, arXiv:2403.01218; Carlini et al. 2022, arXiv:2112.03570, for LiRA"
     pitfalls = (
         "Weaker at small N: at N = 16 each Gaussian has 8 models. It looks for differences of mean and spread only. One model N"
@@ -89,18 +102,37 @@ class ULiRA(TwoSample):
             title="U-LiRA",
         ),
         *rates("ulira"),
+        Quantity(
+            "ulira_pooled_auc",
+            "probability",
+            "as retrained",
+            0,
+            1,
+            "the same area with one variance per side, pooled over examples",
+            attack=True,
+            family="attack",
+        ),
     )
 
     def compare(self, unlearned: Sample, retrained: Sample) -> Values:
         """Rates over all held-out confidences, averaged over splits."""
-        parts = [_rates(*held_out_ratios(unlearned, retrained, split)) for split in range(SPLITS)]
+        parts = [_of_split(unlearned, retrained, split) for split in range(SPLITS)]
         return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+
+
+def _of_split(unlearned: Sample, retrained: Sample, split: int) -> dict[str, float]:
+    pooled = held_out_ratios(unlearned, retrained, split, pooled=True)
+    return {**_rates(*held_out_ratios(unlearned, retrained, split)), "ulira_pooled_auc": _area(*pooled)}
+
+
+def _area(ours: Floats, theirs: Floats) -> float:
+    return float(areas_under_curve(ours[None], theirs[None])[0])
 
 
 def _rates(ours: Floats, theirs: Floats) -> dict[str, float]:
     rates = {
         "ulira_accuracy": float(((ours > 0).mean() + (theirs <= 0).mean()) / 2),
-        "ulira_auc": float(areas_under_curve(ours[None], theirs[None])[0]),
+        "ulira_auc": _area(ours, theirs),
         "ulira_tpr_1": true_positive_rate(ours, theirs, 0.01),
     }
     if theirs.size >= MANY:

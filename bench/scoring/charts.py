@@ -1,4 +1,4 @@
-"""Pictures of a division: what is forgotten against what is kept, time against quality, and what a larger budget brings."""
+"""Pictures of a division: what is remembered against what is kept, and against time, and what a larger budget brings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from bench.errors import BenchError
+from bench.scoring.ceilings import Ceiling, ceiling
 from bench.scoring.columns import utility_kept
-from bench.scoring.ranking import CONTROL, RANKED, RANKED_BY, UNRANKED, Ceiling, Place, ceiling
+from bench.scoring.ranking import CONTROL, RANKED, UNRANKED, Place, memory
 from bench.scoring.rows import Row, distinct_names
+from bench.scoring.scorecard import HEADLINE
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 KINDS = {
     RANKED: ("method", "#0072b2", "circle"),
     CONTROL: ("control", "#8a8a8a", "square"),
-    UNRANKED: ("over budget", "#d55e00", "circle-open"),
+    UNRANKED: ("not ranked", "#d55e00", "circle-open"),
 }
 LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 FRONT = "#009e73"
@@ -104,32 +106,39 @@ def of_division(marks: Iterable[Mark], top: Ceiling | None, several: Sweep) -> l
 
 
 def _results(scored: Sequence[Mark], top: Ceiling | None) -> list[Chart]:
-    """Forgetting against utility with its Pareto front, and runtime against final score with the budget."""
+    """Memory left against utility, and against time with the budget; and what the challenge's score is made of."""
     rows = [mark.place.row for mark in scored]
     kept = Axis("utility kept, relative to retrained models", [utility_kept(item) for item in rows])
-    forgotten = _axis("forgetting score", rows, "forgetting_score")
+    left = _axis("memory left", rows, HEADLINE, ".0%")
     taken = Axis("runtime, share of one retraining", [item.value("runtime_share") for item in rows], format=".0%")
-    final = _axis("final score", rows, RANKED_BY)
+    forgotten = _axis("forgetting score", rows, "forgetting_score")
     shapes = [_level(top.value, "retraining itself")] if top else []
-    record = rows[0].record
-    limit = [_limit(record.timing.allowed)]
-    ranked = [mark.place.group == RANKED for mark in scored]
-    best = _front([(x, y) for x, y, counts in zip(kept.values, forgotten.values, ranked, strict=True) if counts])
-    leader = next((mark.name for mark in scored if mark.place.rank == 1), "nobody")
+    least = _front(scored, kept, left, [-memory(item) for item in rows])
+    best = _front(scored, kept, forgotten, forgotten.values)
+    leader = next((mark.name for mark in scored if mark.place.rank and mark.place.rank.number == 1), "nobody")
+    joined = "The line joins the rows that no other ranked row beats in both; bars are 95 % intervals."
+    where = "The table above has the numbers"
     return [
         Chart(
-            "Forgetting against utility",
-            "Up and right is better. The line joins the rows that no other ranked row beats in both; bars are 95 % intervals.",
-            f"{len(scored)} rows. On the front, from most utility to most forgetting: {_names(best, kept, forgotten, scored)}."
-            " The table above has the numbers: forgetting and, among its columns to choose, utility.",
-            _figure(scored, kept, forgotten, shapes, best),
+            "Memory left against utility",
+            f"Right and near 0 is better: 0 is as retrained, 100 % the original. {joined}",
+            f"{len(scored)} rows. On the front, from most utility to least memory: {_names(least, kept, left, scored)}."
+            f" {where}: memory left and, among its columns to choose, utility.",
+            _figure(scored, kept, left, [_level(0.0, "as retrained")], least),
         ),
         Chart(
-            "Quality against time",
-            "Up and left is better. What is right of the budget's line is not ranked.",
-            f"{len(scored)} rows; {leader} has the best final score within the budget."
-            " The table above has the numbers: final and, among its columns to choose, of retraining.",
-            _figure(scored, taken, final, limit, []),
+            "Memory left against time",
+            "Left and near 0 is better. What is right of the budget's line is not ranked.",
+            f"{len(scored)} rows; {leader} has the least memory left within the budget."
+            f" {where}: memory left and, among its columns to choose, of retraining.",
+            _figure(scored, taken, left, [_limit(rows[0].record.timing.allowed)], []),
+        ),
+        Chart(
+            "The challenge's score: forgetting against utility",
+            f"The final score is their product: up and right is better. {joined}",
+            f"{len(scored)} rows. On the front, from most utility to most forgetting: {_names(best, kept, forgotten, scored)}."
+            f" {where}, among its columns to choose: forgetting and utility.",
+            _figure(scored, kept, forgotten, shapes, best),
         ),
     ]
 
@@ -138,31 +147,31 @@ def sweep(rows: Sequence[Row]) -> Sweep:
     """The methods that were run at several budgets."""
     points: dict[str, dict[float, Row]] = {}
     for item in rows:
-        if item.value(RANKED_BY) is not None and not item.control:
+        if item.value(HEADLINE) is not None and not item.control:
             points.setdefault(item.label, {})[item.timing.allowed] = item
     return {label: sorted(found.items(), key=lambda point: point[0]) for label, found in points.items() if len(found) > 1}
 
 
 def _budget_curves(several: Sweep) -> Chart:
-    """Final score against the time allowed, a line per method; a point for one that does the same at every budget."""
+    """Memory left against the time allowed, a line per method; a point for one that does the same at every budget."""
     import plotly.graph_objects as go
 
     traces = [
         go.Scatter(
             x=[share for share, _ in line],
-            y=[item.value(RANKED_BY) for _, item in line],
-            error_y={"type": "data", "array": [_margin(item, RANKED_BY) or 0.0 for _, item in line], "thickness": 1},
+            y=[item.value(HEADLINE) for _, item in line],
+            error_y={"type": "data", "array": [_margin(item, HEADLINE) or 0.0 for _, item in line], "thickness": 1},
             name=_plain(label),
             mode="lines+markers" if len(line) > 1 else "markers",
             marker={"symbol": ["circle-open" if item.timing.over_budget else "circle" for _, item in line], "size": 9},
-            hovertemplate="%{x:.0%} of retraining: %{y:.4f}<extra></extra>",
+            hovertemplate="%{x:.0%} of retraining: %{y:.0%} left<extra></extra>",
         )
         for label, line in ((label, line if _follows(line) else _where_it_is(line)) for label, line in several.items())
     ]
-    layout = _layout("budget, share of one retraining", "final score", ".0%")
+    layout = _layout(Axis("budget, share of one retraining", [], format=".0%"), Axis("memory left", [], format=".0%"))
     layout.update(colorway=LINES, showlegend=True)  # also of one line: it has the method's name
     return Chart(
-        "Quality against budget",
+        "Memory left against budget",
         "The same methods in the divisions that differ from this one in their budget; open markers took longer than allowed."
         " A method that does the same at every budget is a point, at the time that it takes.",
         f"{len(several)} methods at several budgets: {', '.join(several)}. Their divisions' tables have the numbers.",
@@ -191,7 +200,7 @@ def _figure(scored: Sequence[Mark], across: Axis, up: Axis, shapes: list[Any], f
             0,
             go.Scatter(x=[x for x, _ in front], y=[y for _, y in front], mode="lines", line=line, name="front", hoverinfo="skip"),
         )
-    layout = _layout(across.title, up.title, across.format)
+    layout = _layout(across, up)
     layout.update(shapes=[shape for shape, _ in shapes], annotations=[note for _, note in shapes], showlegend=True)
     return go.Figure(traces, layout)
 
@@ -220,23 +229,24 @@ def _points(scored: Sequence[Mark], across: Axis, up: Axis, group: str, name: st
         mode="markers+text" if len(scored) <= LABELLED else "markers",
         textposition="top center",
         marker={"size": 11, "color": colour, "symbol": symbol},
-        hovertemplate=f"%{{text}}<br>{across.title} %{{x:.3f}}<br>{up.title} %{{y:.4f}}<extra></extra>",
+        hovertemplate=f"%{{text}}<br>{across.title} %{{x{_shown(across)}}}<br>{up.title} %{{y{_shown(up)}}}<extra></extra>",
         cliponaxis=False,
         **bars,
     )
 
 
-def _front(points: Sequence[tuple[float | None, float | None]]) -> list[tuple[float, float]]:
-    """Points that no other one beats in both coordinates, from right to left.
-
-    >>> _front([(1.0, 0.0), (0.5, 0.5), (0.4, 0.4), (0.0, 1.0), (None, 2.0)])
-    [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)]
-    """
-    kept: list[tuple[float, float]] = []
-    for x, y in sorted(((x, y) for x, y in points if x is not None and y is not None), reverse=True):
-        if not kept or y > kept[-1][1]:
-            kept.append((x, y))
-    return kept
+def _front(scored: Sequence[Mark], across: Axis, up: Axis, good: Sequence[float | None]) -> list[tuple[float, float]]:
+    """Where the ranked rows stand that no other one beats in both: how far right, and how `good`; from right to left."""
+    found = [
+        (x, value, y)
+        for mark, x, value, y in zip(scored, across.values, good, up.values, strict=True)
+        if mark.place.group == RANKED and x is not None and value is not None and y is not None
+    ]
+    kept: list[tuple[float, float, float]] = []
+    for x, value, y in sorted(found, reverse=True):
+        if not kept or value > kept[-1][1]:
+            kept.append((x, value, y))
+    return [(x, y) for x, _, y in kept]
 
 
 def _names(front: Sequence[tuple[float, float]], across: Axis, up: Axis, scored: Sequence[Mark]) -> str:
@@ -244,8 +254,12 @@ def _names(front: Sequence[tuple[float, float]], across: Axis, up: Axis, scored:
     return ", ".join(at[point] for point in front) or "nobody"
 
 
-def _axis(title: str, rows: Sequence[Row], name: str) -> Axis:
-    return Axis(title, [item.value(name) for item in rows], [_margin(item, name) for item in rows])
+def _axis(title: str, rows: Sequence[Row], name: str, form: str = "") -> Axis:
+    return Axis(title, [item.value(name) for item in rows], [_margin(item, name) for item in rows], form)
+
+
+def _shown(axis: Axis) -> str:
+    return f":{axis.format or '.4f'}"
 
 
 def _margin(item: Row, name: str) -> float | None:
@@ -265,13 +279,13 @@ def _limit(share: float) -> tuple[Any, Any]:
     return line, note
 
 
-def _layout(across: str, up: str, across_format: str = "") -> Any:
+def _layout(across: Axis, up: Axis) -> Any:
     import plotly.graph_objects as go
 
     return go.Layout(
         template="none",
-        xaxis={"title": {"text": across}, "tickformat": across_format, "automargin": True},
-        yaxis={"title": {"text": up}, "rangemode": "tozero", "automargin": True},
+        xaxis={"title": {"text": across.title}, "tickformat": across.format, "automargin": True},
+        yaxis={"title": {"text": up.title}, "tickformat": up.format, "rangemode": "tozero", "automargin": True},
         margin={"l": 56, "r": 24, "t": 24, "b": 48},
         legend={"orientation": "h", "y": 1.14},
         hovermode="closest",

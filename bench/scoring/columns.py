@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import get_args
 
 from bench.metrics.quantity import Family, Table
-from bench.scoring.ranking import RANKED_BY, Ceiling
+from bench.metrics.resampling import Z
+from bench.scoring import ceilings
+from bench.scoring.ceilings import Ceiling
 from bench.scoring.rows import Row
-from bench.scoring.scorecard import Measure, Presentation, Scorecard
+from bench.scoring.scorecard import CHALLENGE, CHALLENGE_METRIC, HEADLINE, HEADLINE_METRIC, Measure, Presentation, Scorecard
 
+FIRST = (HEADLINE_METRIC, CHALLENGE_METRIC)  # metrics whose columns rows are ranked by
 LARGE = 1e5  # a number with as many digits needs no decimals
 BYTES = ("B", "kB", "MB", "GB", "TB")
 
@@ -54,7 +57,13 @@ class Column:
 
 
 CEILING_SHARE = Column(
-    "ceiling_share", "of ceiling", "forgetting score as a share of what retraining itself scores", "of ceiling", 2, "results"
+    "ceiling_share",
+    "of ceiling",
+    "forgetting score as a share of what retraining itself scores",
+    "of ceiling",
+    2,
+    "results",
+    folded=True,
 )
 UTILITY_KEPT = Column(
     "utility_kept",
@@ -67,7 +76,7 @@ UTILITY_KEPT = Column(
 
 
 def columns(cards: Iterable[Scorecard]) -> list[Column]:
-    """The columns that metrics ask for, by table, family and metric, and two that follow from them after the scores."""
+    """The columns that metrics ask for, by table, family and metric, those of ranks first; and two that follow from them."""
     found: dict[str, tuple[str, Column]] = {}
     for card in cards:
         for metric, section in card.sections.items():
@@ -76,8 +85,13 @@ def columns(cards: Iterable[Scorecard]) -> list[Column]:
                 if about.table and name not in found:
                     found[name] = metric, _column(name, measure, about)
     tables, families = get_args(Table), get_args(Family)
-    ordered = sorted(found.values(), key=lambda item: (tables.index(item[1].table), families.index(item[1].family), item[0]))
-    asked = [column for _, column in ordered]
+
+    def order(item: tuple[str, Column]) -> tuple[int, int, int, str]:
+        metric, column = item
+        first = FIRST.index(metric) if metric in FIRST else len(FIRST)
+        return tables.index(column.table), families.index(column.family), first, metric
+
+    asked = [column for _, column in sorted(found.values(), key=order)]
     scores = [column for column in asked if (column.table, column.family) == ("results", "forgetting")]
     return [*scores, CEILING_SHARE, UTILITY_KEPT, *asked[len(scores) :]] if scores else asked
 
@@ -94,10 +108,18 @@ def values(item: Row, shown: Sequence[Column], top: Ceiling | None) -> dict[str,
     return {column.key: followed[column.key] if column.key in followed else item.value(column.key) for column in shown}
 
 
+def margins(item: Row, top: Ceiling | None) -> dict[str, float | None]:
+    """Half of the 95 % interval of what stands with one: what rows are ranked by, and the share of the ceiling."""
+    measures = {name: item.measure(name) for name in (HEADLINE, CHALLENGE)}
+    known = {name: measure.margin if measure else None for name, measure in measures.items()}
+    found = ceilings.share(item, top)
+    return {**known, CEILING_SHARE.key: Z * found[1] if found and found[1] is not None else None}
+
+
 def ceiling_share(item: Row, top: Ceiling | None) -> float | None:
     """The forgetting score as a share of what retraining itself scores."""
-    score = item.value("forgetting_score")
-    return score / top.value if top and top.value and score is not None else None
+    found = ceilings.share(item, top)
+    return found[0] if found else None
 
 
 def utility_kept(item: Row) -> float | None:
@@ -115,6 +137,6 @@ def target(rows: Sequence[Row], shown: Sequence[Column], top: Ceiling | None) ->
         for key, found in measures.items()
     }
     retraining = rows[0].timing.retraining
-    scores = {RANKED_BY: top.final, "forgetting_score": top.value, CEILING_SHARE.key: 1.0} if top else {}
+    scores = {CHALLENGE: top.final, "forgetting_score": top.value, CEILING_SHARE.key: 1.0} if top else {}
     known |= {**scores, UTILITY_KEPT.key: 1.0, "runtime": retraining, "runtime_share": 1.0}
     return {column.key: known[column.key] for column in shown}

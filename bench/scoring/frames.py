@@ -31,12 +31,18 @@ def of_rows(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def of_places(placed: Sequence[tuple[str, Place]]) -> pd.DataFrame:
-    """The same with division and rank: `rank_best` and `rank_worst` are what it can be as far as the division can tell."""
-    ranked = [
-        {"division": name, "rank": place.rank, "rank_best": place.best, "rank_worst": place.worst, **_values(place.row)}
-        for name, place in placed
-    ]
+    """The same with division and ranks: `..._best` and `..._worst` are what one can be as far as the division can tell."""
+    ranked = [{"division": name, **of_ranks(place), **_values(place.row)} for name, place in placed]
     return _frame(ranked, [place.row for _, place in placed])
+
+
+def of_ranks(place: Place) -> dict[str, int | None]:
+    """Columns of a row's rank by memory left, and by the challenge's score."""
+    return {
+        f"{name}{ending}": getattr(rank, field, None)
+        for name, rank in (("rank", place.rank), ("challenge_rank", place.challenge))
+        for ending, field in (("", "number"), ("_best", "best"), ("_worst", "worst"))
+    }
 
 
 def _frame(values: Sequence[dict[str, Any]], rows: Sequence[Row]) -> pd.DataFrame:

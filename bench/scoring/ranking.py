@@ -1,158 +1,150 @@
-"""Rows beside each other: divisions, ceilings, ranks and how sure they are, and whether two runs can be told apart."""
+"""Rows beside each other: ranks by memory left and by the challenge's score, and how sure they are."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from statistics import mean, median
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.metrics import memory_order
 from bench.metrics.resampling import LEVEL
-from bench.metrics.timed_trials import TIMED_DIFFERENTLY
-from bench.metrics.timing import Timing
-from bench.scoring.rows import BUSY_MACHINE, OVER_BUDGET, UNEVEN, Row
-from bench.scoring.scorecard import VERSION, Scorecard
+from bench.scoring.ceilings import Ceiling
+from bench.scoring.gates import why_unranked
+from bench.scoring.rows import Row
+from bench.scoring.scorecard import CHALLENGE, CHALLENGE_METRIC, HEADLINE, HEADLINE_METRIC, VERSION
 from bench.store.fields import plain
-from bench.store.records import RunRecord
 
-RANKED_BY, METRIC = "final_score", "challenge"
-
-# Flags of what no honest run does; each was tried on honest rows and on what it is to catch (docs/evidence/flags.md).
-VOIDING = (TIMED_DIFFERENTLY, "copied", "shared-seeds", "too-close", "clustered", "outlier-models", "duplicate-trials")
-NEAR_CONSTANT = "near-constant"  # so is short fine-tuning, which is honest and scores little
-DECIDING = {  # metrics whose failure must not be an advantage
-    "timed-trials": "whether what is timed is what is scored",
-    "flags": "whether its models are what they seem to be",
-}
-
-_DIVISION: Mapping[str, Callable[[RunRecord], Any]] = {
-    "task": lambda record: record.task.key,
-    "reference": lambda record: record.reference_id,
-    "number of models": lambda record: record.models,
-    "budget": lambda record: record.budget,
-    "kind of device": lambda record: record.device.kind,
-}
-
-
-def divisions(found: Iterable[Row]) -> list[list[Row]]:
-    """Rows that may be ranked together: of one task key, reference, N, budget and device kind."""
-    grouped: dict[tuple[Any, ...], list[Row]] = {}
-    for item in found:
-        grouped.setdefault(tuple(value(item.record) for value in _DIVISION.values()), []).append(item)
-    return list(grouped.values())
-
-
-def apart_from_budget(record: RunRecord) -> tuple[Any, ...]:
-    """What divisions have in common that differ in their budget only."""
-    return tuple(value(record) for name, value in _DIVISION.items() if name != "budget")
-
-
-def differences(one: RunRecord, other: RunRecord) -> list[str]:
-    """Why two runs are not of one division: what differs in their records, in words; empty if they are."""
-    pairs = [(name, value(one), value(other)) for name, value in _DIVISION.items()]
-    return [f"{name} ({str(ours)[:16]} and {str(theirs)[:16]})" for name, ours, theirs in pairs if ours != theirs]
-
-
-@dataclass(frozen=True)
-class Ceiling:
-    """What retraining itself scores in a division."""
-
-    value: float  # forgetting score
-    provisional: bool
-    final: float  # final score
-
-
-def ceiling(division: Sequence[Row]) -> Ceiling | None:
-    """The `retrain` row's forgetting score; before there is one, that of halves of the retrained models."""
-    for candidate in division:
-        models, score = candidate.record.models, candidate.value("forgetting_score")
-        if score and candidate.record.method.reference_models == tuple(range(models, 2 * models)):
-            return Ceiling(score, provisional=False, final=candidate.value(RANKED_BY) or score)
-    for candidate in division:
-        measure = candidate.measure("forgetting_score")
-        if measure and measure.retrained:
-            return Ceiling(measure.retrained, provisional=True, final=measure.retrained)
-    return None
-
+DETERMINISTIC = "deterministic"  # a flag: one model, N times, which has no distribution that could be like retraining's
 
 RANKED, CONTROL, UNRANKED = "ranked", "control", "unranked"  # where a row stands in its table: first, apart, at the bottom
 
 
 @dataclass(frozen=True)
+class Rank:
+    """A rank, and the best and the worst that it can be as far as the division can tell."""
+
+    number: int
+    best: int
+    worst: int
+
+    def __str__(self) -> str:
+        """In words: `2`, or `1-3` where rows tie."""
+        return str(self.best) if self.best == self.worst else f"{self.best}-{self.worst}"
+
+
+@dataclass(frozen=True)
 class Place:
-    """A row's rank, and the best and the worst that it can have as far as the division can tell; None: it is not ranked."""
+    """A row, its rank by memory left, which is the headline's, and by the challenge's score; None: it has none."""
 
     row: Row
-    rank: int | None = None
-    best: int | None = None
-    worst: int | None = None
+    rank: Rank | None = None
+    challenge: Rank | None = None
+
+    @cached_property
+    def reason(self) -> str:
+        """Which gate it does not pass, in words; "" if it passes."""
+        return why_unranked(self.row)
 
     @property
     def group(self) -> str:
-        """Whether it is ranked, a control row, or at the bottom for a reason."""
-        return CONTROL if self.row.control else RANKED if self.rank else UNRANKED
-
-    @property
-    def interval(self) -> str:
-        """The rank in words: `2`, or `1-3` where rows tie."""
-        if self.best == self.worst:
-            return "" if self.rank is None else str(self.best)
-        return f"{self.best}-{self.worst}"
+        """Whether it passes the gates, is a control row, or is at the bottom for a reason."""
+        return CONTROL if self.row.control else UNRANKED if self.reason else RANKED
 
 
 def ranked(division: Iterable[Place]) -> int:
-    """How many rows of a division are ranked."""
-    return sum(place.group == RANKED for place in division)
+    """How many rows of a division have a headline rank."""
+    return sum(place.rank is not None for place in division)
 
 
 def places(division: Sequence[Row]) -> list[Place]:
-    """Best final score first; control rows keep their place without a rank, those that cannot be ranked come last.
+    """Least memory left first, of the rows that pass the gates; control rows among them without a rank; then all others.
 
-    The interval of a rank counts the rows that are better, and worse, in all pairwise differences that are significant after
-    Holm's correction at 5 %.
+    A row of one model N times has no headline rank: its trials have no spread that could be like retraining's. The interval of a
+    rank counts the rows that are better, and worse, in all pairwise differences that are significant after Holm's correction
+    at 5 %.
     """
-    ordered = sorted(division, key=lambda item: (not _ranks(item) and not item.control, -(item.value(RANKED_BY) or 0.0)))
-    competing = [item for item in ordered if _ranks(item)]
-    told = _significant(competing)
+    passing = [item for item in division if not item.control and not why_unranked(item)]
+    headline = _ranks([item for item in passing if _spreads(item)], memory, _memory_p_values)
+    challenge = _ranks(passing, _challenge, _challenge_p_values)
+    found = [Place(item, headline.get(id(item)), challenge.get(id(item))) for item in division]
+    return sorted(found, key=_order)
+
+
+def _order(place: Place) -> tuple[bool, bool, float, float]:
+    apart = place.group == CONTROL
+    return place.group == UNRANKED, place.rank is None and not apart, memory(place.row), _challenge(place.row)
+
+
+def memory(item: Row) -> float:
+    """Absolute memory left, by which rows are ranked; infinite without one."""
+    return abs(found) if (found := item.value(HEADLINE)) is not None else math.inf
+
+
+def _challenge(item: Row) -> float:
+    return -found if (found := item.value(CHALLENGE)) is not None else math.inf
+
+
+def _spreads(item: Row) -> bool:
+    return item.scorecard is not None and DETERMINISTIC not in item.scorecard.flags
+
+
+def _ranks(
+    rows: Sequence[Row], cost: Callable[[Row], float], p_values: Callable[[Sequence[Row]], NDArray[np.float64]]
+) -> dict[int, Rank]:
+    """Ranks of the rows that have the number, by their identity."""
+    competing = sorted((item for item in rows if math.isfinite(cost(item))), key=cost)
+    told = _significant(p_values(competing))
     better, worse = Counter(loser for _, loser in told), Counter(winner for winner, _ in told)
-    answer, rank = [], 0
-    for item in ordered:
-        if not _ranks(item):
-            answer.append(Place(item))
-            continue
-        index, rank = rank, rank + 1
-        answer.append(Place(item, rank, 1 + better[index], len(competing) - worse[index]))
-    return answer
+    return {id(item): Rank(index + 1, 1 + better[index], len(competing) - worse[index]) for index, item in enumerate(competing)}
 
 
-def _significant(competing: Sequence[Row]) -> list[tuple[int, int]]:
-    """Pairs (winner, loser) of rows, best first, whose scores differ beyond chance after Holm's correction."""
-    first, second = np.triu_indices(len(competing), 1)
-    values = _p_values(competing)[first, second]
+def _significant(p_values: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs (winner, loser) of rows, best first, that differ beyond chance after Holm's correction."""
+    first, second = np.triu_indices(len(p_values), 1)
+    values = p_values[first, second]
     order = np.argsort(values, kind="stable")
     passes = values[order] <= LEVEL / (len(order) - np.arange(len(order)))
     told = order[: len(order) if passes.all() else int(np.argmin(passes))]
     return [(int(first[index]), int(second[index])) for index in told]
 
 
-def difference_p_value(one: Row, other: Row) -> float:
+def memory_p_value(one: Row, other: Row) -> float:
+    """Two-sided p-value of the difference of two rows' |memory left|: Student's t, over models and people (`memory_order`)."""
+    return float(_memory_p_values([one, other])[0, 1])
+
+
+def challenge_p_value(one: Row, other: Row) -> float:
     """Two-sided p-value of the difference of two rows' final scores: normal, with the deviation of common resamples.
 
     Rows of one division share every resample of the retrained models, so what they have in common cancels.
     """
-    return float(_p_values([one, other])[0, 1])
+    return float(_challenge_p_values([one, other])[0, 1])
 
 
-def _p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
-    """`difference_p_value` of every pair [n, n]; 1 where nothing is known of the difference."""
+def _memory_p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Of every pair [n, n]; 1 where nothing is known of the difference."""
     found: NDArray[np.float64] = np.ones((len(rows), len(rows)))
-    resampled = [np.array(item.detail(METRIC, f"resampled_{RANKED_BY}"), dtype=np.float64) for item in rows]
-    scores = np.array([item.value(RANKED_BY) or 0.0 for item in rows])
+    known = [memory_order.Parts.kept(item.details(HEADLINE_METRIC)) for item in rows]
+    for form in {parts.form for parts in known if parts}:
+        alike = [(index, parts) for index, parts in enumerate(known) if parts and parts.form == form]
+        members = np.array([index for index, _ in alike])
+        found[np.ix_(members, members)] = memory_order.p_values(
+            [memory(rows[index]) for index in members], [parts for _, parts in alike]
+        )
+    return found
+
+
+def _challenge_p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Likewise."""
+    found: NDArray[np.float64] = np.ones((len(rows), len(rows)))
+    resampled = [np.array(item.details(CHALLENGE_METRIC).get(f"resampled_{CHALLENGE}", ()), dtype=np.float64) for item in rows]
+    scores = np.array([item.value(CHALLENGE) or 0.0 for item in rows])
     for length in {len(each) for each in resampled} - {0, 1}:
         members = np.array([index for index, each in enumerate(resampled) if len(each) == length])
         table = np.stack([resampled[index] for index in members])
@@ -164,56 +156,10 @@ def _p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
     return found
 
 
-def _ranks(item: Row) -> bool:
-    return not item.control and not why_unranked(item)
-
-
-def why_unranked(item: Row) -> str:
-    """Why a row is at the bottom, in words; "" if nothing stands against it."""
-    card = item.scorecard
-    if item.failure or card is None:
-        return item.failure or "not scored"
-    if item.value(RANKED_BY) is None:
-        return f"no final score: {card.problems.get(METRIC) or 'its metric was not computed'}"
-    return _why_not_believed(card) or _why_too_long(item.timing)
-
-
-def _why_not_believed(card: Scorecard) -> str:
-    for flag in VOIDING:
-        if flag in card.flags:
-            return f"{flag}: {card.flags[flag]}"
-    if NEAR_CONSTANT in card.flags and _above_retraining(card):
-        return f"{NEAR_CONSTANT}, and more than retraining itself scores: {card.flags[NEAR_CONSTANT]}"
-    for metric, what in DECIDING.items():
-        if metric in card.problems:
-            return f"nobody can tell {what}: {card.problems[metric]}"
-    return ""
-
-
-def _above_retraining(card: Scorecard) -> bool:
-    score = card.measures.get("forgetting_score")
-    return score is not None and score.retrained is not None and score.value > score.retrained
-
-
-def _why_too_long(timing: Timing) -> str:
-    if timing.uneven:
-        usual, average = median(timing.scored), mean(timing.scored)
-        return f"{UNEVEN}: trials take {average:.2f} s on average, and {usual:.2f} s in the median, which is what is judged"
-    if timing.over_budget:
-        return f"{OVER_BUDGET}: it takes {100 * timing.share / timing.allowed:.0f} % of it"
-    return f"{BUSY_MACHINE}, where it cannot be told whether it is within the budget" if timing.unclear else ""
-
-
 def better_unranked(placed: Sequence[Place]) -> list[Row]:
-    """Rows that score higher than the best that is ranked, and are not ranked themselves; best first."""
-    best = max((place.row.value(RANKED_BY) or 0.0 for place in placed if place.rank), default=-math.inf)
-    rows = [place.row for place in placed if place.group == UNRANKED]
-    return sorted((item for item in rows if _score(item) > best), key=_score, reverse=True)
-
-
-def _score(item: Row) -> float:
-    found = item.value(RANKED_BY)
-    return -math.inf if found is None else found
+    """Rows with less memory left than the best that is ranked, which pass no gate; best first."""
+    best = min((memory(place.row) for place in placed if place.rank), default=math.inf)
+    return [place.row for place in placed if place.group == UNRANKED and memory(place.row) < best]
 
 
 _SHOWN = ("method", "task", "reference_id", "models", "budget", "seed", "device")  # of a run's record
@@ -226,9 +172,10 @@ def as_json(place: Place, top: Ceiling | None) -> Mapping[str, Any]:
     return {
         "run": item.folder.name,
         **{field: plain(getattr(item.record, field)) for field in _SHOWN},
-        "ceiling": asdict(top) if top else None,
-        "rank": {"rank": place.rank, "best": place.best, "worst": place.worst},
+        "ceiling": top.as_json() if top else None,
+        **ranks_json(place),
         "badges": item.badges,
+        "unranked": place.reason,
         "failure": item.failure,
         "scorecard": {
             "measures": plain(card.measures),
@@ -240,4 +187,13 @@ def as_json(place: Place, top: Ceiling | None) -> Mapping[str, Any]:
         }
         if card
         else None,
+    }
+
+
+def ranks_json(place: Place) -> dict[str, Any]:
+    """Both ranks as plain data."""
+    none = {"rank": None, "best": None, "worst": None}
+    return {
+        name: {"rank": rank.number, "best": rank.best, "worst": rank.worst} if rank else none
+        for name, rank in (("rank", place.rank), ("challenge_rank", place.challenge))
     }

@@ -13,9 +13,10 @@ from bench.outputs import Floats, Outputs
 from bench.progress import Bars, Progress
 from bench.scoring import frames
 from bench.scoring.comparison import Comparison, compare_runs
-from bench.scoring.ranking import METRIC, Place, apart_from_budget, divisions, places, ranked
+from bench.scoring.divisions import apart_from_budget, divisions
+from bench.scoring.ranking import Place, places, ranked
 from bench.scoring.rows import Row, row, rows
-from bench.scoring.scorecard import Scorecard
+from bench.scoring.scorecard import CHALLENGE_METRIC, Scorecard
 from bench.scoring.stored import find_runs, score_runs
 from bench.store import DEFAULT
 from bench.store.references import Reference
@@ -71,7 +72,7 @@ class Result:
         """The attacker's epsilon per forget example [E], NaN where it is undecided; empty without a score."""
         import numpy as np
 
-        return np.array(self.row.detail(METRIC, "epsilons"), dtype=np.float64)
+        return np.array(self.row.details(CHALLENGE_METRIC).get("epsilons", ()), dtype=np.float64)
 
     def outputs(self, split: str) -> NDArray[np.float32]:
         """Logits of the N unlearned models [N, n, K] on a split: forget, test, validation, retain_sample or unseen."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from bench.errors import BenchError, in_reading_order
 from bench.metrics.timing import Timing
+from bench.scoring.ceilings import ABOVE, ABOVE_CEILING, above
 from bench.scoring.scorecard import Measure, Scorecard, read_scorecard
 from bench.store.exchange import SCORECARD
 from bench.store.records import RunRecord
@@ -17,7 +18,8 @@ from bench.store.runs import Run
 from bench.store.store import Store
 
 OVER_BUDGET, BORDERLINE, BUSY_MACHINE = "over budget", "borderline", "timed on a busy machine"
-UNEVEN = "uneven times"
+UNEVEN, UTILITY_LOST = "uneven times", "utility lost"
+USEFUL = {"test_accuracy": 0.95, "retain_accuracy": 0.90}  # what a row has to keep, of retrained models' (protocol 8.4)
 SCREENING = 32  # fewer models are good enough to develop with, too few to publish
 
 
@@ -55,10 +57,17 @@ class Row:
         found = self.measure(name)
         return found.value if found else None
 
-    def detail(self, metric: str, name: str) -> Sequence[float | None]:
-        """Values per example or per resample that a metric keeps; empty if it does not."""
+    def details(self, metric: str) -> Mapping[str, Sequence[float | None]]:
+        """Values per example, per model or per resample that a metric keeps; empty if it does not."""
         section = self.scorecard.sections.get(metric) if self.scorecard else None
-        return section.details.get(name, ()) if section else ()
+        return section.details if section else {}
+
+    @property
+    def lost(self) -> Mapping[str, float]:
+        """Accuracies of which less is left than is asked, as shares of retrained models'."""
+        found = {name: self.measure(name) for name in USEFUL}
+        shares = {name: measure.relative for name, measure in found.items() if measure and measure.relative is not None}
+        return {name: share for name, share in shares.items() if share < USEFUL[name]}
 
     @property
     def badges(self) -> list[str]:
@@ -72,6 +81,8 @@ class Row:
             BORDERLINE: self.timing.borderline,
             BUSY_MACHINE: self.timing.on_busy_machine,
             UNEVEN: self.timing.uneven,
+            UTILITY_LOST: bool(self.lost),
+            ABOVE_CEILING: not self.control and above(self.scorecard) > ABOVE,
             "uses clock": self.record.method.uses_clock,  # its numbers depend on the machine's speed
             "smaller stacks": self.record.backed_off,  # memory did not suffice for the usual ones
         }

@@ -20,10 +20,12 @@ from bench.store.fields import Line, Record, checked
 from bench.store.files import DamagedFileError, EarlierVersionError, as_record, read_fields, write_record
 from bench.store.runs import Run
 
-# Badges that a run's record decides.
+HEADLINE, HEADLINE_METRIC = "memory_left", "memory-left"  # rows are ranked by it: the smaller its absolute value, the better
+CHALLENGE, CHALLENGE_METRIC = "final_score", "challenge"  # and by the challenge's score: the larger, the better
+# Badges that are decided by a run's record, or by what several numbers say together.
 RESERVED = frozenset(
     {"screening", "control", "over budget", "borderline", "timed on a busy machine", "uneven times"}
-    | {"uses clock", "smaller stacks"}
+    | {"utility lost", "above-ceiling", "uses clock", "smaller stacks"}
 )
 VERSION = 4  # of the scorecard's form; older ones are computed again
 MEND = "`bench score` computes it again"

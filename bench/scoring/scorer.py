@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError, one_line
 from bench.metrics.installed import InstalledMetric
-from bench.metrics.metric import Baseline, Evidence, Models
+from bench.metrics.metric import Baseline, Evidence, Metric, Models
 from bench.outputs import Outputs, first_not_finite
 from bench.registry import loading
 from bench.scoring.scorecard import Scorecard, Section, keep_scorecard, presentations, read_scorecard, section
@@ -96,7 +97,7 @@ class Scorer:
 
     def recomputed(self, run: Run, item: InstalledMetric) -> Section:
         """What a metric says of a run and of the reference, from their outputs alone; nothing is kept."""
-        return _section(item, self._evidence(run), lambda: item.metric.baseline(self.retrained, self.original))
+        return _section(item, self._evidence(run), lambda: self._computed(item.metric))
 
     def forget_baselines(self, metrics: Sequence[InstalledMetric]) -> None:
         """Have what metrics say of the reference computed again when it is needed next."""
@@ -143,19 +144,45 @@ class Scorer:
     def _cached(self, item: InstalledMetric) -> Baseline | None:
         kept = self._reference.kept_baseline(self._id, item.name)
         current = kept and kept.version == item.metric.version and item.name not in self._stale
+        current = current and kept and kept.baseline.further == self._sets(item.metric)
         return kept.baseline if kept and current else None
 
     def _baseline(self, item: InstalledMetric) -> Baseline:
         cached = self._cached(item)
         if cached:
             return cached
-        found = item.metric.baseline(self.retrained, self.original)
-        if not isinstance(found, Baseline):
-            raise TypeError(f"baseline must answer a Baseline, not {type(found).__name__}")
+        found = self._computed(item.metric)
         kept = checked(KeptBaseline(version=item.metric.version, baseline=found))
         self._stale.discard(item.name)
         self._reference.keep_baseline(self._id, item.name, kept)
         return kept.baseline
+
+    def _computed(self, metric: Metric) -> Baseline:
+        found = _answered(metric.baseline(self.retrained, self.original))
+        sets = self._sets(metric)
+        if not sets:
+            return found
+        better = _answered(metric.ceiling(self.retrained, [self._further(place) for place in range(sets)]))
+        return replace(
+            found,
+            retrained={**found.retrained, **better.retrained},
+            details={**found.details, **better.details},
+            further=sets,
+        )
+
+    def _sets(self, metric: Metric) -> int:
+        """How many sets of N further retrained models the reference has, of those that a metric asks for."""
+        return min(metric.further, self._reference.record.available // self._models - 1)
+
+    def _further(self, place: int) -> Models:
+        first = (place + 1) * self._models
+        return self._checked(self._reference.retrained(range(first, first + self._models)), "retrained model")
+
+
+def _answered(found: Baseline) -> Baseline:
+    if not isinstance(found, Baseline):
+        raise TypeError(f"baseline must answer a Baseline, not {type(found).__name__}")
+    return found
 
 
 def _check_again(again: Outputs, scored: Outputs) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from bench.budget import Budget
 from bench.errors import BenchError, CheckResult
 from bench.metrics.installed import installed_metrics
+from bench.metrics.metric import Metric
 from bench.scoring.scorecard import Measure, Section, read_scorecard
 from bench.scoring.scorer import Scorer
 from bench.store.runs import Run
@@ -66,21 +67,29 @@ def _scores(scorer: Scorer, run: Run, found: dict[str, Section]) -> Iterator[Che
             )
             continue
         fresh = found[name]
-        wrong = sorted(_differences(kept.measures, fresh.measures)) or ([name] if set(kept.flags) != set(fresh.flags) else [])
+        wrong = sorted(_differences(kept.measures, fresh.measures, _compared(known.metric))) or (
+            [name] if set(kept.flags) != set(fresh.flags) else []
+        )
         told = f"{', '.join(wrong[:3])} do not follow from the outputs" if wrong else ""
         yield CheckResult(
             f"metric {name}", f"{len(fresh.measures)} measures follow from the outputs", told, "`bench score --again`"
         )
 
 
-def _differences(kept: Mapping[str, Measure], fresh: Mapping[str, Measure]) -> set[str]:
+def _compared(metric: Metric) -> list[str]:
+    """Fields of a measure that follow from the run and its N retrained models; who verifies may have other further ones."""
+    further = {"retrained", "relative", "gap", "gap_interval"} if metric.further else set()
+    return [field for field in Measure.__struct_fields__ if field not in further]
+
+
+def _differences(kept: Mapping[str, Measure], fresh: Mapping[str, Measure], fields: Sequence[str]) -> set[str]:
     different = set(kept) ^ set(fresh)
-    return different | {name for name in set(kept) & set(fresh) if not _same(kept[name], fresh[name])}
+    return different | {name for name in set(kept) & set(fresh) if not _same(kept[name], fresh[name], fields)}
 
 
-def _same(one: Measure, other: Measure) -> bool:
-    """Every field of two measures; numbers up to rounding."""
-    return all(_close(getattr(one, field), getattr(other, field)) for field in Measure.__struct_fields__)
+def _same(one: Measure, other: Measure, fields: Sequence[str]) -> bool:
+    """Fields of two measures; numbers up to rounding."""
+    return all(_close(getattr(one, field), getattr(other, field)) for field in fields)
 
 
 def _close(one: object, other: object) -> bool:

@@ -54,8 +54,29 @@ const deviation = (values) => {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 };
 
+// z of a difference of |memory left|, as bench/metrics/memory_order.py has it; null: a run does not say what it is linear in.
+function memoryZ(a, b) {
+  const parts = (run, name) => run.details[`memory_left_${name}`] || [];
+  const squares = (name) => {
+    const [ours, theirs] = [parts(a, name), parts(b, name)];
+    return ours.length === theirs.length ? ours.reduce((sum, value, index) => sum + (value - theirs[index]) ** 2, 0) : NaN;
+  };
+  const models = parts(a, "by_trial").length;
+  const [slope, spread, ...floor] = parts(a, "retrained");
+  const slopes = (slope - parts(b, "retrained")[0]) ** 2;
+  const trials = deviation(parts(a, "by_trial").map((value, index) => value - parts(b, "by_trial")[index]));
+  const people = ["by_forgotten", "by_stranger"].map((name, place) => (
+    Math.max(squares(name) - parts(a, "noise")[place] - parts(b, "noise")[place] - slopes * floor[place], 0)));
+  const variance = trials ** 2 / models + slopes * spread + people[0] + people[1];
+  const [one, other] = [a, b].map((run) => Math.abs(run.scorecard.measures.memory_left.value));
+  if (!Number.isFinite(variance)) return null;
+  return { z: variance ? (one - other) / Math.sqrt(variance) : one - other ? Infinity * Math.sign(one - other) : 0, paired: true };
+}
+
 // z of a difference: from resamples that both runs share, else from both intervals; null: nothing is known.
 function zOf(name, a, b) {
+  const shared = name === "memory_left" ? memoryZ(a, b) : null;
+  if (shared) return shared;
   const [one, other] = [a.scorecard.measures[name], b.scorecard.measures[name]];
   const gap = one.value - other.value;
   const [ours, theirs] = [a.details[`resampled_${name}`], b.details[`resampled_${name}`]];
@@ -98,15 +119,25 @@ function row(name, a, b) {
   return line;
 }
 
+const percent = (value) => `${(100 * value).toFixed(0)} %`;
+const JUDGED = [ // by which the board ranks; the smaller a cost, the better
+  ["memory_left", "memory left", "has less memory left", Math.abs, percent],
+  ["final_score", "final score", "has the better final score", (value) => -value, number],
+];
+
 function verdict(a, b) {
   if (a.slug === b.slug) return "Choose two different runs.";
-  const lacking = [a, b].find((run) => !run.scorecard.measures.final_score);
-  if (lacking) return `${lacking.label} has no final score.`;
-  const found = zOf("final_score", a, b);
-  const [one, other] = [a, b].map((run) => run.scorecard.measures.final_score.value);
-  if (!found || Math.abs(found.z) <= Z) return `${a.label} (${number(one)}) and ${b.label} (${number(other)}) cannot be told apart by their final scores.`;
-  const [better, worse] = one > other ? [a, b] : [b, a];
-  return `${better.label} has the better final score: ${number(Math.max(one, other))} against ${number(Math.min(one, other))} for ${worse.label}.`;
+  return JUDGED.map((judged) => sentence(a, b, ...judged)).join(" ");
+}
+
+function sentence(a, b, key, name, better, cost, written) {
+  const lacking = [a, b].find((run) => !run.scorecard.measures[key]);
+  if (lacking) return `${lacking.label} has no ${name}.`;
+  const found = zOf(key, a, b);
+  const value = (run) => run.scorecard.measures[key].value;
+  if (!found || Math.abs(found.z) <= Z) return `${a.label} (${written(value(a))}) and ${b.label} (${written(value(b))}) cannot be told apart by their ${name}.`;
+  const [first, second] = cost(value(a)) < cost(value(b)) ? [a, b] : [b, a];
+  return `${first.label} ${better}: ${written(value(first))} against ${written(value(second))} for ${second.label}.`;
 }
 
 function show() {

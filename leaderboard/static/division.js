@@ -6,15 +6,13 @@ document.addEventListener("DOMContentLoaded", () => {
     document.documentElement.classList.remove("scripted");
     return;
   }
-  const bottom = document.querySelectorAll("#board thead th").length - 1; // 0, or 1 for rows that stay below, however one sorts
   const table = new DataTable("#board", {
     pageLength: 50,
     paging: document.querySelectorAll("#board tbody tr").length > 50,
     lengthChange: false,
     autoWidth: false,
     order: [],
-    orderFixed: { pre: [[bottom, "asc"]] },
-    columnDefs: [{ targets: bottom, visible: false, searchable: false }, { targets: "numeric", orderSequence: ["desc", "asc", ""] }],
+    columnDefs: [{ targets: "numeric", orderSequence: ["desc", "asc", ""] }],
     language: { info: "_START_ to _END_ of _TOTAL_ rows; control rows are always shown", infoFiltered: "(of _MAX_)" },
     layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
   });
@@ -32,12 +30,6 @@ document.addEventListener("DOMContentLoaded", () => {
     box.addEventListener("change", () => column.visible(box.checked));
   }
 
-  // DataTables 3.1.5 announces the direction of the fixed order in place of the chosen one.
-  table.on("draw", () => {
-    const [chosen] = table.order();
-    if (chosen && chosen[1]) table.column(chosen[0]).header().setAttribute("aria-sort", chosen[1] === "asc" ? "ascending" : "descending");
-  });
-
   // The view is in the address: #search=...&order=3-desc, or #row-... for one row.
   function remember() {
     const view = new URLSearchParams();
@@ -51,7 +43,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const view = new URLSearchParams(location.hash.slice(1));
     search.value = view.get("search") || "";
     const [column, direction] = (view.get("order") || "").split("-");
-    if (["asc", "desc"].includes(direction) && Number(column) < bottom) table.order([[Number(column), direction]]);
+    if (["asc", "desc"].includes(direction) && Number(column) < table.columns().count()) table.order([[Number(column), direction]]);
     table.search(search.value).draw();
     table.on("order", remember);
     table.on("search", remember);
@@ -65,7 +57,7 @@ document.addEventListener("DOMContentLoaded", () => {
       search.value = "";
       table.search("").draw();
     }
-    const index = place();
+    const index = place(); // -1: it is not ranked, in the table below
     if (index >= 0) table.page(Math.floor(index / table.page.len())).draw("page");
     const row = document.getElementById(id);
     if (!row) return;

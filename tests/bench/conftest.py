@@ -60,6 +60,13 @@ class Drawn:
         write_record(folder / "run.json", replace(record, **changes))
         return Run.read(folder)
 
+    def train_further(self, models: int) -> Models:
+        """Add retrained models to the reference, beyond those that it has."""
+        first, more = self.reference.record.available, self.population.retrained(models)
+        with self.reference.growing(self.reference.record, lambda text: None):
+            self.reference.keep_retrained(range(first, first + models), more.outputs)
+        return more
+
     def shifted(self, amount: float, draw: int = 0) -> Models:
         """Unlearned models that far from retrained ones; the same whatever was drawn before, others for each `draw`."""
         generator = np.random.default_rng([draw, round(1000 * abs(amount)), int(amount < 0)])

@@ -36,6 +36,7 @@ MAY_LOOK_AT_THE_CLOCK = {  # no other test does: what depends on a clock fails o
 }
 COVERED_ELSEWHERE = {
     "leaderboard/gallery.py": "tests/leaderboard/test_site.py",
+    "bench/metrics/two_sample.py": "tests/bench/metrics/test_metric.py",
     "bench/cli/calibrate.py": "tests/bench/cli/test_scores.py",
     "bench/cli/compare.py": "tests/bench/cli/test_scores.py",
     "bench/cli/export.py": "tests/end_to_end/test_export.py",

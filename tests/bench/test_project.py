@@ -16,7 +16,7 @@ import pytest
 import bench
 from bench import Control, Method, losses, weights
 from bench.budget import Allowance
-from bench.metrics import metric
+from bench.metrics import metric, two_sample
 from bench.splits import MethodData, Split
 from bench.tasks.datasets.dataset import Catalogue, Dataset
 from bench.tasks.task import Recipe, Task, TaskData
@@ -88,7 +88,7 @@ API: list[object] = [
     Dataset,
     Catalogue,
 ]
-API += [metric.Metric, metric.PerModel, metric.TwoSample, metric.Quantity]
+API += [metric.Metric, metric.PerModel, two_sample.TwoSample, metric.Quantity]
 API += [metric.Evidence, metric.Models, metric.Timing, metric.Findings, metric.Baseline, metric.Estimate]
 
 

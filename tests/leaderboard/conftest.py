@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench.metrics.installed import installed_metrics
+from bench.metrics.memory_order import Parts
 from bench.outputs import OUTPUT_SPLITS, Outputs
 from bench.scoring.scorecard import Control, Measure, Presentation, Scorecard, Section, keep_scorecard, presentations
 from bench.store.archives import pack
@@ -26,7 +27,7 @@ PutRun = Callable[..., None]
 
 @pytest.fixture(scope="session")
 def put_run() -> PutRun:
-    """Write a run: `put_run(store, name, final, control=, models=, failure=, late=, spec=)`."""
+    """Write a run: `put_run(store, name, final, control=, models=, failure=, late=, spec=, left=)`."""
     return _put_run
 
 
@@ -40,6 +41,7 @@ def _put_run(
     failure: str = "",
     late: bool = False,
     spec: str = "",
+    left: float | None = None,
 ) -> None:
     """Write a run's record and scorecard as the engine would."""
     folder = store / "runs" / f"run-{hashlib.sha256(f'{name}{spec}{models}'.encode()).hexdigest()[:12]}"
@@ -73,7 +75,7 @@ def _put_run(
         record = msgspec.structs.replace(record, timed=(*record.timed, _timed(folder, record.next_timed, 2.0 if late else 0.5)))
     write_record(folder / "run.json", record)
     if not failure:
-        keep_scorecard(Run(folder, record), _scorecard(final, control=control))
+        keep_scorecard(Run(folder, record), _scorecard(final, 1 - 5 * final if left is None else left, control=control))
 
 
 def _finished(folder: Path, trials: tuple[int, ...]) -> Finished:
@@ -90,9 +92,9 @@ def _measure(value: float, unit: str = "share", **rest: object) -> Measure:
     return Measure(value=value, unit=unit, better="lower" if unit == "seconds" else "higher", **rest)
 
 
-def _scorecard(final: float, *, control: bool) -> Scorecard:
+def _scorecard(final: float, left: float, *, control: bool) -> Scorecard:
     names = ("retain_accuracy", "test_accuracy", "forget_accuracy", "p_value", "ulira_auc")
-    measures = {name: _measure(0.9, retrained=0.95, relative=0.9 / 0.95) for name in names}
+    measures = {name: _measure(0.92, retrained=0.95, relative=0.92 / 0.95) for name in names}
     interval = (final - 0.004, final + 0.004)
     measures["final_score"] = measures["forgetting_score"] = _measure(final, "score", interval=interval, retrained=0.18)
     if not control:
@@ -105,7 +107,22 @@ def _scorecard(final: float, *, control: bool) -> Scorecard:
     measures["ulira_auc"] = _measure(0.9, retrained=0.95, controls=controls)
     about = {"quantities": _quantities(), "flags": flags, "details": details, "notes": [f"noted: {HOSTILE}"]}
     section = Section(version=1, measures=measures, **about)
-    return Scorecard(sections={"challenge": section})
+    return Scorecard(sections={"challenge": section, "memory-left": _memory_left(left)})
+
+
+def _memory_left(left: float) -> Section:
+    ends = (left - 0.02, left + 0.02)
+    measure = Measure(value=left, unit="of the original's", better="as retrained", retrained=0.0, original=1.0, interval=ends)
+    wave = [0.002 * float(np.sin(index + 100 * left)) for index in range(16)]
+    parts = {
+        "trials": wave,
+        "forgotten": wave[:5],
+        "strangers": wave[5:10],
+        "noise": [0.0, 0.0],
+        "retrained": [1 - left, 0.0, 0.0, 0.0],
+    }
+    details = {name: parts[part] for part, name in Parts.NAMES.items()}
+    return Section(version=2, measures={"memory_left": measure}, quantities=_quantities(), details=details)
 
 
 @cache
@@ -133,7 +150,7 @@ def store(put_run: PutRun, tmp_path: Path) -> Path:
     put_run(path, "good", 0.08)
     put_run(path, "better", 0.09)
     put_run(path, HOSTILE, 0.01)
-    put_run(path, "slow", 0.5, late=True)
+    put_run(path, "slow", 0.5, left=0.05, late=True)
     put_run(path, "retrain", 0.19, control=True)
     put_run(path, "failed", 0.0, failure=f"RuntimeError: {HOSTILE}")
     return path

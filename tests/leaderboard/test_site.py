@@ -19,7 +19,7 @@ from markupsafe import escape
 
 from bench.errors import BenchError
 from bench.registry import discovery
-from bench.scoring.ranking import Place
+from bench.scoring.ranking import Place, Rank
 from bench.scoring.rows import Row, distinct_names
 from bench.scoring.scorecard import Measure, Presentation, Scorecard, Section, keep_scorecard, read_scorecard
 from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord
@@ -43,25 +43,28 @@ def page(store: Path, tmp_path: Path) -> str:
 
 
 def _ranks(page: str) -> list[tuple[str, str]]:
-    rows = re.findall(r"<tr id[^>]*>\s*<td[^>]*>(.*?)</td>\s*<th scope=\"row\">.*?<bdi>(.*?)</bdi>", page, re.DOTALL)
+    rows = re.findall(
+        r"<tr id[^>]*>\s*(?:<td[^>]*>(.*?)</td>\s*<td[^>]*>.*?</td>\s*)?<th scope=\"row\">.*?<bdi>(.*?)</bdi>", page, re.DOTALL
+    )
     return [(rank, name) for rank, name in rows]
 
 
 def test_rows_are_ranked_and_the_rest_is_shown(page: str) -> None:
     ranks = {name: rank for rank, name in _ranks(page)}
     assert (ranks["better"], ranks["good"], ranks[str(escape(HOSTILE))]) == ("1", "2", "3")
-    assert ranks["slow"] == ranks["failed"] == "\N{EN DASH}"
+    assert ranks["slow"] == ranks["failed"] == ""  # in a table of their own
     assert ranks["retrain"] == "control"
-    assert [name for _, name in _ranks(page)[-3:]] == ["slow", "failed", "retrain"]
+    assert [name for _, name in _ranks(page)[-3:]] == ["retrain", "slow", "failed"]
+    assert "A row needs: all trials finished; time: in the median of its timed trials" in page
     assert "0/16 trials: RuntimeError" in page
 
 
 def test_headline_names_leader_and_ceiling(page: str) -> None:
     assert (
-        "better leads with a final score of 0.090; slow (0.500, near-constant, and more than retraining itself scores) would be"
-        " above it, but is not ranked;"
+        "better leads with 55 % (±2 %) of the memory left; slow (5 % (±2 %), near-constant, and more than retraining itself"
+        " scores) would be above it, but is not ranked; by the challenge&#39;s score better is first with 0.090,"
+        " where retraining itself gets 0.190."
     ) in page
-    assert "retraining itself would score 0.190." in page
     assert "provisional" not in page
     assert "N = 16 is a screening" in page
 
@@ -291,7 +294,7 @@ def test_a_second_build_is_what_a_first_one_would_be(store: Path, put_run: PutRu
     assert _relative(tmp_path / "grown") == _relative(tmp_path / "smaller")
 
 
-def _place(name: str, final: float, folder: str, version: str = "1", seed: int = 0) -> Place:
+def _place(name: str, left: float, folder: str, version: str = "1", seed: int = 0, rank: int = 1) -> Place:
     method = MethodRecord(
         name=name,
         spec=name,
@@ -313,9 +316,9 @@ def _place(name: str, final: float, folder: str, version: str = "1", seed: int =
         allowance_seconds=1.0,
         chunks=(),
     )
-    measure = Measure(value=final, unit="score", better="higher")
-    card = Scorecard(sections={"challenge": Section(version=1, measures={"final_score": measure})})
-    return Place(Row(Path(folder), record, card, ""), 1, 1, 1)
+    measure = Measure(value=left, unit="of the original's", better="as retrained")
+    card = Scorecard(sections={"memory-left": Section(version=1, measures={"memory_left": measure})})
+    return Place(Row(Path(folder), record, card, ""), Rank(rank, rank, 2))
 
 
 def test_names_in_a_table_are_told_apart() -> None:
@@ -340,15 +343,21 @@ def test_names_in_a_table_are_told_apart() -> None:
 
 
 def test_a_name_cannot_turn_the_sentence_around() -> None:
-    place = _place("a\u202e\u2066b", 0.1, "x")
-    told = words.headline("T", [place], None, 64)
-    assert told.sentence == "On T, ab leads with a final score of 0.100."
+    places = [_place("a\u202e\u2066b", 0.1, "x"), _place("other", 0.2, "y", rank=2)]
+    told = words.headline("T", places, None, 64)
+    assert told.sentence == "On T, ab leads with 10 % of the memory left."
     assert told.caveat == ""
 
 
 def test_the_sentence_says_that_nobody_else_ran_the_leader() -> None:
-    place = _place("mine", 0.1, "imported/x")
-    assert words.headline("T", [place], None, 64, {Path("imported/x")}).caveat == "mine is self-reported: nobody else ran it."
+    places = [_place("mine", 0.1, "imported/x"), _place("other", 0.2, "y", rank=2)]
+    assert words.headline("T", places, None, 64, {Path("imported/x")}).caveat == "mine is self-reported: nobody else ran it."
+
+
+def test_of_a_single_row_nobody_says_that_it_leads() -> None:
+    told = words.headline("T", [_place("mine", 0.1, "x")], None, 64)
+    assert told.sentence == "On T, only mine is ranked, with 10 % of the memory left, so nobody leads."
+    assert words.headline("T", [], None, 64).sentence == "On T, no run is ranked yet."
 
 
 def test_numbers_are_shown_without_the_metrics_that_made_them(

@@ -16,7 +16,7 @@ from bench.metrics.flags import Flags
 from bench.metrics.metric import Evidence, Models
 from bench.outputs import Floats
 from bench.scoring.calibration import UNTIMED, Change, copied, on_two_levels
-from bench.scoring.ranking import VOIDING
+from bench.scoring.gates import VOIDING
 from bench.store.references import Reference
 from bench.store.shipped import FOLDER
 

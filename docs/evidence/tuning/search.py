@@ -1,10 +1,10 @@
 """The search behind the default hyper-parameters of the shipped methods (docs/evidence/tuning.md tells the result).
 
 Equal effort for every method, on a forget set and run seeds that no board reports, N = 16: `FIRST` random configurations;
-`REFINED` more in the neighbourhood of the best of them; the best `CONFIRMED` of all run again with another seed. The best
-mean final score of those wins. Only configurations that stay within `MARGIN` of the budget count. SCRUB and SCRUB+R have
-the same hyper-parameters, so their neighbourhood is that of the better of the two. Fine-tuning is not searched: it is the
-challenge's baseline, and stays at the challenge's numbers.
+`REFINED` more in the neighbourhood of the best of them; the best `CONFIRMED` of all run again with another seed. The least
+mean |memory left| of those wins. Configurations that pass every gate and stay within `MARGIN` of the budget come first; of the
+others those that miss least. SCRUB and SCRUB+R have the same hyper-parameters, so their neighbourhood is that of the better of
+the two. Fine-tuning is not searched: it is the challenge's baseline, and stays at the challenge's numbers.
 
     python docs/evidence/tuning/search.py --store tuning-store --out docs/evidence/tuning/results.csv
 """
@@ -31,7 +31,8 @@ from bench.metrics.installed import installed_metrics
 from bench.progress import Bars
 from bench.registry import discovery
 from bench.registry.specs import Spec, parse
-from bench.scoring.rows import Row, row
+from bench.scoring.gates import why_unranked
+from bench.scoring.rows import USEFUL, Row, row
 from bench.scoring.scorer import Scorer
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -40,7 +41,7 @@ from bench.tasks.age_synthetic import age_synthetic, task_data
 FORGET = range(40, 80)  # the board's task forgets identities 0-39
 MODELS, FIRST, REFINED, CONFIRMED = 16, 8, 8, 2
 SEEDS = (101, 102)  # boards use small seeds
-MARGIN = 0.92  # of the budget, so that timing noise does not push the defaults over it
+MARGIN = 0.8  # of the budget, so that a busy machine does not push the defaults over it
 
 Draw = Callable[[np.random.Generator], Any]
 
@@ -125,10 +126,16 @@ def _near(generator: np.random.Generator, value: Any, draw: Draw) -> Any:
     return draw(generator)
 
 
-def eligible(lines: list[Line]) -> list[Line]:
-    """Lines of runs that are complete and within the margin, best first."""
-    fits = [line for line in lines if not line["failure"] and line["budget_share"] <= MARGIN]
-    return sorted(fits, key=lambda line: -line["final_score"])
+def best_first(lines: list[Line]) -> list[Line]:
+    """Lines of runs with a number: those that miss nothing by what they remember, then those that miss least."""
+    known = [line for line in lines if not line["unranked"] or line["missed"] > 0]
+    return sorted(known, key=lambda line: (line["missed"], abs(line["memory_left"])))
+
+
+def missed(item: Row) -> float:
+    """By how much a row misses utility and time, of what is asked, all together; 0 if it misses neither."""
+    short = sum(asked - share for name, share in item.lost.items() if (asked := USEFUL[name]))
+    return short + max(0.0, (item.value("budget_share") or 0.0) - MARGIN)
 
 
 class Search:
@@ -147,12 +154,12 @@ class Search:
         request = Request(discovery.find_method(method), Spec(method, parameters), MODELS, Budget.parse("20%"), seed)
         item = self.scored(request)
         values = {
-            **{name: item.value(name) for name in ("final_score", "forgetting_score")},
+            **{name: item.value(name) for name in ("memory_left", "excess_epsilon", "final_score")},
             **{f"{name}_ratio": getattr(item.measure(f"{name}_accuracy"), "relative", None) for name in ("retain", "test")},
             **{name: item.value(name) for name in ("forget_accuracy", "budget_share")},
         }
-        about = {"stage": stage, "method": method, "seed": seed, "spec": str(request.spec), "failure": item.failure}
-        self.lines.append({**about, **values})
+        about = {"stage": stage, "method": method, "seed": seed, "spec": str(request.spec), "unranked": why_unranked(item)}
+        self.lines.append({**about, **values, "missed": missed(item)})
         pd.DataFrame(self.lines).to_csv(self.out, index=False, float_format="%.4f")
         return self.lines[-1]
 
@@ -184,11 +191,11 @@ def main(store: Path, out: Path) -> None:
             for parameters in first(method):
                 search.run("first", method, parameters, SEEDS[0])
         for method in SPACES:
-            best = eligible(search.of(*FAMILIES.get(method, (method,))))[0]
+            best = best_first(search.of(*FAMILIES.get(method, (method,))))[0]
             for parameters in refined(method, dict(parse(best["spec"]).parameters)):
                 search.run("refined", method, parameters, SEEDS[0])
         for method in SPACES:
-            for line in eligible(search.of(method))[:CONFIRMED]:
+            for line in best_first(search.of(method))[:CONFIRMED]:
                 search.run("confirmed", method, dict(parse(line["spec"]).parameters), SEEDS[1])
 
 

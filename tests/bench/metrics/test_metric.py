@@ -14,9 +14,10 @@ from bench.metrics.cross_fitted import CrossFitted
 from bench.metrics.forgetting import forgetting_score
 from bench.metrics.gaussian_dp import GaussianDP
 from bench.metrics.klom import KLOM
-from bench.metrics.metric import CONTROLS, Evidence, Metric, Models, TwoSample, stands_out
+from bench.metrics.metric import CONTROLS, Evidence, Metric, Models
 from bench.metrics.resampling import Sample
 from bench.metrics.rmia import RMIA
+from bench.metrics.two_sample import TwoSample, stands_out
 from bench.metrics.ulira import ULiRA
 from bench.scoring.calibration import UNTIMED, Population, shifted
 
@@ -64,8 +65,9 @@ def test_where_n_matters_controls_are_by_halves_too(metric: TwoSample, unlearned
 )
 def test_a_change_of_the_forgotten_shows_on_nobody_else(metric: Metric, unlearned: Models, retrained: Models) -> None:
     """Controls are what retrained models get, and the number on forget is not."""
-    evidence = Evidence(unlearned, retrained, UNTIMED)
-    found, baseline = metric.score(evidence), metric.baseline(retrained, unlearned.select([0]))
+    original = unlearned.select([0])
+    evidence = Evidence(unlearned, retrained, UNTIMED, original=original)
+    found, baseline = metric.score(evidence), metric.baseline(retrained, original)
     for name in set.intersection(*(set(values) for values in found.controls.values())) & {
         "ulira_auc",
         "cross_fitted_epsilon",

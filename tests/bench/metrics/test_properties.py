@@ -18,8 +18,9 @@ from bench.metrics.forgetting import forgetting_score
 from bench.metrics.gaussian_dp import GaussianDP
 from bench.metrics.installed import installed_metrics
 from bench.metrics.klom import KLOM
-from bench.metrics.metric import Evidence, Metric, Models, TwoSample
+from bench.metrics.metric import Evidence, Metric, Models
 from bench.metrics.resampling import Sample, interval, resamples
+from bench.metrics.two_sample import TwoSample
 from bench.metrics.ulira import ULiRA, likelihood_ratios
 from bench.outputs import Outputs
 from bench.scoring.calibration import UNTIMED, Change, Population, gaming, shifted

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from bench.metrics.membership import halves_of_test
 from bench.metrics.metric import Evidence, Models
-from bench.metrics.rmia import RMIA, relative_likelihoods, rmia_scores
+from bench.metrics.rmia import RMIA, chosen_offline, relative_likelihoods, rmia_scores, scores_against_test
 from bench.scoring.calibration import UNTIMED, Population, shifted
 
 
@@ -33,6 +33,24 @@ def test_scores_are_shares_of_dominated_examples(ratios: np.ndarray, population:
     for m, n in np.ndindex(2, 5):
         dominated = sum(1 for z in population[m] if ratios[m, n] > 1.0 * z)
         assert rmia_scores(ratios, population)[m, n] == pytest.approx(dominated / 7)
+
+
+@pytest.mark.independent
+def test_a_is_chosen_on_the_original() -> None:
+    """The grid's best by scikit-learn's area, in a loop."""
+    population = Population.draw(40, 5)
+    retrained, original = population.retrained(6), population.original()
+    areas = []
+    for tenths in range(11):
+        members, negatives = scores_against_test(original, retrained, tenths / 10)
+        areas.append(roc_auc_score([1] * members.size + [0] * negatives.size, [*members[0], *negatives[0]]))
+    assert chosen_offline(original, retrained) == int(np.argmax(np.round(areas, 12))) / 10
+    assert chosen_offline(None, retrained) == 0.3
+    unlearned = population.case(shifted(1.0), retrained)
+    found = RMIA().score(Evidence(unlearned, retrained, UNTIMED, original=original))
+    chosen = RMIA(chosen_offline(original, retrained)).values(unlearned, retrained)
+    assert found.estimates["rmia_auc"].value == pytest.approx(chosen["rmia_auc"].mean())
+    assert found.notes == (f"a = {chosen_offline(original, retrained):.1f}, chosen on the original model",)
 
 
 def attacked(models: Models, retrained: Models, m: int, leave_out: int | None) -> tuple[float, float]:

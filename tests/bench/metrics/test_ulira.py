@@ -35,6 +35,30 @@ def test_ratios_are_scipys_per_example() -> None:
         assert found[n, e] == pytest.approx(log_ratio(values[n, e], unlearned[:, e], retrained[:, e], floor_of(retrained)))
 
 
+def test_pooled_variance_is_the_mean_over_examples() -> None:
+    rng = np.random.default_rng(1)
+    values, unlearned, retrained = rng.normal(size=(2, 3)), rng.normal(size=(6, 3)) + 1, rng.normal(size=(5, 3)) * 2
+    found = likelihood_ratios(values, unlearned, retrained, pooled=True)
+    spreads = [math.sqrt(np.mean([np.mean((each - np.mean(each)) ** 2) for each in side.T])) for side in (unlearned, retrained)]
+    for n, e in np.ndindex(2, 3):
+        logs = [
+            norm(np.mean(side[:, e]), spread).logpdf(values[n, e])
+            for side, spread in zip((unlearned, retrained), spreads, strict=True)
+        ]
+        assert found[n, e] == pytest.approx(logs[0] - logs[1])
+
+
+def test_of_few_models_one_variance_for_all_tells_more() -> None:
+    """Examples of one spread, six models a side: where nothing differs but means."""
+    areas = {"ulira_auc": [], "ulira_pooled_auc": []}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        found = compare(rng.normal(size=(6, 40)) + 0.7, rng.normal(size=(6, 40)))
+        for name, values in areas.items():
+            values.append(found[name])
+    assert np.mean(areas["ulira_pooled_auc"]) > np.mean(areas["ulira_auc"]) + 0.02
+
+
 def test_constants_are_finite() -> None:
     assert np.isfinite(likelihood_ratios(np.ones((2, 3)), np.zeros((4, 3)), np.zeros((4, 3)))).all()
 

@@ -9,8 +9,9 @@ import pytest
 from msgspec import structs
 
 from bench.errors import BenchError
+from bench.scoring.ceilings import Ceiling
 from bench.scoring.charts import Charts, Mark, of_division, sweep
-from bench.scoring.ranking import Ceiling, Place
+from bench.scoring.ranking import Place, Rank
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard, Section
 from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
@@ -30,11 +31,12 @@ RECORD = RunRecord(
 
 
 def a_row(name: str, forgetting: float, kept: float, *, control: bool = False, seconds: float = 0.5, **changes: object) -> Row:
-    values = {"forgetting_score": forgetting, "final_score": forgetting * kept, "runtime_share": seconds / 5}
+    left = 0.4 - forgetting
+    values = {"forgetting_score": forgetting, "final_score": forgetting * kept, "runtime_share": seconds / 5, "memory_left": left}
     measures = {
         key: Measure(value=value, unit="", better="higher", interval=(value - 0.1, value + 0.2)) for key, value in values.items()
     }
-    for split, ratio in (("retain", kept), ("test", 1.0)):
+    for split, ratio in (("retain", 1.0), ("test", kept)):
         measures[f"{split}_accuracy"] = Measure(value=ratio, unit="share", better="higher", relative=ratio)
     method = structs.replace(RECORD.method, name=name, spec=name, control=control)
     record = structs.replace(
@@ -43,9 +45,15 @@ def a_row(name: str, forgetting: float, kept: float, *, control: bool = False, s
     return Row(Path(name), record, Scorecard(sections={"challenge": Section(version=1, measures=measures)}), "")
 
 
-ROWS = [a_row("best", 0.2, 0.5), a_row("useful", 0.1, 0.9), a_row("worse", 0.1, 0.4), a_row("retrain", 0.3, 1.0, control=True)]
-PLACES = [Place(item, rank, rank, rank) for rank, item in enumerate(ROWS[:3], 1)] + [Place(ROWS[3])]
-TOP = Ceiling(0.3, provisional=False, final=0.3)
+ROWS = [
+    a_row("best", 0.2, 0.95),
+    a_row("useful", 0.1, 0.99),
+    a_row("worse", 0.1, 0.96),
+    a_row("destroyed", 0.3, 0.2),
+    a_row("retrain", 0.3, 1.0, control=True),
+]
+PLACES = [Place(item, Rank(rank, rank, rank)) for rank, item in enumerate(ROWS[:3], 1)] + [Place(item) for item in ROWS[3:]]
+TOP = Ceiling(0.3, 0.3, sets=1, deviation=0.01)
 
 
 def traces(figure: object) -> dict[str, object]:
@@ -53,25 +61,36 @@ def traces(figure: object) -> dict[str, object]:
 
 
 def test_runs_stand_where_their_numbers_say() -> None:
-    results, time = of_division([Mark(place, place.row.label, f"to-{place.row.label}") for place in PLACES], TOP, {})
-    found = traces(results.figure)
-    assert list(found) == ["front", "method", "control"]
-    assert list(found["method"].x) == [0.5, 0.9, 0.4]
-    assert list(found["method"].y) == [0.2, 0.1, 0.1]
-    assert list(found["method"].error_y.array) == pytest.approx([0.2] * 3)
-    assert list(found["method"].customdata) == ["to-best", "to-useful", "to-worse"]
-    assert list(zip(found["front"].x, found["front"].y, strict=True)) == [(0.9, 0.1), (0.5, 0.2)]
-    assert "from most utility to most forgetting: useful, best." in results.alternative
+    memory, time, challenge = of_division([Mark(place, place.row.label, f"to-{place.row.label}") for place in PLACES], TOP, {})
+    for chart, values, end in ((memory, [0.2, 0.3, 0.3], "least memory"), (challenge, [0.2, 0.1, 0.1], "most forgetting")):
+        found = traces(chart.figure)
+        assert list(found) == ["front", "method", "control", "not ranked"]
+        assert list(found["method"].x) == [0.95, 0.99, 0.96]
+        assert list(found["method"].y) == pytest.approx(values)
+        assert list(found["method"].error_y.array) == pytest.approx([0.2] * 3)
+        assert list(found["method"].customdata) == ["to-best", "to-useful", "to-worse"]
+        assert list(found["front"].x) == [0.99, 0.95]
+        assert list(found["front"].y) == pytest.approx([values[1], values[0]])
+        assert f"from most utility to {end}: useful, best." in chart.alternative
     assert list(traces(time.figure)["method"].x) == [0.1] * 3
-    assert "best has the best final score" in time.alternative
-    (level,), (limit,) = results.figure.layout.shapes, time.figure.layout.shapes
-    assert (level.y0, level.y1) == (0.3, 0.3)
+    assert "best has the least memory left" in time.alternative
+    levels = [shape.y0 for chart in (memory, challenge) for shape in chart.figure.layout.shapes]
+    (limit,) = time.figure.layout.shapes
+    assert levels == [0.0, 0.3]
     assert (limit.x0, limit.x1) == (0.2, 0.2)
 
 
+def test_less_than_nothing_left_is_no_better_than_more() -> None:
+    """The front is of absolute values: -.2 is as far from retraining as .2."""
+    rows = [a_row("less", 0.6, 0.99), a_row("little", 0.35, 0.97), a_row("more", 0.3, 0.96)]
+    chart = of_division([Mark(Place(item, Rank(1, 1, 3)), item.label) for item in rows], None, {})[0]
+    assert "from most utility to least memory: less, little." in chart.alternative
+    assert list(traces(chart.figure)["front"].y) == pytest.approx([-0.2, 0.05])
+
+
 def test_a_name_is_text() -> None:
-    item = a_row("<b>&amp;</b>" + "x" * 100, 0.1, 0.5)
-    chart = of_division([Mark(Place(item, 1, 1, 1), item.label)], None, {})[0]
+    item = a_row("<b>&amp;</b>" + "x" * 100, 0.1, 1.0)
+    chart = of_division([Mark(Place(item, Rank(1, 1, 1)), item.label)], None, {})[0]
     (label,) = traces(chart.figure)["method"].text
     assert label.startswith("&lt;b&gt;&amp;amp;&lt;/b&gt;xxx")
     assert "<" not in label
@@ -85,7 +104,7 @@ def test_methods_at_several_budgets_have_a_line_each() -> None:
     assert list(several) == ["best"]
     chart = of_division([Mark(place, place.row.label) for place in PLACES], TOP, several)[-1]
     (line,) = chart.figure.data
-    assert (line.name, list(line.x), list(line.y)) == ("best", [0.1, 0.2], pytest.approx([0.05, 0.1]))
+    assert (line.name, list(line.x), list(line.y)) == ("best", [0.1, 0.2], pytest.approx([0.3, 0.2]))
     assert line.mode == "lines+markers"
 
 
@@ -93,7 +112,7 @@ def test_a_method_that_is_the_same_at_every_budget_is_a_point() -> None:
     several = sweep([*ROWS, a_row("best", 0.2, 0.5, budget="40%")])
     chart = of_division([Mark(place, place.row.label) for place in PLACES], TOP, several)[-1]
     (point,) = chart.figure.data
-    assert (point.mode, list(point.x), list(point.y)) == ("markers", [0.1], pytest.approx([0.1]))  # half a second of five
+    assert (point.mode, list(point.x), list(point.y)) == ("markers", [0.1], pytest.approx([0.2]))  # half a second of five
 
 
 def test_nothing_scored_has_no_picture() -> None:
@@ -110,7 +129,11 @@ def test_a_notebook_shows_one_below_the_other(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Figure, "show", lambda figure: shown.append(figure.layout.title.text))
     found = Charts.of(PLACES, ROWS)
     found._ipython_display_()
-    assert shown == ["Forgetting against utility", "Quality against time"]
-    assert repr(found) == "Plotly figures: Forgetting against utility, Quality against time"
-    assert repr(found[1:]) == "Plotly figures: Quality against time"
+    assert shown == [
+        "Memory left against utility",
+        "Memory left against time",
+        "The challenge's score: forgetting against utility",
+    ]
+    assert repr(found[:2]) == "Plotly figures: Memory left against utility, Memory left against time"
+    assert repr(found[1:2]) == "Plotly figures: Memory left against time"
     assert found[0].layout.title.text == shown[0]

@@ -9,8 +9,9 @@ import pytest
 from bench.metrics.installed import installed_metrics
 from bench.metrics.quantity import RESERVED_NAMES
 from bench.scoring import frames
+from bench.scoring.ceilings import Ceiling, ceiling
 from bench.scoring.columns import CEILING_SHARE, UTILITY_KEPT, Column, columns, target, utility_kept, values, written
-from bench.scoring.ranking import Ceiling, ceiling, places
+from bench.scoring.ranking import places
 from bench.scoring.rows import Row, row
 from bench.scoring.scorecard import Measure, Presentation, Scorecard, Section
 from bench.scoring.scorer import Scorer
@@ -78,13 +79,17 @@ def test_parts_of_a_quantity_have_a_column_each() -> None:
     assert [column.title for column in columns([Scorecard(sections={"m": parts})])] == ["group 0", "group 1"]
 
 
+def test_numbers_that_rows_are_ranked_by_come_first(scored: Row) -> None:
+    assert [column.key for column in columns([scored.scorecard])][:2] == ["memory_left", "final_score"]
+
+
 def test_ours_fill_both_tables(scored: Row) -> None:
     found = columns([scored.scorecard])
     assert {column.table for column in found} == {"results", "evidence"}
     assert {"final_score", "forgetting_score", "retain_accuracy", "runtime", "p_value", "ulira_auc"} <= {
         each.key for each in found
     }
-    cells = values(scored, found, Ceiling(0.2, provisional=False, final=0.21))
+    cells = values(scored, found, Ceiling(0.2, 0.21, sets=1))
     assert cells["final_score"] == scored.value("final_score")
     assert cells["ceiling_share"] == scored.value("forgetting_score") / 0.2
     assert cells["utility_kept"] == utility_kept(scored)

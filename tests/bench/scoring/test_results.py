@@ -63,7 +63,8 @@ def test_a_board_ranks_its_divisions(results: Results) -> None:
     frame = board.frame(division)
     assert set(frame["division"]) == {division}
     ranked = frame.dropna(subset="rank")
-    assert ranked["final_score"].is_monotonic_decreasing
+    assert ranked["memory_left"].abs().is_monotonic_increasing
+    assert ranked.sort_values("challenge_rank")["final_score"].is_monotonic_decreasing
     assert (ranked["rank_best"] <= ranked["rank"]).all()
     assert len(board.frame()) >= len(frame)
     with pytest.raises(BenchError, match="unknown division"):
@@ -72,9 +73,13 @@ def test_a_board_ranks_its_divisions(results: Results) -> None:
 
 def test_two_runs_are_compared(results: Results) -> None:
     found = Board(results.store).compare("api-near", "api-far", Progress())
-    assert found.better.label == "api-near"
-    assert found.distinguishable
-    assert found.difference == pytest.approx(np.diff(found.scores[::-1])[0])
+    for verdict in (found.memory_left, found.final_score):
+        assert verdict
+        assert found.better(verdict).label == "api-near"
+        assert verdict.distinguishable
+        assert verdict.difference == verdict.values[0] - verdict.values[1]
+    assert "memory left" in repr(found)
+    assert "api-near is better" in repr(found)
 
 
 def test_a_run_without_a_score_says_why(shared_drawn, results: Results) -> None:

@@ -52,16 +52,16 @@ def test_a_row_has_what_its_scorecard_has(scored) -> None:
     assert (found.failure, found.control) == ("", False)
     assert found.value("seven") == 7.0
     assert found.measure("seven").unit == "points"
-    assert found.detail("points", "per_example") == [0.5, None]
+    assert found.details("points") == {"per_example": [0.5, None]}
     for nothing in (found.value("eight"), found.measure("eight")):
         assert nothing is None
-    assert list(found.detail("points", "another")) == list(found.detail("another", "per_example")) == []
+    assert found.details("another") == {}
 
 
 def test_a_row_without_a_scorecard_has_nothing(scored) -> None:
     without = Row(scored().folder, scored().record, None, "no luck")
     assert without.value("seven") is None
-    assert list(without.detail("points", "per_example")) == []
+    assert without.details("points") == {}
     assert without.badges == []
 
 

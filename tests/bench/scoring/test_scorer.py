@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
+from bench.metrics.forgetting import forgetting_score
 from bench.metrics.installed import InstalledMetric, installed_metrics
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
 from bench.outputs import Outputs
+from bench.scoring.ceilings import ceiling
 from bench.scoring.rows import row
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.scorer import Scorer, check_models
@@ -206,6 +208,25 @@ def test_baselines_are_kept_with_the_reference(drawn) -> None:
     assert all(again.prepared(item) for item in metrics)
     cached, fresh = again._baseline(metrics[0]), metrics[0].metric.baseline(scorer.retrained, scorer.original)
     assert cached == fresh
+
+
+def test_further_retrained_models_tell_the_ceiling(drawn) -> None:
+    """As soon as there are any; before, halves of those that everybody is compared with do."""
+    challenge = [item for item in installed_metrics()[0] if item.name == "challenge"]
+    run = drawn.add("run", drawn.shifted(0.0))
+    before = Scorer.of(drawn.store, run)
+    card = before.score(run, challenge)
+    assert ceiling([row(run)]).provisional
+    assert before.prepared(challenge[0])
+    further = [drawn.train_further(16), drawn.train_further(16)]
+    after = Scorer.of(drawn.store, run)
+    assert not after.prepared(challenge[0])
+    scores = [forgetting_score(each.confidence, drawn.retrained.confidence) for each in further]
+    found = after.score(run, challenge)
+    assert found.measures["forgetting_score"].value == card.measures["forgetting_score"].value
+    assert found.measures["forgetting_score"].retrained == pytest.approx(np.mean(scores))
+    top = ceiling([row(run)])
+    assert (top.value, top.sets) == (pytest.approx(np.mean(scores)), 2)
 
 
 def test_incomplete_runs_are_refused(drawn) -> None:

@@ -79,6 +79,17 @@ def test_an_honest_run_is_well(drawn, scored: Run) -> None:
     assert points["reference"].seen == f"{scored.record.reference_id}, 16 retrained models"
 
 
+def test_who_verifies_may_have_further_retrained_models(drawn, scored: Run) -> None:
+    """The ceiling is not the run's to say."""
+    before = read_scorecard(scored)
+    drawn.train_further(16)
+    found: dict[str, Section] = {}
+    assert all(check.well for check in verify(drawn.store, scored, found))
+    ours, theirs = (sections["challenge"].measures["final_score"] for sections in (found, before.sections))
+    assert ours.value == theirs.value
+    assert ours.retrained != theirs.retrained
+
+
 def test_what_was_computed_here_is_handed_out(drawn, forged) -> None:
     run = forged(lambda sections: sections["challenge"]["measures"]["final_score"].update(value=0.9))
     found: dict[str, Section] = {}
