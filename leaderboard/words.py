@@ -103,7 +103,7 @@ def _number(place: Place) -> int:
 
 
 def _nobody_leads(title: str, placed: Sequence[Place], ranked: Sequence[Place]) -> str:
-    reasons = [f"{_name(place.row)} ({place.reason})" for place in placed if place.group == UNRANKED]
+    reasons = [f"{_name(place.row)} ({place.reason.partition(':')[0]})" for place in placed if place.group == UNRANKED]
     without = f"; not ranked: {_listed(reasons)}" if reasons else ""
     if ranked:
         alone = ranked[0].row

@@ -55,7 +55,7 @@ def test_rows_are_ranked_and_the_rest_is_shown(page: str) -> None:
     assert ranks["slow"] == ranks["failed"] == ""  # in a table of their own
     assert ranks["retrain"] == "control"
     assert [name for _, name in _ranks(page)[-3:]] == ["retrain", "slow", "failed"]
-    assert "A row needs: all trials finished; time: in the median of its timed trials" in page
+    assert "<li>utility: test accuracy at least 95 % of retrained models" in page
     assert "0/16 trials: RuntimeError" in page
 
 
