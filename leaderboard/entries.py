@@ -15,6 +15,7 @@ import msgspec
 from bench.errors import BenchError
 from bench.metrics.memory_order import Parts
 from bench.scoring import ceilings
+from bench.scoring.gates import DECIDING
 from bench.scoring.ranking import Place, as_json
 from bench.scoring.rows import Row, row
 from bench.scoring.scorecard import CHALLENGE, CHALLENGE_METRIC, HEADLINE_METRIC, Scorecard, Section
@@ -175,13 +176,13 @@ def _reduced_record(record: RunRecord) -> RunRecord:
         Killed(trial=number, killed="", seconds=each.seconds, retraining=each.retraining, busy=each.busy)
         for number, each in enumerate(record.alone)
     )
-    return msgspec.structs.replace(record, chunks=(), environment={}, timed=timed)
+    return msgspec.structs.replace(record, environment={}, timed=timed)
 
 
 def _reduced(card: Scorecard) -> Scorecard:
     """What tables and ranks need."""
     sections = {name: _columns_only(section, keep=_KEPT.get(name, ())) for name, section in card.sections.items()}
-    needed = {name: section for name, section in sections.items() if section.measures or section.flags}
+    needed = {name: each for name, each in sections.items() if each.measures or each.flags or name in DECIDING}
     return Scorecard(sections=needed, refused=card.refused)
 
 

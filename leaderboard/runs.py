@@ -69,7 +69,7 @@ def data(entry: Entry) -> dict[str, Any]:
     item, card = entry.row, entry.row.scorecard
     about = json.loads(entry.fragment)
     return {
-        "schema": 1,
+        "schema": 2,
         "slug": entry.slug,
         "label": item.label,
         **{key: about[key] for key in ("run", "provenance", "badges", "failure", "scorecard")},

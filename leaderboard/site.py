@@ -188,7 +188,7 @@ def _write_data(site: Site, members: Sequence[Entry], found: Sequence[Division])
         site.file(f"division-{division.slug}.csv", _csv(frame))
     site.file("board.csv", _csv(pd.concat(frames)))
     lines = ",\n".join(_division_json(division) for division in found)
-    site.file("board.json", f'{{"schema":1,"divisions":[\n{lines}\n]}}\n'.encode())
+    site.file("board.json", f'{{"schema":2,"divisions":[\n{lines}\n]}}\n'.encode())
     choices = [
         [
             each.slug,

@@ -76,6 +76,7 @@ def frame(division: str, rows: Sequence[Line]) -> pd.DataFrame:
                 **{f"{name}_margin": margin for name, margin in line.margins.items()},
                 "provenance": line.entry.provenance,
                 "badges": "; ".join(line.entry.row.badges),
+                "unranked": line.place.reason if line.place.group == UNRANKED else "",
                 "failure": line.entry.row.failure,
             }
             for line in rows

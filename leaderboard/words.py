@@ -80,13 +80,13 @@ class Headline:
 def headline(title: str, placed: Sequence[Place], top: Ceiling | None, models: int, unverified: Container[Path] = ()) -> Headline:
     """The division in a sentence, and what to doubt about it; `unverified`: folders of runs that only their authors ran.
 
-    Of a single row that passes the gates nobody can say that it leads.
+    A single row that passes the gates has nobody to lead.
     """
     ranked = sorted((place for place in placed if place.rank), key=_number)
     if len(ranked) < FEWEST_RANKED:
         return Headline(_nobody_leads(title, placed, ranked), _caveat(top, models, []) if ranked else "")
     leader = ranked[0].row
-    sentence = f"On {title}, {_name(leader)} leads with {_left(leader)} of the memory left"
+    sentence = f"On {title}, {_name(leader)} leads: {_left(leader)} of the memory is left"
     tied = [place.row for place in ranked[1:] if place.rank and place.rank.best == 1]
     if tied:
         sentence += f"; it cannot be told apart from {_listed([_name(item) for item in tied])}"
@@ -108,6 +108,8 @@ def _nobody_leads(title: str, placed: Sequence[Place], ranked: Sequence[Place]) 
     if ranked:
         alone = ranked[0].row
         return f"On {title}, only {_name(alone)} is ranked, with {_left(alone)} of the memory left, so nobody leads{without}."
+    if any(place.challenge for place in placed):
+        return f"On {title}, no run has a number for memory left to be ranked by{_by_score(placed, None)}{without}."
     return f"On {title}, no run is ranked yet{without}."
 
 

@@ -74,8 +74,17 @@ def division_table(places: Sequence[Place], top: Ceiling | None) -> None:
     for place in places:
         if place.row.scorecard and place.group == UNRANKED:
             out.print(f"{place.row.label}: not ranked, {place.reason}", markup=False, soft_wrap=True)
-    if top and top.provisional:
-        out.print("The ceiling is provisional; `bench run --plugin retrain` measures it.", style="dim")
+    if top:
+        out.print(_said(top), style="dim", soft_wrap=True)
+
+
+def _said(top: Ceiling) -> str:
+    """What retraining itself scores, and who says so."""
+    if top.provisional:
+        return f"Retraining's own forgetting score is about {top.value:.3f}; `bench run --plugin retrain` measures it."
+    doubt = "" if top.margin is None else f" ±{top.margin:.3f}"
+    sets = f"{top.sets} further set{'s' if top.sets > 1 else ''} of retrained models"
+    return f"Retraining's own forgetting score is {top.value:.3f}{doubt}, by {sets}."
 
 
 def _ranks(place: Place) -> list[str]:

@@ -16,7 +16,7 @@ from bench.metrics.utility import final_score
 from bench.outputs import Integers
 
 FINAL = "forgetting score times the retain and the test accuracy, each relative to retrained models"
-FORGETTING = "mean points of the forget examples; under retrained: what further retrained models get, or else halves of them"
+FORGETTING = "mean points of the forget examples; under retrained: what further retrained models get, or else halves of the N"
 COUNTED = {
     "capped": "epsilon is 50: peaky or separated",
     "peaky": "one side's range is below 1 % of the other's: epsilon 50",
@@ -46,7 +46,7 @@ class Challenge(Metric):
 
     quick = True
     version = 3
-    further = 4
+    further = 8
     source = "Triantafillou et al. 2024, arXiv:2406.09073; google-deepmind/unlearning_evaluation, metric.py"
     pitfalls = (
         "Retraining itself scores about .2, not 1: read the share of the ceiling. Scores at different N do not compare. N - 1"

@@ -35,7 +35,7 @@ def memory_left(unlearned: Side, original: Side, against: Yardstick) -> Memory |
 
     Args:
         unlearned: logit-scaled confidences of N >= 2 models on the forgotten [N, E] and on strangers [N, U].
-        original: the same of the original model, or of several.
+        original: the same of the one original model.
         against: the retrained models, and who the examples are of.
 
     Returns:
@@ -56,11 +56,11 @@ def memory_left(unlearned: Side, original: Side, against: Yardstick) -> Memory |
     ours, theirs, floor = (against.contrast(side) for side in (unlearned, original, against.retrained))
     remembered = float(theirs.models.mean())
     doubt, _ = Linear.combined([(theirs, 1.0), (floor, -1.0)]).variance(against.corrections)
-    if abs(remembered) <= SURE * math.sqrt(doubt):
+    if remembered <= SURE * math.sqrt(doubt):
         return None
     left = float(ours.models.mean()) / remembered
     variance, freedom = Linear.combined([(ours, 1.0), (floor, left - 1), (theirs, -left)]).variance(against.corrections)
-    reach = float(t.ppf(1 - LEVEL / 2, freedom)) * math.sqrt(variance) / abs(remembered)
+    reach = float(t.ppf(1 - LEVEL / 2, freedom)) * math.sqrt(variance) / remembered
     return Memory(left, reach, remembered, Parts.of(ours, theirs, floor, against))
 
 

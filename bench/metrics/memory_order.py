@@ -17,7 +17,7 @@ SIDES = ("forgotten", "strangers")
 
 @dataclass(frozen=True)
 class Parts:
-    """What the absolute value of a run's memory left is linear in: their differences are those of the difference of two runs."""
+    """What the absolute value of a run's memory left is linear in; for the difference of two runs, subtract their parts."""
 
     trials: Floats  # [N] a trial's own
     forgotten: Floats  # [people] what each of them adds
@@ -97,16 +97,24 @@ def p_values(values: ArrayLike, parts: Sequence[Parts]) -> Floats:
 
 
 def _terms(parts: Sequence[Parts]) -> list[tuple[Floats, int]]:
-    """Independent parts of the variance of each difference [n, n], and their degrees of freedom."""
+    """Independent parts of the variance of each difference [n, n], and their degrees of freedom.
+
+    Trials of one index may have much in common, in what they are of each person, too: what noise is taken from the people's
+    part is as much less as the variance of the trials' differences is less than the sum of both.
+    """
     models = len(parts[0].trials)
-    trials = _squared_distances([each.trials - each.trials.mean() for each in parts]) / (models - 1) / models
+    own = [each.trials - each.trials.mean() for each in parts]
+    trials = _squared_distances(own) / (models - 1) / models
+    apart = np.array([each @ each for each in own]) / (models - 1) / models
+    apart = apart[:, None] + apart
+    paired = np.minimum(np.divide(trials, apart, out=np.ones_like(trials), where=apart > 0), 1.0)
     slopes = _squared_distances([each.retrained[:1] for each in parts])
     _, floor, *floor_noise = parts[0].retrained
     terms = [(trials, models - 1), (slopes * floor, models - 1)]
     noise = np.stack([each.noise for each in parts])
     for place, split in enumerate(SIDES):
         people = [getattr(each, split) for each in parts]
-        shared = noise[:, None, place] + noise[:, place] + slopes * floor_noise[place]
+        shared = paired * (noise[:, None, place] + noise[:, place]) + slopes * floor_noise[place]
         terms.append((np.maximum(_squared_distances(people) - shared, 0.0), max(len(people[0]) - 1, 1)))
     return terms
 

@@ -41,7 +41,6 @@ class Baseline:
     details: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # shown with every run
     controls: Controls = field(default_factory=dict)  # what retrained models get on splits that are not forgotten
     sees: Mapping[str, bool] = field(default_factory=dict)  # self-tests of attacks, where original and retrained do not tell
-    further: int = 0  # sets of N further retrained models that it knows of
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class Metric(ABC):
         return Baseline()
 
     def ceiling(self, retrained: Models, further: Sequence[Models]) -> Baseline:
-        """What sets of N further retrained models get in place of unlearned ones, which tells it better than `baseline`."""
+        """Estimates and details of what sets of N further retrained models get, which are put over those of `baseline`."""
         return Baseline()
 
     @abstractmethod
@@ -173,7 +172,7 @@ def check_metric(metric: Metric) -> None:
     if not all(isinstance(getattr(metric, name, None), str) for name in ("source", "pitfalls")):
         raise TypeError("source and pitfalls must be text")
     for name in ("version", "further"):
-        if type(getattr(metric, name)) is not int:  # True is one, too
+        if type(getattr(metric, name)) is not int or getattr(metric, name) < 0:  # True is one, too
             raise TypeError(f"{name} must be a whole number")
 
 

@@ -17,7 +17,7 @@ MOST_DECIMALS = 9
 RESERVED_NAMES = frozenset(
     {"division", "rank", "rank_best", "rank_worst", "method", "run", "task", "models", "budget", "seed", "device", "control"}
     | {"package", "provenance", "badges", "failure", "ceiling_share", "utility_kept", "final_score_margin"}
-    | {"memory_left_margin", "ceiling_share_margin", "challenge_rank", "challenge_rank_best", "challenge_rank_worst"}
+    | {"memory_left_margin", "ceiling_share_margin", "unranked", "challenge_rank", "challenge_rank_best", "challenge_rank_worst"}
 )
 
 

@@ -74,8 +74,14 @@ def chosen_offline(original: Models | None, retrained: Models) -> float:
     """
     if original is None:
         return OFFLINE
-    scores = [scores_against_test(original, retrained, offline) for offline in OFFLINES]
-    return OFFLINES[int(np.argmax([areas_under_curve(*each).mean() for each in scores]))]
+    forget, test = (_probabilities(original, retrained, split) for split in ("forget", "test"))
+    population, others = halves_of_test(retrained)
+    areas = []
+    for offline in OFFLINES:
+        ratios, known = (relative_likelihoods(*each, offline) for each in (forget, test))
+        scores = [rmia_scores(each, known[:, population]) for each in (ratios, known[:, others])]
+        areas.append(areas_under_curve(*scores).mean())
+    return OFFLINES[int(np.argmax(areas))]
 
 
 class RMIA(PerModel):
@@ -145,11 +151,15 @@ class RMIA(PerModel):
 
 
 def _ratios(models: Models, retrained: Models, split: str, offline: float) -> Floats:
+    return relative_likelihoods(*_probabilities(models, retrained, split), offline)
+
+
+def _probabilities(models: Models, retrained: Models, split: str) -> tuple[Floats, Floats]:
+    """Of the true class: under models [M, n], and the mean under retrained models, for each of these without itself."""
     probabilities = np.maximum(np.exp(-models.loss(split)), SMALLEST)
     if models is not retrained:
-        return relative_likelihoods(probabilities, np.exp(-retrained.loss(split)).mean(axis=0), offline)
-    others = (probabilities.sum(axis=0) - probabilities) / (len(probabilities) - 1)
-    return relative_likelihoods(probabilities, others, offline)
+        return probabilities, np.exp(-retrained.loss(split)).mean(axis=0)
+    return probabilities, (probabilities.sum(axis=0) - probabilities) / (len(probabilities) - 1)
 
 
 def _rates(members: Floats, others: Floats, false_positive_rate: float) -> Floats:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import inspect
 import io
 import textwrap
 import tokenize
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.method import Method
-from bench.registry.syntax import parsed
+from bench.registry.syntax import parsed, source_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def flags(method: type[Method]) -> dict[str, bool]:
 def _comments(kind: type) -> dict[str, str]:
     """The comment on the last line of every annotated field of a class."""
     try:
-        source = textwrap.dedent(inspect.getsource(kind))
+        source = textwrap.dedent(source_of(kind))
         (body,) = parsed(source).body
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (OSError, TypeError, SyntaxError, ValueError):  # made at run time

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.errors import BenchError
 from bench.method import Method
-from bench.registry.syntax import parsed
+from bench.registry.syntax import parsed, source_of
 from bench.splits import MethodData, Split
 from bench.trial import Trial
 
@@ -69,7 +69,7 @@ class FunctionMethod(Method):
 def reads_keys(function: Callable[..., object]) -> bool:
     """Whether the source file of a function has `batch["image"]`, `batch.get("age")` or another key of the challenge."""
     try:
-        tree = parsed(inspect.getsource(inspect.getmodule(function) or function))
+        tree = parsed(source_of(inspect.getmodule(function) or function))
     except (OSError, TypeError, SyntaxError):
         return False
     nodes = list(ast.walk(tree))

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import threading
+from typing import Any
 
 _ONE_AT_A_TIME = threading.Lock()
+
+
+def source_of(thing: Any) -> str:
+    """The text of a module, class or function; of a class `inspect` makes the tree of its module.
+
+    Raises:
+        OSError, TypeError: it was made at run time.
+    """
+    with _ONE_AT_A_TIME:
+        return inspect.getsource(thing)
 
 
 def parsed(source: str | bytes) -> ast.Module:

@@ -36,12 +36,16 @@ class Ceiling:
         """Standard deviation of the value."""
         return self.deviation / math.sqrt(self.sets) if self.deviation is not None and self.sets else None
 
+    @property
+    def margin(self) -> float | None:
+        """Half of the value's 95 % interval."""
+        return None if self.doubt is None else Z * self.doubt
+
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
-        margin = None if self.doubt is None else Z * self.doubt
         return {
             "value": self.value,
-            "margin": margin,
+            "margin": self.margin,
             "final": self.final,
             "sets": self.sets,
             "provisional": self.provisional,

@@ -11,7 +11,7 @@ from bench.metrics.exchange import EXCHANGES, exchanged_differences
 from bench.metrics.resampling import LEVEL
 from bench.progress import Progress
 from bench.scoring.divisions import differences
-from bench.scoring.ranking import memory, memory_p_value
+from bench.scoring.ranking import memory, memory_p_values
 from bench.scoring.rows import Row, row
 from bench.scoring.scorecard import CHALLENGE, CHALLENGE_METRIC, HEADLINE, HEADLINE_METRIC
 from bench.scoring.scorer import Scorer
@@ -25,13 +25,9 @@ class Verdict:
     """One number of two runs, and how surely it differs."""
 
     values: tuple[float, float]
+    difference: float  # the first less the second; of memory left by their distances from 0, which are tested
     p_value: float
     better: int  # which of the two
-
-    @property
-    def difference(self) -> float:
-        """The first value less the second."""
-        return self.values[0] - self.values[1]
 
     @property
     def distinguishable(self) -> bool:
@@ -90,9 +86,10 @@ def _by_memory(one: Row, other: Row) -> Verdict | None:
     left = one.value(HEADLINE), other.value(HEADLINE)
     if left[0] is None or left[1] is None:
         return None
-    return Verdict((left[0], left[1]), memory_p_value(one, other), int(memory(other) < memory(one)))
+    gap = memory(one) - memory(other)
+    return Verdict((left[0], left[1]), gap, float(memory_p_values([one, other])[0, 1]), int(gap > 0))
 
 
 def _by_score(one: Row, other: Row, exchanged: float) -> Verdict:
     scores = one.value(CHALLENGE) or 0.0, other.value(CHALLENGE) or 0.0
-    return Verdict(scores, exchanged, int(scores[1] > scores[0]))
+    return Verdict(scores, scores[0] - scores[1], exchanged, int(scores[1] > scores[0]))

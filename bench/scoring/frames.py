@@ -32,7 +32,7 @@ def of_rows(rows: Sequence[Row]) -> pd.DataFrame:
 
 def of_places(placed: Sequence[tuple[str, Place]]) -> pd.DataFrame:
     """The same with division and ranks: `..._best` and `..._worst` are what one can be as far as the division can tell."""
-    ranked = [{"division": name, **of_ranks(place), **_values(place.row)} for name, place in placed]
+    ranked = [{"division": name, **of_ranks(place), "unranked": place.reason, **_values(place.row)} for name, place in placed]
     return _frame(ranked, [place.row for _, place in placed])
 
 

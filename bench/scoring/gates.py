@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import mean, median
 
 from bench.metrics.timed_trials import TIMED_DIFFERENTLY
@@ -13,11 +14,15 @@ from bench.scoring.scorecard import Scorecard
 # Flags of what no honest run does; each was tried on honest rows and on what it is to catch (docs/evidence/flags.md).
 VOIDING = (TIMED_DIFFERENTLY, "copied", "shared-seeds", "too-close", "clustered", "outlier-models", "duplicate-trials")
 NEAR_CONSTANT = "near-constant"  # so is short fine-tuning, which is honest and scores little
-DECIDING = {  # metrics whose failure must not be an advantage
+DECIDING = {  # metrics without which nobody is ranked
     "timed-trials": "whether what is timed is what is scored",
     "flags": "whether its models are what they seem to be",
     "utility": "whether it is still useful",
+    "challenge": "whether it scores more than retraining itself",
 }
+
+
+NOT_COMPUTED = "not computed yet; `bench score` does it"
 
 
 def stated() -> list[str]:
@@ -36,7 +41,13 @@ def why_unranked(item: Row) -> str:
     card = item.scorecard
     if item.failure or card is None:
         return item.failure or "not scored"
-    return _why_not_believed(card) or _why_too_good(card) or _why_too_long(item.timing) or _why_not_useful(item)
+    return (
+        _why_not_believed(card)
+        or _why_not_known(card)
+        or _why_too_good(card)
+        or _why_too_long(item.timing)
+        or _why_not_useful(item)
+    )
 
 
 def _why_not_believed(card: Scorecard) -> str:
@@ -45,9 +56,17 @@ def _why_not_believed(card: Scorecard) -> str:
             return f"{flag}: {card.flags[flag]}"
     if NEAR_CONSTANT in card.flags and _above_retraining(card):
         return f"{NEAR_CONSTANT}, and more than retraining itself scores: {card.flags[NEAR_CONSTANT]}"
+    return ""
+
+
+def _why_not_known(card: Scorecard) -> str:
     for metric, what in DECIDING.items():
-        if metric in card.problems:
-            return f"nobody can tell {what}: {card.problems[metric]}"
+        section = card.sections.get(metric)
+        if section is None or section.problem:
+            return f"nobody can tell {what}: {section.problem if section else NOT_COMPUTED}"
+    relative = [card.measures[name].relative for name in USEFUL if name in card.measures]
+    if len(relative) < len(USEFUL) or None in relative:
+        return f"nobody can tell {DECIDING['utility']}: there are no accuracies beside retrained models'"
     return ""
 
 
@@ -74,7 +93,7 @@ def _why_too_long(timing: Timing) -> str:
 
 def _why_not_useful(item: Row) -> str:
     parts = [
-        f"{_accuracy(name)} is {100 * share:.1f} % of retrained models', {100 * USEFUL[name]:.0f} % are asked"
+        f"{_accuracy(name)} is {math.floor(1000 * share) / 10} % of retrained models', {100 * USEFUL[name]:.0f} % are asked"
         for name, share in item.lost.items()
     ]
     return f"{UTILITY_LOST}: {'; '.join(parts)}" if parts else ""

@@ -70,8 +70,8 @@ def places(division: Sequence[Row]) -> list[Place]:
     at 5 %.
     """
     passing = [item for item in division if not item.control and not why_unranked(item)]
-    headline = _ranks([item for item in passing if _spreads(item)], memory, _memory_p_values)
-    challenge = _ranks(passing, _challenge, _challenge_p_values)
+    headline = _ranks([item for item in passing if _spreads(item)], memory, memory_p_values)
+    challenge = _ranks(passing, _challenge, challenge_p_values)
     found = [Place(item, headline.get(id(item)), challenge.get(id(item))) for item in division]
     return sorted(found, key=_order)
 
@@ -114,21 +114,11 @@ def _significant(p_values: NDArray[np.float64]) -> list[tuple[int, int]]:
     return [(int(first[index]), int(second[index])) for index in told]
 
 
-def memory_p_value(one: Row, other: Row) -> float:
-    """Two-sided p-value of the difference of two rows' |memory left|: Student's t, over models and people (`memory_order`)."""
-    return float(_memory_p_values([one, other])[0, 1])
+def memory_p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Two-sided p-values of the difference of every two rows' |memory left| [n, n]; 1 where nothing is known of it.
 
-
-def challenge_p_value(one: Row, other: Row) -> float:
-    """Two-sided p-value of the difference of two rows' final scores: normal, with the deviation of common resamples.
-
-    Rows of one division share every resample of the retrained models, so what they have in common cancels.
+    Student's t, over models and people (`bench.metrics.memory_order`).
     """
-    return float(_challenge_p_values([one, other])[0, 1])
-
-
-def _memory_p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
-    """Of every pair [n, n]; 1 where nothing is known of the difference."""
     found: NDArray[np.float64] = np.ones((len(rows), len(rows)))
     known = [memory_order.Parts.kept(item.details(HEADLINE_METRIC)) for item in rows]
     for form in {parts.form for parts in known if parts}:
@@ -140,8 +130,11 @@ def _memory_p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
     return found
 
 
-def _challenge_p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
-    """Likewise."""
+def challenge_p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Likewise of their final scores: normal, with the deviation of common resamples.
+
+    Rows of one division share every resample of the retrained models, so what they have in common cancels.
+    """
     found: NDArray[np.float64] = np.ones((len(rows), len(rows)))
     resampled = [np.array(item.details(CHALLENGE_METRIC).get(f"resampled_{CHALLENGE}", ()), dtype=np.float64) for item in rows]
     scores = np.array([item.value(CHALLENGE) or 0.0 for item in rows])

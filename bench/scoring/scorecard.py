@@ -83,6 +83,7 @@ class Section(Record, frozen=True, kw_only=True):
     details: dict[Shown, list[float | None]] = msgspec.field(default_factory=dict)  # per example or per resample
     notes: list[Shown] = msgspec.field(default_factory=list)  # how numbers came about, or why there is none
     problem: Shown = ""
+    further: int = 0  # sets of further retrained models that tell what it says of retrained ones
 
     def presentation(self, measure: str) -> Presentation:
         """How one of its measures is shown."""
@@ -183,7 +184,7 @@ def keep_scorecard(run: Run, card: Scorecard) -> Scorecard:
     return kept
 
 
-def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
+def section(metric: Metric, baseline: Baseline, findings: Findings, further: int = 0) -> Section:
     """What a metric found, beside what it says of retrained models and of the original one.
 
     Raises:
@@ -201,7 +202,17 @@ def section(metric: Metric, baseline: Baseline, findings: Findings) -> Section:
         raise ValueError(f"the flag {sorted(reserved)[0]!r} is not a metric's to raise")
     kept = {one_line(name): each for name, each in measures.items() if each is not None}
     about, notes = presentations(metric), [one_line(note) for note in findings.notes]
-    return checked(Section(version=metric.version, measures=kept, quantities=about, flags=flags, details=details, notes=notes))
+    return checked(
+        Section(
+            version=metric.version,
+            measures=kept,
+            quantities=about,
+            flags=flags,
+            details=details,
+            notes=notes,
+            further=further,
+        )
+    )
 
 
 def presentations(metric: Metric) -> dict[str, Presentation]:

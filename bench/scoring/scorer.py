@@ -71,10 +71,10 @@ class Scorer:
         return self._checked(self._reference.original(), "original model")
 
     def missing(self, run: Run, metrics: Sequence[InstalledMetric]) -> list[InstalledMetric]:
-        """Metrics that a run's scorecard lacks, or has of another version."""
+        """Metrics that a run's scorecard lacks, or has of another version, or by fewer retrained models than there are now."""
         have = _kept(run).sections
-        current = {name: section.version for name, section in have.items() if not section.problem}
-        return [item for item in metrics if current.get(item.name) != item.metric.version]
+        current = {name: (section.version, section.further) for name, section in have.items() if not section.problem}
+        return [item for item in metrics if current.get(item.name) != (item.metric.version, self._sets(item.metric))]
 
     def score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Told = lambda name: None) -> Scorecard:
         """Add metrics to the scorecard of a complete run, and keep it after each one."""
@@ -141,42 +141,39 @@ class Scorer:
         """Whether the reference's own values of a metric are known."""
         return self._cached(item) is not None
 
-    def _cached(self, item: InstalledMetric) -> Baseline | None:
+    def _cached(self, item: InstalledMetric) -> KeptBaseline | None:
         kept = self._reference.kept_baseline(self._id, item.name)
-        current = kept and kept.version == item.metric.version and item.name not in self._stale
-        current = current and kept and kept.baseline.further == self._sets(item.metric)
-        return kept.baseline if kept and current else None
+        asked = (item.metric.version, self._sets(item.metric))
+        return kept if kept and (kept.version, kept.further) == asked and item.name not in self._stale else None
 
-    def _baseline(self, item: InstalledMetric) -> Baseline:
+    def _baseline(self, item: InstalledMetric) -> KeptBaseline:
         cached = self._cached(item)
         if cached:
             return cached
-        found = self._computed(item.metric)
-        kept = checked(KeptBaseline(version=item.metric.version, baseline=found))
+        kept = checked(self._computed(item.metric))
         self._stale.discard(item.name)
         self._reference.keep_baseline(self._id, item.name, kept)
-        return kept.baseline
+        return kept
 
-    def _computed(self, metric: Metric) -> Baseline:
-        found = _answered(metric.baseline(self.retrained, self.original))
-        sets = self._sets(metric)
-        if not sets:
-            return found
-        better = _answered(metric.ceiling(self.retrained, [self._further(place) for place in range(sets)]))
-        return replace(
-            found,
-            retrained={**found.retrained, **better.retrained},
-            details={**found.details, **better.details},
-            further=sets,
-        )
+    def _computed(self, metric: Metric) -> KeptBaseline:
+        found, sets = _answered(metric.baseline(self.retrained, self.original)), self._sets(metric)
+        further = [each for place in range(sets) if (each := self._further(place))]
+        if further:
+            told = _answered(metric.ceiling(self.retrained, further))
+            both = {name: {**getattr(found, name), **getattr(told, name)} for name in ("retrained", "details")}
+            found = replace(found, **both)
+        return KeptBaseline(version=metric.version, baseline=found, further=sets)
 
     def _sets(self, metric: Metric) -> int:
         """How many sets of N further retrained models the reference has, of those that a metric asks for."""
         return min(metric.further, self._reference.record.available // self._models - 1)
 
-    def _further(self, place: int) -> Models:
+    def _further(self, place: int) -> Models | None:
+        """A set of them; None: an answer of theirs is not finite, which no row that is compared with others has to pay for."""
         first = (place + 1) * self._models
-        return self._checked(self._reference.retrained(range(first, first + self._models)), "retrained model")
+        with suppress(RefusedError):
+            return self._checked(self._reference.retrained(range(first, first + self._models)), "retrained model")
+        return None
 
 
 def _answered(found: Baseline) -> Baseline:
@@ -191,10 +188,11 @@ def _check_again(again: Outputs, scored: Outputs) -> None:
         raise RefusedError("its timed trials do not answer as its scored ones do")
 
 
-def _section(item: InstalledMetric, evidence: Evidence, baseline: Callable[[], Baseline]) -> Section:
+def _section(item: InstalledMetric, evidence: Evidence, baseline: Callable[[], KeptBaseline]) -> Section:
     """A metric that fails costs its own numbers, never the scorecard; with BENCH_STRICT its error is raised."""
     try:
-        return section(item.metric, baseline(), item.metric.score(evidence))
+        known = baseline()
+        return section(item.metric, known.baseline, item.metric.score(evidence), known.further)
     except RefusedError:
         raise
     except (Exception, SystemExit) as problem:

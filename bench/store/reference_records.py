@@ -39,6 +39,7 @@ class KeptBaseline(Record, frozen=True, kw_only=True):
 
     version: int
     baseline: Baseline
+    further: int = 0  # sets of further retrained models that it was asked about
 
 
 class ReferenceRecord(Record, frozen=True, kw_only=True):

@@ -65,8 +65,10 @@ function memoryZ(a, b) {
   const [slope, spread, ...floor] = parts(a, "retrained");
   const slopes = (slope - parts(b, "retrained")[0]) ** 2;
   const trials = deviation(parts(a, "by_trial").map((value, index) => value - parts(b, "by_trial")[index]));
+  const apart = deviation(parts(a, "by_trial")) ** 2 + deviation(parts(b, "by_trial")) ** 2;
+  const paired = apart ? Math.min(trials ** 2 / apart, 1) : 1;
   const people = ["by_forgotten", "by_stranger"].map((name, place) => (
-    Math.max(squares(name) - parts(a, "noise")[place] - parts(b, "noise")[place] - slopes * floor[place], 0)));
+    Math.max(squares(name) - paired * (parts(a, "noise")[place] + parts(b, "noise")[place]) - slopes * floor[place], 0)));
   const variance = trials ** 2 / models + slopes * spread + people[0] + people[1];
   const [one, other] = [a, b].map((run) => Math.abs(run.scorecard.measures.memory_left.value));
   if (!Number.isFinite(variance)) return null;
@@ -78,7 +80,8 @@ function zOf(name, a, b) {
   const shared = name === "memory_left" ? memoryZ(a, b) : null;
   if (shared) return shared;
   const [one, other] = [a.scorecard.measures[name], b.scorecard.measures[name]];
-  const gap = one.value - other.value;
+  const size = name === "memory_left" ? Math.abs : Number; // nearer 0 is better
+  const gap = size(one.value) - size(other.value);
   const [ours, theirs] = [a.details[`resampled_${name}`], b.details[`resampled_${name}`]];
   if (ours && theirs && ours.length === theirs.length && ours.length > 1) {
     const spread = deviation(ours.map((value, index) => value - theirs[index]));

@@ -12,8 +12,8 @@ document.addEventListener("DOMContentLoaded", () => {
     lengthChange: false,
     autoWidth: false,
     order: [],
-    columnDefs: [{ targets: "numeric", orderSequence: ["desc", "asc", ""] }],
-    language: { info: "_START_ to _END_ of _TOTAL_ rows; control rows are always shown", infoFiltered: "(of _MAX_)" },
+    columnDefs: [{ targets: "numeric", orderSequence: ["desc", "asc", ""] }, { targets: "least", orderSequence: ["asc", "desc", ""] }],
+    language: { emptyTable: "No row passes the gates.", info: "_START_ to _END_ of _TOTAL_ rows; control rows are always shown", infoFiltered: "(of _MAX_)" },
     layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
   });
 

@@ -27,7 +27,7 @@ PutRun = Callable[..., None]
 
 @pytest.fixture(scope="session")
 def put_run() -> PutRun:
-    """Write a run: `put_run(store, name, final, control=, models=, failure=, late=, spec=, left=)`."""
+    """Write a run: `put_run(store, name, final, control=, models=, failure=, late=, spec=, left=, uneven=)`."""
     return _put_run
 
 
@@ -42,6 +42,7 @@ def _put_run(
     late: bool = False,
     spec: str = "",
     left: float | None = None,
+    uneven: bool = False,
 ) -> None:
     """Write a run's record and scorecard as the engine would."""
     folder = store / "runs" / f"run-{hashlib.sha256(f'{name}{spec}{models}'.encode()).hexdigest()[:12]}"
@@ -58,6 +59,7 @@ def _put_run(
         source_hash="0" * 64,
         reference_models=tuple(range(16, 32)) if control else (),
     )
+    slow = [_finished(folder, trials[:2], seconds=200.0)] if uneven else []
     record = RunRecord(
         method=method,
         task=TaskRecord(name="age-synthetic", key="f" * 64),
@@ -66,7 +68,9 @@ def _put_run(
         budget="20%",
         seed=0,
         device=DeviceRecord(kind="cpu", processor="test"),
-        chunks=() if control else (Failed(trials=trials, failure=failure) if failure else _finished(folder, trials),),
+        chunks=()
+        if control
+        else (Failed(trials=trials, failure=failure) if failure else _finished(folder, trials[2 * uneven :]), *slow),
         secret="0" * 32,
         retraining_seconds=5.0,
         allowance_seconds=1.0,
@@ -78,9 +82,9 @@ def _put_run(
         keep_scorecard(Run(folder, record), _scorecard(final, 1 - 5 * final if left is None else left, control=control))
 
 
-def _finished(folder: Path, trials: tuple[int, ...]) -> Finished:
-    digest = write_bytes(folder / "outputs-0000.npz", _outputs(len(trials)))
-    return Finished(trials=trials, file="outputs-0000.npz", sha256=digest)
+def _finished(folder: Path, trials: tuple[int, ...], seconds: float = 8.0) -> Finished:
+    name = f"outputs-{trials[0]:04d}.npz"
+    return Finished(trials=trials, file=name, sha256=write_bytes(folder / name, _outputs(len(trials))), seconds=seconds)
 
 
 def _timed(folder: Path, trial: int, seconds: float) -> Timed:
@@ -107,7 +111,8 @@ def _scorecard(final: float, left: float, *, control: bool) -> Scorecard:
     measures["ulira_auc"] = _measure(0.9, retrained=0.95, controls=controls)
     about = {"quantities": _quantities(), "flags": flags, "details": details, "notes": [f"noted: {HOSTILE}"]}
     section = Section(version=1, measures=measures, **about)
-    return Scorecard(sections={"challenge": section, "memory-left": _memory_left(left)})
+    others = {name: Section(version=1) for name in ("flags", "timed-trials", "utility")}
+    return Scorecard(sections={"challenge": section, "memory-left": _memory_left(left), **others})
 
 
 def _memory_left(left: float) -> Section:

@@ -61,7 +61,7 @@ def test_rows_are_ranked_and_the_rest_is_shown(page: str) -> None:
 
 def test_headline_names_leader_and_ceiling(page: str) -> None:
     assert (
-        "better leads with 55 % (±2 %) of the memory left; slow (5 % (±2 %), near-constant, and more than retraining itself"
+        "better leads: 55 % (±2 %) of the memory is left; slow (5 % (±2 %), near-constant, and more than retraining itself"
         " scores) would be above it, but is not ranked; by the challenge&#39;s score better is first with 0.090,"
         " where retraining itself gets 0.190."
     ) in page
@@ -111,6 +111,23 @@ def test_links_of_docstrings_are_made_safe() -> None:
     text = documentation("See `x<y`, javascript:alert(1), http://plain.example, https://a.example/b). and arXiv:2302.09880.")
     assert "<code>x&lt;y</code>" in text
     assert re.findall(r'href="([^"]+)"', text) == ["https://a.example/b", "https://arxiv.org/abs/2302.09880"]
+
+
+def test_a_second_build_ranks_as_the_first(store: Path, put_run: PutRun, tmp_path: Path) -> None:
+    """What is remembered of a run is enough to tell which gate it does not pass."""
+    put_run(store, "uneven", 0.07, uneven=True)
+    run = next(run for run in map(Run.read, Store(store).run_folders()) if run.record.method.name == "better")
+    keep_scorecard(run, read_scorecard(run).with_section("flags", Section(version=1, problem="ValueError: no luck")))
+    tables = []
+    for _ in range(2):
+        build_site(store, tmp_path / "site")
+        tables.append(pd.read_csv(tmp_path / "site" / "board.csv", keep_default_na=False).set_index("method"))
+        put_run(store, "another", 0.02)
+    told = tables[0]["unranked"]
+    assert told["better"].startswith("nobody can tell whether its models are what they seem to be")
+    assert told["uneven"].startswith("uneven times")
+    assert told["good"] == ""
+    assert tables[1].loc[told.index, "unranked"].tolist() == told.tolist()
 
 
 def test_divisions_have_a_page_each(store: Path, put_run: PutRun, tmp_path: Path) -> None:
@@ -317,7 +334,9 @@ def _place(name: str, left: float, folder: str, version: str = "1", seed: int = 
         chunks=(),
     )
     measure = Measure(value=left, unit="of the original's", better="as retrained")
-    card = Scorecard(sections={"memory-left": Section(version=1, measures={"memory_left": measure})})
+    kept = {f"{split}_accuracy": Measure(value=1.0, unit="share", better="higher", relative=1.0) for split in ("retain", "test")}
+    sections = {"memory-left": {"memory_left": measure}, "utility": kept, "flags": {}, "timed-trials": {}, "challenge": {}}
+    card = Scorecard(sections={name: Section(version=1, measures=measures) for name, measures in sections.items()})
     return Place(Row(Path(folder), record, card, ""), Rank(rank, rank, 2))
 
 
@@ -345,7 +364,7 @@ def test_names_in_a_table_are_told_apart() -> None:
 def test_a_name_cannot_turn_the_sentence_around() -> None:
     places = [_place("a\u202e\u2066b", 0.1, "x"), _place("other", 0.2, "y", rank=2)]
     told = words.headline("T", places, None, 64)
-    assert told.sentence == "On T, ab leads with 10 % of the memory left."
+    assert told.sentence == "On T, ab leads: 10 % of the memory is left."
     assert told.caveat == ""
 
 

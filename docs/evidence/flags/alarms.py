@@ -5,22 +5,28 @@ python docs/evidence/flags/alarms.py [MODELS...]
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.metrics.approximation import approximate_score
+from bench.metrics.ceiling import deviation
+from bench.metrics.challenge import Challenge
 from bench.metrics.flags import Flags
 from bench.metrics.metric import Evidence, Models
 from bench.outputs import Floats
 from bench.scoring.calibration import UNTIMED, Change, copied, on_two_levels
+from bench.scoring.ceilings import ABOVE, ABOVE_CEILING
 from bench.scoring.gates import VOIDING
 from bench.store.references import Reference
 from bench.store.shipped import FOLDER
 
 TASK, SHIPPED = "age-synthetic", 128
+FURTHER = Challenge.further
 HONEST = {8: 6000, 16: 3000, 64: 1000, 512: 30}  # rows
 CAUGHT = {8: 30, 16: 30, 64: 10, 512: 3}
 SPREADS, SHIFTS = (0.25, 0.6), (0.0, 2.0)  # of shipped methods at their defaults and smaller rates, in retrained deviations
@@ -36,6 +42,28 @@ def jittered(noise: float) -> Change:
     return chosen
 
 
+def widened(factor: float) -> Change:
+    """Fresh models with another spread around the retrained mean."""
+
+    def wide(fresh: Floats, reference: Floats) -> Floats:
+        mean = reference.mean(axis=0)
+        return np.asarray(mean + factor * (fresh - mean))
+
+    return wide
+
+
+def halfway_to_the_mean(fresh: Floats, reference: Floats) -> Floats:
+    """The retrained models themselves in another order, each moved halfway to their mean."""
+    mean = reference.mean(axis=0)
+    return np.asarray(mean + 0.5 * (copied(0.01)(fresh, reference) - mean))
+
+
+def mixed(fresh: Floats, reference: Floats) -> Floats:
+    """Of every second model the lower, of the others the upper quartile of the retrained ones, per example."""
+    low, high = np.percentile(reference, [25, 75], axis=0)
+    return np.asarray(np.where(np.arange(len(fresh))[:, None] % 2, low, high) + 0 * fresh)
+
+
 CONSTRUCTIONS: Mapping[str, Change] = {
     "40 and 65 % quantiles, one 6 above": on_two_levels(0.4, 0.65, away=6.0),
     "35 and 60 %, one 6 below": on_two_levels(0.35, 0.6, away=-6.0),
@@ -45,6 +73,10 @@ CONSTRUCTIONS: Mapping[str, Change] = {
     "copies, noise .01": copied(0.01),
     "copies, noise .1": copied(0.1),
     "copies, noise .3": copied(0.3),
+    "quartiles in turn": mixed,
+    "halfway to the mean": halfway_to_the_mean,
+    "spread doubled": widened(2.0),
+    "spread halved": widened(0.5),
 }
 
 
@@ -69,6 +101,11 @@ class World:
         values = self.mean + self.spread * (remembered + spread * (np.sqrt(0.75) * common + 0.5 * own))
         return self.with_confidences(values)
 
+    def faced(self, models: int, generator: np.random.Generator) -> Faced:
+        """Fresh retrained models, and as many sets of further ones as the shipped reference has of them; at least one."""
+        sets = min(max(SHIPPED // models - 1, 1), FURTHER)
+        return Faced.by(self.row(models, generator), [self.row(models, generator) for _ in range(sets)])
+
     def with_confidences(self, values: Floats) -> Models:
         """Models with these confidences on forget; other splits are those of real models."""
         rows = np.arange(len(values)) % len(self._models)
@@ -86,33 +123,54 @@ def shipped() -> Models:
     return Models(reference.retrained(range(SHIPPED)), reference.labels(), reference.identities())
 
 
-def raised(unlearned: Models, retrained: Models) -> list[str]:
-    """Flags of a row that take it off the ranking."""
-    return [flag for flag in Flags().score(Evidence(unlearned, retrained, UNTIMED)).flags if flag in VOIDING]
+@dataclass(frozen=True)
+class Faced:
+    """Retrained models that rows are compared with, and what sets of further ones score."""
+
+    retrained: Models
+    ceiling: float
+    deviation: float  # of the difference of one more set
+
+    @classmethod
+    def by(cls, retrained: Models, further: Sequence[Models]) -> Faced:
+        """As the challenge's metric has it, with the finer search for thresholds; without further ones nobody is above."""
+        if not further:
+            return cls(retrained, math.inf, 0.0)
+        scores = [approximate_score(each.confidence, retrained.confidence, len(retrained)) for each in further]
+        spread = deviation(further[0].confidence, retrained.confidence)
+        return cls(retrained, float(np.mean(scores)), spread * math.sqrt(1 + 1 / len(further)))
+
+    def raised(self, unlearned: Models) -> list[str]:
+        """What takes a row off the ranking."""
+        flags = [flag for flag in Flags().score(Evidence(unlearned, self.retrained, UNTIMED)).flags if flag in VOIDING]
+        score = approximate_score(unlearned.confidence, self.retrained.confidence, len(unlearned))
+        return [*flags, *([ABOVE_CEILING] if score - self.ceiling > ABOVE * self.deviation else [])]
 
 
 def real(models: Models, count: int, rows: int, generator: np.random.Generator) -> Iterator[list[str]]:
     """Real retrained models against others."""
+    sets = min(SHIPPED // count, 2 + FURTHER)
     for _ in range(rows):
-        drawn = generator.permutation(SHIPPED)
-        yield raised(models.select(drawn[:count].tolist()), models.select(drawn[count : 2 * count].tolist()))
+        drawn = generator.permutation(SHIPPED)[: sets * count].reshape(sets, count)
+        row, retrained, *further = (models.select(each.tolist()) for each in drawn)
+        yield Faced.by(retrained, further).raised(row)
 
 
 def drawn(world: World, count: int, rows: int, generator: np.random.Generator) -> Iterator[list[str]]:
     """Fresh rows, half of them as retrained, half with the spreads and shifts of shipped methods."""
-    retrained = world.row(count, generator)
+    faced = world.faced(count, generator)
     for index in range(rows):
         if index % 20 == 0:
-            retrained = world.row(count, generator)
+            faced = world.faced(count, generator)
         spread, shift = (1.0, 0.0) if index % 2 else (generator.uniform(*SPREADS), generator.uniform(*SHIFTS))
-        yield raised(world.row(count, generator, spread, shift), retrained)
+        yield faced.raised(world.row(count, generator, spread, shift))
 
 
 def constructed(world: World, change: Change, count: int, rows: int, generator: np.random.Generator) -> Iterator[list[str]]:
     """Rows whose confidences were chosen."""
     for _ in range(rows):
-        retrained, fresh = world.row(count, generator), world.row(count, generator)
-        yield raised(world.with_confidences(change(fresh.confidence, retrained.confidence)), retrained)
+        faced, fresh = world.faced(count, generator), world.row(count, generator)
+        yield faced.raised(world.with_confidences(change(fresh.confidence, faced.retrained.confidence)))
 
 
 def told(name: str, rows: Sequence[list[str]]) -> str:

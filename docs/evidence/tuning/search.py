@@ -33,7 +33,7 @@ from bench.progress import Bars
 from bench.registry import discovery
 from bench.registry.specs import Spec, parse
 from bench.scoring.gates import why_unranked
-from bench.scoring.rows import USEFUL, Row, row
+from bench.scoring.rows import OVER_BUDGET, USEFUL, UTILITY_LOST, Row, row
 from bench.scoring.scorer import Scorer
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -130,7 +130,7 @@ def _near(generator: np.random.Generator, value: Any, draw: Draw) -> Any:
 
 def best_first(lines: list[Line]) -> list[Line]:
     """Lines of runs with a number: those that miss nothing by what they remember, then those that miss least."""
-    known = [line for line in lines if not line["unranked"] or line["missed"] > 0]
+    known = [line for line in lines if line["unranked"].partition(":")[0] in ("", UTILITY_LOST, OVER_BUDGET)]
     return sorted(known, key=lambda line: (line["missed"], abs(line["memory_left"])))
 
 
@@ -141,7 +141,7 @@ def at_a_price(lines: list[Line]) -> list[Line]:
 
 def missed(item: Row) -> float:
     """By how much a row misses utility and time, of what is asked, all together; 0 if it misses neither."""
-    short = sum(asked - share for name, share in item.lost.items() if (asked := USEFUL[name]))
+    short = sum(USEFUL[name] - share for name, share in item.lost.items())
     return short + max(0.0, (item.value("budget_share") or 0.0) - MARGIN)
 
 

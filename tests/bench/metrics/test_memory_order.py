@@ -35,10 +35,13 @@ class World:
 
         return Side(photos(PEOPLE, PHOTOS), photos(STRANGERS, 2))
 
-    def method(self, left: float, spread: float = 1.0) -> Side:
-        """Models that keep a share of the memory, of every person another one."""
+    def method(self, left: float, spread: float = 1.0, like: Side | None = None) -> Side:
+        """Models that keep a share of the memory, of every person another one; if `like` others, mostly with their noise."""
         kept = left + 0.15 * np.repeat(self.generator.normal(size=(1, PEOPLE)), PHOTOS, axis=1)
         sampled = self._sampled(spread)
+        if like:
+            mixed = [0.9 * old + 0.44 * new for old, new in ((like.forget, sampled.forget), (like.unseen, sampled.unseen))]
+            sampled = Side(*mixed)
         return Side(sampled.forget + kept * self.memory, sampled.unseen)
 
     def found(self, *sides: Side) -> list[Memory]:
@@ -68,6 +71,17 @@ def test_methods_of_equal_memory_are_rarely_told_apart() -> None:
 
 def test_methods_with_more_and_less_are() -> None:
     assert rejected(16, (0.4, 0.6), 50) > 0.9
+
+
+def test_trials_that_go_together_do_not_make_a_difference() -> None:
+    """Two settings of one method with one seed have most of their noise in common, of each person, too."""
+    generator = np.random.default_rng(7)
+    told = 0
+    for _ in range(200):
+        world = World(16, generator)
+        noise = world.method(0.0)
+        told += world.p_value(*(world.method(0.4, like=noise) for _ in range(2))) < 0.05
+    assert told <= 20
 
 
 @pytest.mark.slow
@@ -113,7 +127,13 @@ def test_variance_is_that_of_the_difference_of_contrasts() -> None:
     paired = Contrast(ours.models - theirs.models, ours.forgotten - theirs.forgotten, ours.strangers - theirs.strangers)
     linear = Linear.combined([(paired, 1.0), (floor, gap), (original, -gap)])
     separate = Linear.combined([(ours, 1.0), (theirs, -1.0), (floor, gap), (original, -gap)])
-    linear = replace(linear, forgotten_noise=separate.forgotten_noise, strangers_noise=separate.strangers_noise)
+    together = min(paired.models.var(ddof=1) / (ours.models.var(ddof=1) + theirs.models.var(ddof=1)), 1)
+    mine, floors = separate.forgotten_noise, Linear.combined([(floor, gap), (original, -gap)])
+    linear = replace(
+        linear,
+        forgotten_noise=together * (mine - floors.forgotten_noise) + floors.forgotten_noise,
+        strangers_noise=together * (separate.strangers_noise - floors.strangers_noise) + floors.strangers_noise,
+    )
     variance, freedom = linear.variance(world.against.corrections)
 
     from scipy.stats import t

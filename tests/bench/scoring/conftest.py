@@ -69,6 +69,7 @@ def make_row(
         for split, share in zip(("test", "retain"), kept, strict=True)
     }
     sections = {"challenge": challenge, "utility": Section(version=1, measures=accuracies)}
+    sections |= {name: Section(version=1) for name in ("flags", "timed-trials")}
     if left is not None:
         memory = {
             "memory_left": Measure(value=left, unit="of the original's", better="as retrained", interval=(left - 0.1, left + 0.1))

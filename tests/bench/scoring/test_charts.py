@@ -30,6 +30,9 @@ RECORD = RunRecord(
 )
 
 
+OTHERS = {name: Section(version=1) for name in ("flags", "timed-trials", "utility")}
+
+
 def a_row(name: str, forgetting: float, kept: float, *, control: bool = False, seconds: float = 0.5, **changes: object) -> Row:
     left = 0.4 - forgetting
     values = {"forgetting_score": forgetting, "final_score": forgetting * kept, "runtime_share": seconds / 5, "memory_left": left}
@@ -42,7 +45,7 @@ def a_row(name: str, forgetting: float, kept: float, *, control: bool = False, s
     record = structs.replace(
         RECORD, method=method, timed=(Killed(trial=0, killed="", seconds=seconds, retraining=(5.0, 5.0)),), **changes
     )
-    return Row(Path(name), record, Scorecard(sections={"challenge": Section(version=1, measures=measures)}), "")
+    return Row(Path(name), record, Scorecard(sections={"challenge": Section(version=1, measures=measures), **OTHERS}), "")
 
 
 ROWS = [

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from bench.scoring.gates import VOIDING, stated, why_unranked
+from bench.scoring.gates import DECIDING, VOIDING, stated, why_unranked
 from bench.scoring.ranking import better_unranked, places
 from bench.scoring.rows import Row
-from bench.scoring.scorecard import Section
+from bench.scoring.scorecard import Scorecard, Section
 from bench.store.records import Finished, Killed
 
 
@@ -84,10 +84,24 @@ def test_other_flags_are_badges(a_row, flag: str) -> None:
     assert why_unranked(flagged(a_row("one", 0.1, noise(1)), flags={flag: "seen"})) == ""
 
 
-def test_where_flags_could_not_be_looked_for_nobody_is_ranked(a_row) -> None:
+@pytest.mark.parametrize("metric", DECIDING)
+def test_where_a_gate_could_not_be_looked_at_nobody_is_ranked(a_row, metric: str) -> None:
+    """Whether a metric failed or was never computed."""
     item = a_row("one", 0.1, noise(1))
-    card = item.scorecard.with_section("flags", Section(version=1, problem="ValueError: no luck"))
-    assert why_unranked(replace(item, scorecard=card)).startswith("nobody can tell whether its models are what they seem to be")
+    assert not why_unranked(item)
+    card = item.scorecard.with_section(metric, Section(version=1, problem="ValueError: no luck"))
+    assert why_unranked(replace(item, scorecard=card)) == f"nobody can tell {DECIDING[metric]}: ValueError: no luck"
+    without = {name: section for name, section in item.scorecard.sections.items() if name != metric}
+    told = why_unranked(replace(item, scorecard=Scorecard(sections=without)))
+    assert told == f"nobody can tell {DECIDING[metric]}: not computed yet; `bench score` does it"
+
+
+def test_accuracies_must_stand_beside_retrained_models(a_row) -> None:
+    item = a_row("one", 0.1, noise(1))
+    measures = item.scorecard.sections["utility"].measures
+    alone = {name: structs.replace(measure, relative=None) for name, measure in measures.items()}
+    card = item.scorecard.with_section("utility", Section(version=1, measures=alone))
+    assert "no accuracies beside retrained models" in why_unranked(replace(item, scorecard=card))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from msgspec import structs
 from scipy.stats import norm
 
 from bench.scoring.ceilings import ceiling
-from bench.scoring.ranking import Place, as_json, challenge_p_value, memory_p_value, places, ranked
+from bench.scoring.ranking import Place, as_json, challenge_p_values, memory_p_values, places, ranked
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Section
 
@@ -29,6 +29,14 @@ def noise(seed: int, sd: float = 0.01) -> np.ndarray:
 
 def flagged(item: Row, flag: str) -> Row:
     return replace(item, scorecard=item.scorecard.with_section("flags", Section(version=1, flags={flag: "seen"})))
+
+
+def challenge_p_value(one: Row, other: Row) -> float:
+    return float(challenge_p_values([one, other])[0, 1])
+
+
+def memory_p_value(one: Row, other: Row) -> float:
+    return float(memory_p_values([one, other])[0, 1])
 
 
 def told(found: Sequence[Place]) -> list[tuple[str, str, str]]:
@@ -157,6 +165,6 @@ def test_places_are_plain_data(a_row) -> None:
     assert (found[0]["models"], found[0]["budget"], found[0]["seed"], found[0]["reference_id"]) == (64, "20%", 0, "a" * 16)
     card = found[0]["scorecard"]
     assert card["measures"]["final_score"]["value"] == 0.10
-    assert card["metrics"] == {"challenge": 1, "utility": 1, "memory-left": 2}
+    assert card["metrics"] == {"challenge": 1, "utility": 1, "flags": 1, "timed-trials": 1, "memory-left": 2}
     assert "resampled_final_score" not in json.dumps(found)
     assert as_json(places([replace(rows[0], scorecard=None, failure="no luck")])[0], None)["scorecard"] is None

@@ -206,7 +206,7 @@ def test_baselines_are_kept_with_the_reference(drawn) -> None:
     scorer.prepare(metrics)
     again = Scorer.of(drawn.store, run)
     assert all(again.prepared(item) for item in metrics)
-    cached, fresh = again._baseline(metrics[0]), metrics[0].metric.baseline(scorer.retrained, scorer.original)
+    cached, fresh = again._baseline(metrics[0]).baseline, metrics[0].metric.baseline(scorer.retrained, scorer.original)
     assert cached == fresh
 
 
@@ -221,6 +221,7 @@ def test_further_retrained_models_tell_the_ceiling(drawn) -> None:
     further = [drawn.train_further(16), drawn.train_further(16)]
     after = Scorer.of(drawn.store, run)
     assert not after.prepared(challenge[0])
+    assert after.missing(run, challenge) == challenge
     scores = [forgetting_score(each.confidence, drawn.retrained.confidence) for each in further]
     found = after.score(run, challenge)
     assert found.measures["forgetting_score"].value == card.measures["forgetting_score"].value
