@@ -27,9 +27,9 @@ class NegativeGradient(Method):
     Source: Golatkar et al. 2020, arXiv:1911.04933.
     """
 
-    epochs: float = 1.0  # search on the embedded task (docs/evidence/tuning.md)
-    learning_rate: float = 3e-3  # search
-    batch_size: int = 16  # search
+    epochs: float = 2.0  # search on the embedded task (docs/evidence/tuning.md)
+    learning_rate: float = 8.5e-3  # search
+    batch_size: int = 64  # search
     max_norm: float = 5.0  # search
     stackable: ClassVar[bool] = True
 

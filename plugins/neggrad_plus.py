@@ -28,9 +28,9 @@ class NegGradPlus(Method):
     Source: Kurmanji et al. 2023, arXiv:2302.09880.
     """
 
-    alpha: float = 0.806  # search on the embedded task (docs/evidence/tuning.md)
-    epochs: float = 1.0  # search
-    learning_rate: float = 0.022  # search
+    alpha: float = 0.785  # search on the embedded task (docs/evidence/tuning.md)
+    epochs: float = 1.5  # search
+    learning_rate: float = 6.5e-3  # search
     forget_loss_cap: float = 3.0  # nats, on the batch's mean loss; search
     retain_batch: int = 128  # search
     forget_batch: int = 16  # search

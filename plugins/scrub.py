@@ -35,11 +35,11 @@ class Scrub(Method):
 
     max_epochs: int = 1  # what fits a budget of 20 % of retraining on the embedded task
     epochs: int = 2  # likewise
-    learning_rate: float = 3.4e-3  # search on the embedded task (docs/evidence/tuning.md)
-    alpha: float = 0.015  # search
+    learning_rate: float = 1.4e-3  # search on the embedded task (docs/evidence/tuning.md)
+    alpha: float = 2.5e-3  # search
     gamma: float = 0.99  # public code, large-scale setting
-    temperature: float = 2.0  # search
-    retain_batch: int = 128  # search
+    temperature: float = 4.0  # search
+    retain_batch: int = 256  # search
     forget_batch: int = 16  # search
     decay_epochs: tuple[int, ...] = (3, 5, 9)  # public code, large-scale setting: a tenth of the rate after each
     stackable: ClassVar[bool] = True

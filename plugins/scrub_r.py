@@ -35,8 +35,8 @@ class ScrubRewind(Scrub):
     Source: Kurmanji et al. 2023, arXiv:2302.09880, section 3.3.
     """
 
-    learning_rate: float = 3e-3  # search on the embedded task (docs/evidence/tuning.md)
-    alpha: float = 0.017  # search
+    learning_rate: float = 1.3e-3  # search on the embedded task (docs/evidence/tuning.md)
+    forget_batch: int = 64  # search
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Run SCRUB, then rewind each model to its own best checkpoint."""

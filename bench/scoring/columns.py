@@ -25,7 +25,8 @@ def written(value: float, unit: str, decimals: int) -> str:
     ['8 %', '1.23 s', '45 MB', '0.500']
     """
     if unit.startswith("of "):
-        return f"{100 * value:.{max(decimals - 2, 0)}f} %"
+        shown = max(decimals - 2, 0)
+        return f"{round(100 * value, shown) + 0.0:.{shown}f} %"  # not -0
     if unit == "bytes":
         return _bytes(value)
     number = f"{value:.{decimals if abs(value) < LARGE else 0}f}"

@@ -81,7 +81,7 @@ class Row:
             BORDERLINE: self.timing.borderline,
             BUSY_MACHINE: self.timing.on_busy_machine,
             UNEVEN: self.timing.uneven,
-            UTILITY_LOST: bool(self.lost),
+            UTILITY_LOST: not self.control and bool(self.lost),
             ABOVE_CEILING: not self.control and above(self.scorecard) > ABOVE,
             "uses clock": self.record.method.uses_clock,  # its numbers depend on the machine's speed
             "smaller stacks": self.record.backed_off,  # memory did not suffice for the usual ones

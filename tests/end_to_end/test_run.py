@@ -271,17 +271,18 @@ def test_diverged_trial_is_a_failed_row(bench, run, copied, tmp_path: Path) -> N
 
 
 def test_runs_are_compared_and_ranked(bench, copied, forger) -> None:
-    """By what they forget: their times, of which a busy machine makes more than the budget, are set to half of it."""
+    """By what they remember: their times, of which a busy machine makes more than the budget, are set to half of it."""
     rows = copied.rows
     both = rows["noise-injection"]["run"], rows["finetune"]["run"]
     answer = json.loads(bench("compare", *both, "--store", copied.path, "--json").stdout)
-    assert answer["distinguishable"]
+    assert answer["memory_left"]["distinguishable"]
+    assert answer["memory_left"]["values"][0] < answer["memory_left"]["values"][1]
     for path in (copied.path / "runs").glob("*/run.json"):
         record = forger.read(path)
         half = record["allowance_seconds"] / 2
         forger.write(path, {**record, "timed": [{**timed, "seconds": half} for timed in record["timed"]]})
     bench("leaderboard", "build", "--store", copied.path, "--out", copied.path / "site")
     (division,) = json.loads((copied.path / "site" / "board.json").read_text())["divisions"]
-    ranks = {run["method"]["name"]: run["rank"] for run in division["runs"]}
-    assert (ranks["noise-injection"]["best"], ranks["noise-injection"]["worst"]) == (1, 1)
-    assert ranks["finetune"]["best"] == ranks["scrub"]["best"] == 2
+    found = {run["method"]["name"]: run for run in division["runs"]}
+    assert [found[name]["rank"]["rank"] for name in ("finetune", "scrub", "noise-injection")] == [1, 2, None]
+    assert found["noise-injection"]["unranked"].startswith("utility lost: test accuracy is")

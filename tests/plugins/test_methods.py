@@ -245,9 +245,9 @@ def test_defaults_are_for_the_usual_budget(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", USUAL[:4], ids=lambda method: type(method).__name__)
-@pytest.mark.parametrize(("share", "epochs"), [(0.05, 0.25), (0.1, 0.5), (0.4, 2.0), (1.0, 5.0)])
-def test_epochs_follow_the_budget(method: Method, share: float, epochs: float) -> None:
-    assert method.within(share) == replace(method, epochs=epochs)
+@pytest.mark.parametrize(("share", "times"), [(0.05, 0.25), (0.1, 0.5), (0.4, 2.0), (1.0, 5.0)])
+def test_epochs_follow_the_budget(method: Method, share: float, times: float) -> None:
+    assert method.within(share) == replace(method, epochs=times * method.epochs)
 
 
 @pytest.mark.parametrize("method", USUAL[4:], ids=lambda method: type(method).__name__)

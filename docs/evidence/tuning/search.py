@@ -4,7 +4,8 @@ Equal effort for every method, on a forget set and run seeds that no board repor
 `REFINED` more in the neighbourhood of the best of them; as many near the best where missing a gate has a `PRICE`, as the least
 memory that passes lies at the edge of what does; the best `CONFIRMED` of all run again with another seed. The least mean
 |memory left| of those wins. Configurations that pass every gate and stay within `MARGIN` of the budget come first; of the others
-those that miss least. SCRUB and SCRUB+R have the same hyper-parameters, so their neighbourhood is that of the better of the two.
+those that miss least. SCRUB and SCRUB+R have the same hyper-parameters, so their neighbourhood is that of the better of the two,
+and the best two of both are tried with either.
 Fine-tuning is not searched: it is the challenge's baseline, and stays at the challenge's numbers.
 
     python docs/evidence/tuning/search.py --store tuning-store --out docs/evidence/tuning/results.csv
@@ -139,6 +140,12 @@ def at_a_price(lines: list[Line]) -> list[Line]:
     return sorted(best_first(lines), key=lambda line: abs(line["memory_left"]) + PRICE * line["missed"])
 
 
+def best_parameters(lines: list[Line]) -> list[Parameters]:
+    """The hyper-parameters of the best lines, each once."""
+    found = [dict(parse(line["spec"]).parameters) for line in best_first(lines)]
+    return [each for place, each in enumerate(found) if each not in found[:place]][:CONFIRMED]
+
+
 def missed(item: Row) -> float:
     """By how much a row misses utility and time, of what is asked, all together; 0 if it misses neither."""
     short = sum(USEFUL[name] - share for name, share in item.lost.items())
@@ -202,9 +209,12 @@ def main(store: Path, out: Path) -> None:
             for method, best in bests.items():
                 for parameters in refined(method, stage, dict(parse(best["spec"]).parameters)):
                     search.run(stage, method, parameters, SEEDS[0])
+        for method, family in FAMILIES.items():
+            for parameters in best_parameters(search.of(*family)):
+                search.run("of the family", method, parameters, SEEDS[0])
         for method in SPACES:
-            for line in best_first(search.of(method))[:CONFIRMED]:
-                search.run("confirmed", method, dict(parse(line["spec"]).parameters), SEEDS[1])
+            for parameters in best_parameters(search.of(method)):
+                search.run("confirmed", method, parameters, SEEDS[1])
 
 
 if __name__ == "__main__":

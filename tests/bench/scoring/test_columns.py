@@ -40,6 +40,7 @@ def a_section(*asked: tuple[str, str, str], unit: str = "share") -> Section:
         (-0.00001, "nats", 3, "-0.000"),
         (1.0, "examples", 0, "1"),
         (0.004, "of budget", 2, "0 %"),
+        (-0.004, "of the original's", 2, "0 %"),
         (1.234, "of retraining", 3, "123.4 %"),
         (12.345, "seconds", 2, "12.35 s"),
         (0.0, "bytes", 0, "0 B"),
