@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench.errors import BenchError
+from bench.metrics.ceiling import DETAILS
 from bench.metrics.memory_order import Parts
-from bench.scoring import ceilings
 from bench.scoring.gates import DECIDING
 from bench.scoring.ranking import Place, as_json
 from bench.scoring.rows import Row, row
@@ -36,7 +36,7 @@ IMPORTED = "imported"  # where the runs of others seem to lie
 VERIFIED, SELF_REPORTED = "verified", "self-reported"
 Stamp = list[tuple[str, int, int]]  # name in ASCII, bytes and time of change of every file of a run
 _KEPT = {
-    CHALLENGE_METRIC: (f"resampled_{CHALLENGE}", *ceilings.DETAILS),
+    CHALLENGE_METRIC: (f"resampled_{CHALLENGE}", *DETAILS),
     HEADLINE_METRIC: tuple(Parts.NAMES.values()),
 }  # what ranks need
 _NOT_SHOWN = {"log.txt", ".lock"}

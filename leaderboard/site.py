@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bench.errors import BenchError
 from bench.scoring import charts
 from bench.scoring.divisions import divisions
-from bench.scoring.gates import stated
+from bench.scoring.gates import stated, why_unranked
 from bench.scoring.ranking import CONTROL, RANKED, UNRANKED, ranked, ranks_json
 from bench.scoring.rows import Row
 from bench.store.files import write_bytes
@@ -170,6 +170,7 @@ def _write_runs(site: Site, store: Store, members: Sequence[Entry], found: Seque
             of=entry.stamp,
             title=entry.row.label,
             entry=entry,
+            unranked=why_unranked(entry.row),
             division=division_of[str(entry.row.folder)],
             parts=runs.parts(entry),
             people=runs.remembered(entry, gallery.identities(entry), pictures),

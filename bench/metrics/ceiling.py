@@ -12,6 +12,7 @@ from bench.metrics.resampling import FEW_MODELS, halves, ranked_models
 from bench.outputs import Floats
 from bench.seeds import numpy_generator
 
+DETAILS = ("ceiling_scores", "ceiling_finals", "ceiling_deviation")  # of a scorecard: of every set, and of the first
 HALVINGS = 2  # .5 s each at N = 16 on the embedded task
 DRAWS = 10  # of normal models, whose scores tell how much of it is their number
 RESAMPLES = 40  # of the models of a set

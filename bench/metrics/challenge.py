@@ -94,7 +94,7 @@ class Challenge(Metric):
                 name: Estimate(float(np.mean(each)), doubt)
                 for name, each in (("forgetting_score", scores), ("final_score", finals))
             },
-            details={"ceiling_scores": scores, "ceiling_finals": finals, "ceiling_deviation": [spread]},
+            details=dict(zip(ceiling.DETAILS, (scores, finals, [spread]), strict=True)),
         )
 
     def score(self, evidence: Evidence) -> Findings:

@@ -131,12 +131,13 @@ class RMIA(PerModel):
     def baseline(self, retrained: Models, original: Models) -> Baseline:
         """Also on people who are not forgotten."""
         tuned = RMIA(chosen_offline(original, retrained))
-        return replace(super(RMIA, tuned).baseline(retrained, original), controls=tuned._on_controls(retrained, retrained))
+        found = PerModel.baseline(tuned, retrained, original)
+        return replace(found, controls=tuned._on_controls(retrained, retrained))
 
     def score(self, evidence: Evidence) -> Findings:
         """Likewise."""
         tuned = RMIA(chosen_offline(evidence.original, evidence.retrained))
-        found = super(RMIA, tuned).score(evidence)
+        found = PerModel.score(tuned, evidence)
         beside = tuned._on_controls(evidence.unlearned, evidence.retrained)
         return replace(found, controls=beside, notes=(f"a = {tuned.offline:.1f}, chosen on the original model",))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from bench.metrics.ceiling import DETAILS
 from bench.metrics.resampling import Z
 from bench.scoring.scorecard import CHALLENGE, CHALLENGE_METRIC, Scorecard
 
@@ -76,9 +77,6 @@ def of_card(card: Scorecard | None) -> Ceiling | None:
     if scores and len(finals) == len(scores) and spread:
         return Ceiling(mean(scores), mean(finals), len(scores), spread[0])
     return Ceiling(measure.retrained, final.retrained if final and final.retrained else measure.retrained)
-
-
-DETAILS = ("ceiling_scores", "ceiling_finals", "ceiling_deviation")  # of a scorecard
 
 
 def _of_control(item: Row) -> Ceiling | None:

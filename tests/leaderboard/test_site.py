@@ -127,6 +127,8 @@ def test_a_second_build_ranks_as_the_first(store: Path, put_run: PutRun, tmp_pat
     assert told["better"].startswith("nobody can tell whether its models are what they seem to be")
     assert told["uneven"].startswith("uneven times")
     assert told["good"] == ""
+    page = next((tmp_path / "site").glob("run-uneven-*.html")).read_text(encoding="utf-8")
+    assert "Not ranked: uneven times: trials take" in page
     assert tables[1].loc[told.index, "unranked"].tolist() == told.tolist()
 
 
