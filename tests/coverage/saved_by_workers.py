@@ -5,6 +5,7 @@ A plugin of coverage.py, named in `setup.cfg` and on the path in `tox run -e tes
 
 from __future__ import annotations
 
+import threading
 from multiprocessing.connection import Connection
 
 from coverage import Coverage
@@ -15,7 +16,8 @@ send_bytes = Connection.send_bytes
 def save_and_send(connection: Connection, *arguments: object) -> None:
     """In the place of `Connection.send_bytes`."""
     coverage = Coverage.current()
-    if coverage:
+    # Our workers answer from their main thread. Two threads that save at once end in a segmentation fault of SQLite.
+    if coverage and threading.current_thread() is threading.main_thread():
         coverage.save()
     send_bytes(connection, *arguments)
 
