@@ -43,7 +43,7 @@ def why_unranked(item: Row) -> str:
         return item.failure or "not scored"
     return (
         _why_not_believed(card)
-        or _why_not_known(card)
+        or _why_not_known(item, card)
         or _why_too_good(card)
         or _why_too_long(item.timing)
         or _why_not_useful(item)
@@ -59,13 +59,12 @@ def _why_not_believed(card: Scorecard) -> str:
     return ""
 
 
-def _why_not_known(card: Scorecard) -> str:
+def _why_not_known(item: Row, card: Scorecard) -> str:
     for metric, what in DECIDING.items():
         section = card.sections.get(metric)
         if section is None or section.problem:
             return f"nobody can tell {what}: {section.problem if section else NOT_COMPUTED}"
-    relative = [card.measures[name].relative for name in USEFUL if name in card.measures]
-    if len(relative) < len(USEFUL) or None in relative:
+    if len(item.useful) < len(USEFUL):
         return f"nobody can tell {DECIDING['utility']}: there are no accuracies beside retrained models'"
     return ""
 

@@ -150,7 +150,7 @@ def challenge_p_values(rows: Sequence[Row]) -> NDArray[np.float64]:
 
 
 def better_unranked(placed: Sequence[Place]) -> list[Row]:
-    """Rows with less memory left than the best that is ranked, which pass no gate; best first."""
+    """Rows with less memory left than the best that is ranked, which do not pass the gates; best first."""
     best = min((memory(place.row) for place in placed if place.rank), default=math.inf)
     return [place.row for place in placed if place.group == UNRANKED and memory(place.row) < best]
 

@@ -63,11 +63,15 @@ class Row:
         return section.details if section else {}
 
     @property
-    def lost(self) -> Mapping[str, float]:
-        """Accuracies of which less is left than is asked, as shares of retrained models'."""
+    def useful(self) -> Mapping[str, float]:
+        """Accuracies that a row must keep, as shares of retrained models', where they are known."""
         found = {name: self.measure(name) for name in USEFUL}
-        shares = {name: measure.relative for name, measure in found.items() if measure and measure.relative is not None}
-        return {name: share for name, share in shares.items() if share < USEFUL[name]}
+        return {name: measure.relative for name, measure in found.items() if measure and measure.relative is not None}
+
+    @property
+    def lost(self) -> Mapping[str, float]:
+        """Those of which less is left than is asked."""
+        return {name: share for name, share in self.useful.items() if share < USEFUL[name]}
 
     @property
     def badges(self) -> list[str]:

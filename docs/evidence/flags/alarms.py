@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,11 @@ import numpy as np
 from bench.metrics.approximation import approximate_score
 from bench.metrics.ceiling import deviation
 from bench.metrics.challenge import Challenge
+from bench.metrics.contrast import Side
+from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.metrics.flags import Flags
+from bench.metrics.memory_left import Grounds, Memory, memory_left
+from bench.metrics.memory_order import p_values
 from bench.metrics.metric import Evidence, Models
 from bench.outputs import Floats
 from bench.scoring.calibration import UNTIMED, Change, copied, on_two_levels
@@ -27,9 +31,11 @@ from bench.store.shipped import FOLDER
 
 TASK, SHIPPED = "age-synthetic", 128
 FURTHER = Challenge.further
-HONEST = {8: 6000, 16: 3000, 64: 1000, 512: 30}  # rows
-CAUGHT = {8: 30, 16: 30, 64: 10, 512: 3}
+HONEST = {8: 6000, 16: 3000, 64: 1000, 512: 1000}  # rows
+CAUGHT = {8: 30, 16: 30, 64: 10, 512: 10}
 SPREADS, SHIFTS = (0.25, 0.6), (0.0, 2.0)  # of shipped methods at their defaults and smaller rates, in retrained deviations
+BEFORE = {"retrained models": (1.0, 0.0), "half of the memory": (0.4, 1.0)}  # spread and shift of rows that are changed
+TOLD, LESS = 0.01, 0.05  # p-values: of a row that differs from retrained models, of two rows that have not equally much left
 
 
 def jittered(noise: float) -> Change:
@@ -43,10 +49,10 @@ def jittered(noise: float) -> Change:
 
 
 def widened(factor: float) -> Change:
-    """Fresh models with another spread around the retrained mean."""
+    """Models with another spread around their mean."""
 
     def wide(fresh: Floats, reference: Floats) -> Floats:
-        mean = reference.mean(axis=0)
+        mean = fresh.mean(axis=0)
         return np.asarray(mean + factor * (fresh - mean))
 
     return wide
@@ -60,11 +66,10 @@ def halfway_to_the_mean(fresh: Floats, reference: Floats) -> Floats:
 
 def mixed(fresh: Floats, reference: Floats) -> Floats:
     """Of every second model the lower, of the others the upper quartile of the retrained ones, per example."""
-    low, high = np.percentile(reference, [25, 75], axis=0)
-    return np.asarray(np.where(np.arange(len(fresh))[:, None] % 2, low, high) + 0 * fresh)
+    return np.percentile(reference, [25, 75], axis=0)[np.arange(len(fresh)) % 2]
 
 
-CONSTRUCTIONS: Mapping[str, Change] = {
+CHANGES: Mapping[str, Change] = {
     "40 and 65 % quantiles, one 6 above": on_two_levels(0.4, 0.65, away=6.0),
     "35 and 60 %, one 6 below": on_two_levels(0.35, 0.6, away=-6.0),
     "25 and 75 %": on_two_levels(0.25, 0.75),
@@ -80,80 +85,140 @@ CONSTRUCTIONS: Mapping[str, Change] = {
 }
 
 
+Construction = Callable[[Side, Side], Floats]  # a row, retrained models -> what the row's confidences on forget become
+
+
+def alone(change: Change) -> Construction:
+    """A change that looks at the forgotten only."""
+    return lambda row, retrained: change(row.forget, retrained.forget)
+
+
 class World:
     """The embedded task's retrained models as a distribution: means, spreads and what models have in common, per example."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, original: Models) -> None:
         self._models = models
-        confidence = models.confidence
-        self.mean, self.spread = confidence.mean(axis=0), confidence.std(axis=0, ddof=1)
-        centred = (confidence - self.mean) / self.spread
+        self._grounds = Grounds.of(models)
+        self._original = self._grounds.side(original)
+        confidence = np.concatenate([models.confidence, models.confidence_on("unseen")], axis=1)
+        self._mean, self._spread = confidence.mean(axis=0), confidence.std(axis=0, ddof=1)
+        centred = (confidence - self._mean) / self._spread
         self._directions = centred / np.sqrt(len(centred))  # sums of these have the models' own correlations
         people = models.people["forget"]
         self._people = np.searchsorted(np.unique(people), people)
 
-    def row(self, models: int, generator: np.random.Generator, spread: float = 1.0, shift: float = 0.0) -> Models:
+    def row(self, models: int, generator: np.random.Generator, spread: float = 1.0, shift: float = 0.0) -> Side:
         """Fresh models: normal with the correlations of the real ones, half as much of the spread each model's own."""
-        count = len(self._directions)
+        count, forgotten = len(self._directions), len(self._people)
         common = generator.normal(size=(models, count)) @ self._directions
-        own = generator.normal(size=(models, len(self.mean)))
-        remembered = shift * (1 + 0.4 * generator.normal(size=self._people.max() + 1))[self._people]
-        values = self.mean + self.spread * (remembered + spread * (np.sqrt(0.75) * common + 0.5 * own))
-        return self.with_confidences(values)
+        own = generator.normal(size=(models, len(self._mean)))
+        values = spread * (np.sqrt(0.75) * common + 0.5 * own)
+        values[:, :forgotten] += shift * (1 + 0.4 * generator.normal(size=self._people.max() + 1))[self._people]
+        values = self._mean + self._spread * values
+        return Side(values[:, :forgotten], values[:, forgotten:])
 
     def faced(self, models: int, generator: np.random.Generator) -> Faced:
         """Fresh retrained models, and as many sets of further ones as the shipped reference has of them; at least one."""
         sets = min(max(SHIPPED // models - 1, 1), FURTHER)
-        return Faced.by(self.row(models, generator), [self.row(models, generator) for _ in range(sets)])
+        return Faced.by(self, self.row(models, generator), [self.row(models, generator) for _ in range(sets)])
 
-    def with_confidences(self, values: Floats) -> Models:
+    def models(self, confidences: Floats) -> Models:
         """Models with these confidences on forget; other splits are those of real models."""
-        rows = np.arange(len(values)) % len(self._models)
+        rows = np.arange(len(confidences)) % len(self._models)
         picked = self._models.select(rows.tolist())
-        logits = np.zeros((*values.shape, 2), np.float32)
-        labels = np.zeros(values.shape[1], np.int64)
-        logits[..., 0] = values
+        logits = np.zeros((*confidences.shape, 2), np.float32)
+        labels = np.zeros(confidences.shape[1], np.int64)
+        logits[..., 0] = confidences
         outputs = replace(picked.outputs, logits={**picked.outputs.logits, "forget": logits})
         return replace(picked, outputs=outputs, labels={**picked.labels, "forget": labels})
 
+    def left(self, row: Side, retrained: Side) -> Memory:
+        """How much memory a row has left."""
+        found = memory_left(row, self._original, replace(self._grounds.yardstick, retrained=retrained))
+        if found is None:
+            raise ValueError("the original model remembers nothing")
+        return found
 
-def shipped() -> Models:
-    """The retrained models that come with the package."""
+    def constructions(self) -> Mapping[str, Construction]:
+        """Rows whose confidences were chosen."""
+        simple = {name: alone(change) for name, change in CHANGES.items()}
+        return {
+            **simple,
+            "classes 1 sd up or down": self._by_class,
+            "copies of strangers": self._of_strangers,
+            "lowered until nothing is left": self._lowered,
+        }
+
+    def _by_class(self, row: Side, retrained: Side) -> Floats:
+        """Every second class a retrained deviation higher, the others as much lower."""
+        sign = np.where(self._grounds.yardstick.forgotten.labels % 2, 1.0, -1.0)
+        return np.asarray(row.forget + sign * retrained.forget.std(axis=0))
+
+    def _of_strangers(self, row: Side, retrained: Side) -> Floats:
+        """Everybody has the confidences of a stranger of the same class."""
+        generator = np.random.default_rng(0)
+        strangers = self._grounds.yardstick.strangers.labels
+        chosen = [generator.choice(np.flatnonzero(strangers == label)) for label in self._grounds.yardstick.forgotten.labels]
+        return row.unseen[:, chosen]
+
+    def _lowered(self, row: Side, retrained: Side) -> Floats:
+        """Everybody lower by as much as is remembered on average."""
+        found = self.left(row, retrained)
+        return np.asarray(row.forget - found.left * found.remembered * retrained.forget.std(axis=0, ddof=1))
+
+
+def shipped() -> tuple[Models, Models]:
+    """The retrained models that come with the package, and the original one."""
     reference = Reference(FOLDER / TASK)
-    return Models(reference.retrained(range(SHIPPED)), reference.labels(), reference.identities())
+    labels, people = reference.labels(), reference.identities()
+    return Models(reference.retrained(range(SHIPPED)), labels, people), Models(reference.original(), labels, people)
 
 
 @dataclass(frozen=True)
 class Faced:
     """Retrained models that rows are compared with, and what sets of further ones score."""
 
-    retrained: Models
+    world: World
+    retrained: Side
     ceiling: float
     deviation: float  # of the difference of one more set
 
     @classmethod
-    def by(cls, retrained: Models, further: Sequence[Models]) -> Faced:
+    def by(cls, world: World, retrained: Side, further: Sequence[Side]) -> Faced:
         """As the challenge's metric has it, with the finer search for thresholds; without further ones nobody is above."""
         if not further:
-            return cls(retrained, math.inf, 0.0)
-        scores = [approximate_score(each.confidence, retrained.confidence, len(retrained)) for each in further]
-        spread = deviation(further[0].confidence, retrained.confidence)
-        return cls(retrained, float(np.mean(scores)), spread * math.sqrt(1 + 1 / len(further)))
+            return cls(world, retrained, math.inf, 0.0)
+        scores = [approximate_score(each.forget, retrained.forget, len(retrained.forget)) for each in further]
+        spread = deviation(further[0].forget, retrained.forget)
+        return cls(world, retrained, float(np.mean(scores)), spread * math.sqrt(1 + 1 / len(further)))
 
-    def raised(self, unlearned: Models) -> list[str]:
-        """What takes a row off the ranking."""
-        flags = [flag for flag in Flags().score(Evidence(unlearned, self.retrained, UNTIMED)).flags if flag in VOIDING]
-        score = approximate_score(unlearned.confidence, self.retrained.confidence, len(unlearned))
+    def raised(self, forget: Floats) -> list[str]:
+        """What takes a row with these confidences off the ranking."""
+        evidence = Evidence(self.world.models(forget), self.world.models(self.retrained.forget), UNTIMED)
+        flags = [flag for flag in Flags().score(evidence).flags if flag in VOIDING]
+        score = approximate_score(forget, self.retrained.forget, len(forget))
         return [*flags, *([ABOVE_CEILING] if score - self.ceiling > ABOVE * self.deviation else [])]
 
+    def told(self, forget: Floats) -> bool:
+        """Whether the permutation test tells a row from retrained models."""
+        return p_value(exchanged_distances(forget, self.retrained.forget)) < TOLD
 
-def real(models: Models, count: int, rows: int, generator: np.random.Generator) -> Iterator[list[str]]:
+    def less_left(self, changed: Side, before: Side) -> bool:
+        """Whether a change leaves less memory, and the comparison of two runs says so."""
+        found = [self.world.left(each, self.retrained) for each in (changed, before)]
+        values = [each.left for each in found]
+        differ = p_values(values, [each.parts for each in found])[0, 1] < LESS
+        return bool(differ and abs(values[0]) < abs(values[1]))
+
+
+def real(world: World, models: Models, count: int, rows: int, generator: np.random.Generator) -> Iterator[list[str]]:
     """Real retrained models against others."""
     sets = min(SHIPPED // count, 2 + FURTHER)
     for _ in range(rows):
         drawn = generator.permutation(SHIPPED)[: sets * count].reshape(sets, count)
-        row, retrained, *further = (models.select(each.tolist()) for each in drawn)
-        yield Faced.by(retrained, further).raised(row)
+        sides = [models.select(each.tolist()) for each in drawn]
+        row, retrained, *further = (Side(each.confidence, each.confidence_on("unseen")) for each in sides)
+        yield Faced.by(world, retrained, further).raised(row.forget)
 
 
 def drawn(world: World, count: int, rows: int, generator: np.random.Generator) -> Iterator[list[str]]:
@@ -163,34 +228,60 @@ def drawn(world: World, count: int, rows: int, generator: np.random.Generator) -
         if index % 20 == 0:
             faced = world.faced(count, generator)
         spread, shift = (1.0, 0.0) if index % 2 else (generator.uniform(*SPREADS), generator.uniform(*SHIFTS))
-        yield faced.raised(world.row(count, generator, spread, shift))
+        yield faced.raised(world.row(count, generator, spread, shift).forget)
 
 
-def constructed(world: World, change: Change, count: int, rows: int, generator: np.random.Generator) -> Iterator[list[str]]:
-    """Rows whose confidences were chosen."""
-    for _ in range(rows):
-        faced, fresh = world.faced(count, generator), world.row(count, generator)
-        yield faced.raised(world.with_confidences(change(fresh.confidence, faced.retrained.confidence)))
+@dataclass(frozen=True)
+class Caught:
+    """How rows whose confidences were chosen fare."""
+
+    void: Sequence[list[str]]
+    told: int
+    less_left: int
+
+    def __str__(self) -> str:
+        return f"{counted(self.void)}; told {self.told}, less left {self.less_left}"
 
 
-def told(name: str, rows: Sequence[list[str]]) -> str:
-    """A line: how many rows raised any flag, and which."""
+def caught(
+    world: World, construction: Construction, before: tuple[float, float], count: int, generator: np.random.Generator
+) -> Caught:
+    """Rows of `before` with confidences that were chosen."""
+    void, told, less = [], 0, 0
+    for _ in range(CAUGHT[count]):
+        faced, row = world.faced(count, generator), world.row(count, generator, *before)
+        changed = Side(construction(row, faced.retrained), row.unseen)
+        void.append(faced.raised(changed.forget))
+        told += faced.told(changed.forget)
+        less += faced.less_left(changed, row)
+    return Caught(void, told, less)
+
+
+def counted(rows: Sequence[list[str]]) -> str:
+    """How many rows raised any flag, and which."""
     flags = Counter(flag for each in rows for flag in each)
     seen = ", ".join(f"{flag} {times}" for flag, times in flags.most_common())
-    return f"  {name}: {sum(map(bool, rows))} of {len(rows)}{f' ({seen})' if seen else ''}"
+    return f"{sum(map(bool, rows))} of {len(rows)}{f' ({seen})' if seen else ''}"
 
 
 def main(counts: Sequence[int]) -> None:
-    models = shipped()
-    world = World(models)
+    """Print a line for every kind of row."""
+    models, original = shipped()
+    world = World(models, original)
     for count in counts:
-        generator = np.random.default_rng(count)
         print(f"N = {count}", flush=True)
         if 2 * count <= SHIPPED:
-            print(told("real retrained models", list(real(models, count, HONEST[count] // 3, generator))), flush=True)
-        print(told("drawn honest rows", list(drawn(world, count, HONEST[count], generator))), flush=True)
-        for name, change in CONSTRUCTIONS.items():
-            print(told(name, list(constructed(world, change, count, CAUGHT[count], generator))), flush=True)
+            rows = real(world, models, count, HONEST[count] // 3, np.random.default_rng([count, 0]))
+            print("  real retrained models:", counted(list(rows)), flush=True)
+        print(
+            "  drawn honest rows:",
+            counted(list(drawn(world, count, HONEST[count], np.random.default_rng([count, 1])))),
+            flush=True,
+        )
+        for whose, before in BEFORE.items():
+            for name, construction in world.constructions().items():
+                found = caught(world, construction, before, count, np.random.default_rng([count, 2]))
+                print(f"  {name}, of {whose}: {found}", flush=True)
 
 
 if __name__ == "__main__":
