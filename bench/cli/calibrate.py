@@ -69,13 +69,15 @@ def _quantities(metrics: Sequence[InstalledMetric], answers: Mapping[str, Mappin
 
 def _print(answers: Mapping[str, Mapping[str, CaseResult]], repeats: int) -> None:
     from bench.cli.show import WIDE, table
+    from bench.scoring.constructions import CHOSEN, DIFFERENCES
 
-    names = list(dict.fromkeys(name for found in answers.values() for name in found))
-    columns = ["measure", *answers, ""]
-    lines = [[name, *(_cell(found.get(name), repeats) for found in answers.values()), ""] for name in names]
-    table(columns, lines, width=WIDE)
+    for cases in (DIFFERENCES, CHOSEN):
+        names = dict.fromkeys(name for case in cases for name in answers[case])
+        lines = [[name, *(_cell(answers[case].get(name), repeats) for case in cases), ""] for name in names]
+        table(["measure", *cases, ""], lines, width=WIDE)
+        click.echo()
     click.echo(
-        f"\nMeans of {repeats}; in brackets in how many of them the case is told from retrained models, if the measure says so."
+        f"Means of {repeats}; in brackets in how many of them the case is told from retrained models, if the measure says so."
     )
 
 

@@ -15,83 +15,16 @@ from bench.metrics.metric import Evidence, Models, Timing
 from bench.metrics.quantity import P_VALUE
 from bench.metrics.resampling import LEVEL
 from bench.outputs import OUTPUT_SPLITS, Floats, Outputs
+from bench.scoring.constructions import CHOSEN, DIFFERENCES, Change, Fresh, strangers_of
 from bench.scoring.scorecard import Measure, Scorecard, Section, section
 from bench.seeds import numpy_generator
 
 CLASSES = 10
-OUTLIER = -40.0
 MEMBER = 3.0  # by how many standard deviations training raises the confidence of an example
 UNTIMED = Timing(seconds=(), beside=(), allowed=1.0, retraining=1.0)
 EXAMPLE_SPREAD = 2.0  # standard deviation of an example's mean confidence, in those of models
 
-Change = Callable[[Floats, Floats], Floats]  # fresh retrained confidences [N, E], those of the reference [N, E] -> unlearned ones
-
-
-def shifted(amount: float) -> Change:
-    """Confidences that many standard deviations too high: forgotten in part only."""
-    return lambda fresh, reference: fresh + amount
-
-
-def half_as_wide(fresh: Floats, reference: Floats) -> Floats:
-    """The right mean and half the spread: methods with too little randomness between trials."""
-    mean = reference.mean(axis=0)
-    narrow: Floats = mean + 0.5 * (fresh - mean)
-    return narrow
-
-
-def gaming(fresh: Floats, reference: Floats) -> Floats:
-    """All models but one constant at the lower quartile of retrained models, one far away: scores 1 in the challenge."""
-    constant = np.repeat(np.quantile(reference, 0.25, axis=0)[None], len(fresh), axis=0)
-    constant[0] = OUTLIER
-    return constant
-
-
-def deterministic(fresh: Floats, reference: Floats) -> Floats:
-    """One retrained model, N times: perfect unlearning without randomness between trials."""
-    return np.repeat(fresh[:1], len(fresh), axis=0)
-
-
-def on_two_levels(low: float, high: float, away: float = 0.0) -> Change:
-    """Half of the models at one quantile of the retrained ones, half at another, shuffled per example; one `away` from the ends.
-
-    Chosen so that every threshold errs: beyond the ceiling of the challenge's score without a retrained model's data.
-    """
-
-    def chosen(fresh: Floats, reference: Floats) -> Floats:
-        generator = numpy_generator(len(fresh), "metric", 1001)
-        levels = np.quantile(reference, [low, high], axis=0)
-        values = np.where((np.arange(len(fresh)) % 2 == 0)[:, None], levels[0], levels[1])
-        if away:
-            values[0] = reference.max(axis=0) + away if away > 0 else reference.min(axis=0) + away
-        return np.asarray(generator.permuted(values, axis=0))
-
-    return chosen
-
-
-def copied(noise: float) -> Change:
-    """The retrained models of the reference in another order, with noise of a share of their spread."""
-
-    def taken(fresh: Floats, reference: Floats) -> Floats:
-        own = fresh - fresh.mean(axis=0)
-        return np.asarray(np.roll(reference, 1, axis=0) + noise * own)
-
-    return taken
-
-
-CASES: Mapping[str, Change] = {
-    "retrained": shifted(0.0),
-    "shift 0.5 sd": shifted(0.5),
-    "shift 1 sd": shifted(1.0),
-    "shift 2 sd": shifted(2.0),
-    "half width": half_as_wide,
-    "gaming": gaming,
-    "deterministic": deterministic,
-    "two levels, one above": on_two_levels(0.4, 0.65, away=6.0),
-    "two levels, one below": on_two_levels(0.35, 0.6, away=-6.0),
-    "two levels": on_two_levels(0.25, 0.75),
-    "copied, noise .01": copied(0.01),
-    "copied, noise .1": copied(0.1),
-}
+CASES: Mapping[str, Change] = {**DIFFERENCES, **CHOSEN}
 
 
 @dataclass(frozen=True)
@@ -125,7 +58,9 @@ class Population:
     def case(self, change: Change, reference: Models) -> Models:
         """Unlearned models that differ from retrained ones by `change`, on the forget set."""
         confidences = {split: self._confidences(split, len(reference)) for split in OUTPUT_SPLITS}
-        return self._models({**confidences, "forget": change(confidences["forget"], reference.confidence)})
+        strangers = confidences["unseen"][:, strangers_of(self.labels["forget"], self.labels["unseen"])]
+        fresh = Fresh(confidences["forget"], strangers, self.labels["forget"])
+        return self._models({**confidences, "forget": change(fresh, reference.confidence)})
 
     def _confidences(self, split: str, models: int) -> Floats:
         return self.means[split] + self.generator.normal(size=(models, len(self.means[split])))

@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from bench.metrics.metric import Models
-from bench.scoring.calibration import Population, shifted
+from bench.scoring.calibration import Population
+from bench.scoring.constructions import shifted
 from bench.store.archives import pack
 from bench.store.files import write_bytes, write_record
 from bench.store.records import DeviceRecord, Finished, MethodRecord, RunRecord, TaskRecord, Timed

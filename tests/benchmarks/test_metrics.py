@@ -10,7 +10,8 @@ import pytest
 from bench.metrics.forgetting import forgetting_score
 from bench.metrics.installed import installed_metrics
 from bench.metrics.metric import Evidence, Timing
-from bench.scoring.calibration import Population, shifted
+from bench.scoring.calibration import Population
+from bench.scoring.constructions import shifted
 
 
 def test_forgetting_score_512_models_50_examples(benchmark) -> None:

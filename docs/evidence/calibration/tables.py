@@ -12,15 +12,23 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from bench.scoring.constructions import CHOSEN, DIFFERENCES
 
 FOLDER = Path(__file__).parents[3] / "leaderboard" / "calibration"
 PAGE = Path(__file__).parents[1] / "trust.md"
 
 
-def table(path: Path) -> str:
-    """One calibration as a table: means, and in brackets in how many repeats a case is told from retrained models."""
+def tables(path: Path) -> str:
+    """One calibration: how models can differ from retrained ones, and confidences that were chosen."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    cases, repeats = found["cases"], found["repeats"]
+    return "\n\n".join(table(found, cases) for cases in (DIFFERENCES, CHOSEN))
+
+
+def table(found: dict[str, Any], wanted: Iterable[str]) -> str:
+    """Means, and in brackets in how many repeats a case is told from retrained models."""
+    cases, repeats = {case: found["cases"][case] for case in wanted}, found["repeats"]
     flags = sorted({name for answers in cases.values() for name in answers if name.startswith("[")})
     lines = [f"| N = {found['models']}, {repeats} repeats | {' | '.join(cases)} |", "|---" * (1 + len(cases)) + "|"]
     measures = [name for name, about in found["quantities"].items() if about["table"] or tells(name, cases.values())]
@@ -46,7 +54,7 @@ def page(text: str) -> str:
     """The page with its tables as they should be."""
 
     def filled(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{table(FOLDER / f'{match[2]}.json')}\n{match[3]}"
+        return f"{match[1]}\n{tables(FOLDER / f'{match[2]}.json')}\n{match[3]}"
 
     return re.sub(r"(<!-- table (\w+) -->)\n.*?(<!-- end -->)", filled, text, flags=re.DOTALL)
 

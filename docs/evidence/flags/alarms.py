@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,8 +23,19 @@ from bench.metrics.memory_left import Grounds, Memory, memory_left
 from bench.metrics.memory_order import p_values
 from bench.metrics.metric import Evidence, Models
 from bench.outputs import Floats
-from bench.scoring.calibration import UNTIMED, Change, copied, on_two_levels
+from bench.scoring.calibration import UNTIMED
 from bench.scoring.ceilings import ABOVE, ABOVE_CEILING
+from bench.scoring.constructions import (
+    Change,
+    Fresh,
+    copied,
+    levels_in_turn,
+    of_strangers,
+    on_two_levels,
+    shifted_by_class,
+    strangers_of,
+    widened,
+)
 from bench.scoring.gates import VOIDING
 from bench.store.references import Reference
 from bench.store.shipped import FOLDER
@@ -38,59 +49,30 @@ BEFORE = {"retrained models": (1.0, 0.0), "half of the memory": (0.4, 1.0)}  # s
 TOLD, LESS = 0.01, 0.05  # p-values: of a row that differs from retrained models, of two rows that have not equally much left
 
 
-def jittered(noise: float) -> Change:
-    """Two levels, with noise of a share of the spread."""
-
-    def chosen(fresh: Floats, reference: Floats) -> Floats:
-        levels: Floats = on_two_levels(0.4, 0.65)(fresh, reference)
-        return np.asarray(levels + noise * (fresh - fresh.mean(axis=0)))
-
-    return chosen
-
-
-def widened(factor: float) -> Change:
-    """Models with another spread around their mean."""
-
-    def wide(fresh: Floats, reference: Floats) -> Floats:
-        mean = fresh.mean(axis=0)
-        return np.asarray(mean + factor * (fresh - mean))
-
-    return wide
-
-
-def halfway_to_the_mean(fresh: Floats, reference: Floats) -> Floats:
-    """The retrained models themselves in another order, each moved halfway to their mean."""
-    mean = reference.mean(axis=0)
-    return np.asarray(mean + 0.5 * (copied(0.01)(fresh, reference) - mean))
-
-
-def mixed(fresh: Floats, reference: Floats) -> Floats:
-    """Of every second model the lower, of the others the upper quartile of the retrained ones, per example."""
-    return np.percentile(reference, [25, 75], axis=0)[np.arange(len(fresh)) % 2]
+def lowered(fresh: Fresh, reference: Floats) -> Floats:
+    """Everybody lower by as much as all are too high on average: nothing is left, on average."""
+    spread = reference.std(axis=0)
+    beyond = (fresh.forget.mean(axis=0) - reference.mean(axis=0)) / spread
+    return np.asarray(fresh.forget - beyond.mean() * spread)
 
 
 CHANGES: Mapping[str, Change] = {
     "40 and 65 % quantiles, one 6 above": on_two_levels(0.4, 0.65, away=6.0),
     "35 and 60 %, one 6 below": on_two_levels(0.35, 0.6, away=-6.0),
     "25 and 75 %": on_two_levels(0.25, 0.75),
-    "two levels, noise .1": jittered(0.1),
-    "two levels, noise .3": jittered(0.3),
+    "40 and 65 %, noise .1": on_two_levels(0.4, 0.65, noise=0.1),
+    "40 and 65 %, noise .3": on_two_levels(0.4, 0.65, noise=0.3),
+    "quartiles in turn": levels_in_turn,
     "copies, noise .01": copied(0.01),
     "copies, noise .1": copied(0.1),
     "copies, noise .3": copied(0.3),
-    "quartiles in turn": mixed,
-    "halfway to the mean": halfway_to_the_mean,
+    "copies halfway to the mean": copied(0.01, moved=0.5),
     "spread doubled": widened(2.0),
     "spread halved": widened(0.5),
+    "classes up or down by the spread": shifted_by_class,
+    "strangers": of_strangers,
+    "lowered": lowered,
 }
-
-
-Construction = Callable[[Side, Side], Floats]  # a row, retrained models -> what the row's confidences on forget become
-
-
-def alone(change: Change) -> Construction:
-    """A change that looks at the forgotten only."""
-    return lambda row, retrained: change(row.forget, retrained.forget)
 
 
 class World:
@@ -139,32 +121,11 @@ class World:
             raise ValueError("the original model remembers nothing")
         return found
 
-    def constructions(self) -> Mapping[str, Construction]:
-        """Rows whose confidences were chosen."""
-        simple = {name: alone(change) for name, change in CHANGES.items()}
-        return {
-            **simple,
-            "classes 1 sd up or down": self._by_class,
-            "copies of strangers": self._of_strangers,
-            "lowered until nothing is left": self._lowered,
-        }
-
-    def _by_class(self, row: Side, retrained: Side) -> Floats:
-        """Every second class a retrained deviation higher, the others as much lower."""
-        sign = np.where(self._grounds.yardstick.forgotten.labels % 2, 1.0, -1.0)
-        return np.asarray(row.forget + sign * retrained.forget.std(axis=0))
-
-    def _of_strangers(self, row: Side, retrained: Side) -> Floats:
-        """Everybody has the confidences of a stranger of the same class."""
-        generator = np.random.default_rng(0)
-        strangers = self._grounds.yardstick.strangers.labels
-        chosen = [generator.choice(np.flatnonzero(strangers == label)) for label in self._grounds.yardstick.forgotten.labels]
-        return row.unseen[:, chosen]
-
-    def _lowered(self, row: Side, retrained: Side) -> Floats:
-        """Everybody lower by as much as is remembered on average."""
-        found = self.left(row, retrained)
-        return np.asarray(row.forget - found.left * found.remembered * retrained.forget.std(axis=0, ddof=1))
+    def changed(self, row: Side, change: Change, retrained: Side) -> Side:
+        """A row whose confidences on forget were chosen."""
+        labels = self._grounds.yardstick.forgotten.labels
+        strangers = row.unseen[:, strangers_of(labels, self._grounds.yardstick.strangers.labels)]
+        return replace(row, forget=change(Fresh(row.forget, strangers, labels), retrained.forget))
 
 
 def shipped() -> tuple[Models, Models]:
@@ -243,14 +204,12 @@ class Caught:
         return f"{counted(self.void)}; told {self.told}, less left {self.less_left}"
 
 
-def caught(
-    world: World, construction: Construction, before: tuple[float, float], count: int, generator: np.random.Generator
-) -> Caught:
+def caught(world: World, change: Change, before: tuple[float, float], count: int, generator: np.random.Generator) -> Caught:
     """Rows of `before` with confidences that were chosen."""
     void, told, less = [], 0, 0
     for _ in range(CAUGHT[count]):
         faced, row = world.faced(count, generator), world.row(count, generator, *before)
-        changed = Side(construction(row, faced.retrained), row.unseen)
+        changed = world.changed(row, change, faced.retrained)
         void.append(faced.raised(changed.forget))
         told += faced.told(changed.forget)
         less += faced.less_left(changed, row)
@@ -264,24 +223,32 @@ def counted(rows: Sequence[list[str]]) -> str:
     return f"{sum(map(bool, rows))} of {len(rows)}{f' ({seen})' if seen else ''}"
 
 
+def honest(world: World, models: Models, count: int) -> None:
+    """Print how many honest rows raise a flag."""
+    print(f"N = {count}", flush=True)
+    if 2 * count <= SHIPPED:
+        rows = real(world, models, count, HONEST[count] // 3, np.random.default_rng([count, 0]))
+        print("  real retrained models:", counted(list(rows)), flush=True)
+    print(
+        "  drawn honest rows:", counted(list(drawn(world, count, HONEST[count], np.random.default_rng([count, 1])))), flush=True
+    )
+
+
+def chosen(world: World, count: int) -> None:
+    """Print how many rows that were chosen raise one."""
+    for whose, before in BEFORE.items():
+        for name, change in CHANGES.items():
+            found = caught(world, change, before, count, np.random.default_rng([count, 2]))
+            print(f"  {name}, of {whose}: {found}", flush=True)
+
+
 def main(counts: Sequence[int]) -> None:
     """Print a line for every kind of row."""
     models, original = shipped()
     world = World(models, original)
     for count in counts:
-        print(f"N = {count}", flush=True)
-        if 2 * count <= SHIPPED:
-            rows = real(world, models, count, HONEST[count] // 3, np.random.default_rng([count, 0]))
-            print("  real retrained models:", counted(list(rows)), flush=True)
-        print(
-            "  drawn honest rows:",
-            counted(list(drawn(world, count, HONEST[count], np.random.default_rng([count, 1])))),
-            flush=True,
-        )
-        for whose, before in BEFORE.items():
-            for name, construction in world.constructions().items():
-                found = caught(world, construction, before, count, np.random.default_rng([count, 2]))
-                print(f"  {name}, of {whose}: {found}", flush=True)
+        honest(world, models, count)
+        chosen(world, count)
 
 
 if __name__ == "__main__":

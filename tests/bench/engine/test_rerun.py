@@ -18,7 +18,8 @@ from bench.engine.session import Session
 from bench.errors import WorkerError
 from bench.outputs import Outputs
 from bench.registry import discovery
-from bench.scoring.calibration import Population, shifted
+from bench.scoring.calibration import Population
+from bench.scoring.constructions import shifted
 from bench.store.records import (
     Chunk,
     DeviceRecord,

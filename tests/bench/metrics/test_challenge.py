@@ -9,21 +9,24 @@ from bench.metrics.challenge import Challenge
 from bench.metrics.forgetting import epsilons, forgetting_score
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.resampling import resamples
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import Fresh, shifted
 
 
-def example_kinds(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def example_kinds(fresh: Fresh, reference: np.ndarray) -> np.ndarray:
     """The first example is peaky, the second separated, the third closer together than thresholds are."""
-    changed = fresh.copy()
-    changed[:, 0] = reference[:, 0].mean() + 1e-4 * fresh[:, 0]
+    changed = fresh.forget.copy()
+    changed[:, 0] = reference[:, 0].mean() + 1e-4 * fresh.forget[:, 0]
     changed[:, 1] += 100.0
-    changed[:, 2] = np.linspace(0, 1e-4, len(fresh))
+    changed[:, 2] = np.linspace(0, 1e-4, len(fresh.forget))
     return changed
 
 
 def test_counts_of_special_examples() -> None:
     population = Population.draw(8, 0)
-    close = population.case(lambda fresh, reference: np.where(np.arange(8) == 2, 1e-5 * fresh, fresh), population.retrained(16))
+    close = population.case(
+        lambda fresh, reference: np.where(np.arange(8) == 2, 1e-5 * fresh.forget, fresh.forget), population.retrained(16)
+    )
     unlearned = population.case(example_kinds, close)
     found = Challenge().score(Evidence(unlearned, close, UNTIMED))
     expected = epsilons(unlearned.confidence, close.confidence)

@@ -8,7 +8,8 @@ from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from bench.metrics.class_matched import ClassMatched
 from bench.metrics.membership import loss_attack
 from bench.metrics.metric import Evidence, Models
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 def few_classes(models: Models, classes: set[int]) -> Models:

@@ -10,7 +10,8 @@ from scipy.stats import binom, binomtest, norm
 from bench.metrics.cross_fitted import CrossFitted, Rules, certified_epsilon, choose_rules, held_out_epsilon
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import SPLITS, Sample, Values, halves
-from bench.scoring.calibration import UNTIMED, Population, deterministic, half_as_wide, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import deterministic, shifted, widened
 
 
 def smoothed(side: np.ndarray, low: float, high: float) -> float:
@@ -158,7 +159,7 @@ def test_sees_what_the_location_does_not_show() -> None:
     population = Population.draw(40, 3)
     retrained = population.retrained(64)
     same = compare(population.retrained(64).confidence, retrained.confidence)["cross_fitted_epsilon"]
-    for change in (half_as_wide, deterministic):
+    for change in (widened(0.5), deterministic):
         unlearned = population.case(change, retrained)
         found = CrossFitted().score(Evidence(unlearned, retrained, UNTIMED)).estimates["cross_fitted_epsilon"].value
         assert found > same + 0.3

@@ -14,7 +14,8 @@ from bench.metrics.membership import roc_curve, true_positive_rate
 from bench.metrics.metric import Evidence, Timing
 from bench.metrics.rmia import RMIA
 from bench.metrics.ulira import ULiRA
-from bench.scoring.calibration import Population, shifted
+from bench.scoring.calibration import Population
+from bench.scoring.constructions import shifted
 
 SCORES = arrays(np.float64, st.integers(1, 30), elements=st.integers(0, 5).map(float))
 

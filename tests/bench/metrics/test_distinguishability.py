@@ -11,7 +11,8 @@ from scipy.stats import ks_2samp
 
 from bench.metrics.distinguishability import Distinguishability, exchanged_distances, p_value
 from bench.metrics.metric import Evidence
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 def mean_distance(one: np.ndarray, other: np.ndarray) -> float:

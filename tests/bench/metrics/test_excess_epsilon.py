@@ -15,7 +15,8 @@ from bench.metrics.memory_left import MemoryLeft
 from bench.metrics.metric import Baseline, Evidence, Findings, Models
 from bench.metrics.resampling import Sample
 from bench.outputs import Floats
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import Fresh, shifted
 
 VALUES = st.lists(st.tuples(st.floats(-5, 50), st.integers(1, 9)), min_size=1, max_size=30)
 
@@ -68,10 +69,10 @@ def test_retrained_models_have_next_to_none(population: Population, retrained: M
     assert not baseline.original
 
 
-def _a_tenth_kept(fresh: Floats, reference: Floats) -> Floats:
+def _a_tenth_kept(fresh: Fresh, reference: Floats) -> Floats:
     """One of ten is remembered by three standard deviations, the others are over-forgotten: the mean does not see it."""
-    kept = np.arange(fresh.shape[1]) % 10 == 0
-    return fresh + np.where(kept, 3.0, -1 / 3)
+    kept = np.arange(fresh.forget.shape[1]) % 10 == 0
+    return fresh.forget + np.where(kept, 3.0, -1 / 3)
 
 
 def test_it_sees_a_few_remembered_people_that_a_mean_does_not(population: Population, retrained: Models) -> None:

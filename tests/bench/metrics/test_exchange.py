@@ -10,7 +10,8 @@ from bench.metrics.exchange import exchanged_differences
 from bench.metrics.forgetting import forgetting_score
 from bench.metrics.metric import Models
 from bench.outputs import concatenate
-from bench.scoring.calibration import Population, shifted
+from bench.scoring.calibration import Population
+from bench.scoring.constructions import shifted
 
 
 def final_score(models: Models, retrained: Models) -> float:

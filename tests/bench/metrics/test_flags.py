@@ -11,7 +11,8 @@ from bench.metrics.forgetting import forgetting_score
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.resampling import Sample
 from bench.outputs import Outputs
-from bench.scoring.calibration import CASES, UNTIMED, Change, Population, deterministic, half_as_wide, shifted
+from bench.scoring.calibration import CASES, UNTIMED, Population
+from bench.scoring.constructions import Change, Fresh, deterministic, shifted, widened
 
 
 def flags_of(change: Change, models: int = 16, examples: int = 30, seed: int = 0) -> set[str]:
@@ -46,8 +47,8 @@ def test_gaming_example(models: int, many: bool) -> None:
     """
     far = models // 8 if many else 1
 
-    def gaming(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        constant = np.tile(np.quantile(reference, 0.25, axis=0), (len(fresh), 1))
+    def gaming(fresh: Fresh, reference: np.ndarray) -> np.ndarray:
+        constant = np.tile(np.quantile(reference, 0.25, axis=0), (len(fresh.forget), 1))
         constant[:far] = -40.0
         return constant
 
@@ -65,20 +66,16 @@ def test_gaming_example(models: int, many: bool) -> None:
     assert epsilon > 1.0
 
 
-def narrowed(width: float) -> Change:
-    return lambda fresh, reference: reference.mean(axis=0) + width * (fresh - reference.mean(axis=0))
-
-
 def test_near_constant() -> None:
-    assert flags_of(narrowed(0.05), 64) == {"near-constant"}
-    assert flags_of(narrowed(0.2), 64) == set()
-    assert flags_of(half_as_wide, 64) == set()
+    assert flags_of(widened(0.05), 64) == {"near-constant"}
+    assert flags_of(widened(0.2), 64) == set()
+    assert flags_of(widened(0.5), 64) == set()
 
 
 @pytest.mark.parametrize(("constant", "expected"), [(16, {"near-constant"}), (14, set())])
 def test_near_constant_is_about_more_than_half_of_the_examples(constant: int, expected: set[str]) -> None:
-    def on_some(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        return np.where(np.arange(30) < constant, narrowed(0.01)(fresh, reference), fresh)
+    def on_some(fresh: Fresh, reference: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(30) < constant, widened(0.01)(fresh, reference), fresh.forget)
 
     assert flags_of(on_some, 64) == expected
 
@@ -94,8 +91,8 @@ def test_near_constant_is_about_interquartile_ranges() -> None:
 
 
 def with_far_models(count: int, distance: float, examples: int = 30) -> Change:
-    def change(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        far = fresh.copy()
+    def change(fresh: Fresh, reference: np.ndarray) -> np.ndarray:
+        far = fresh.forget.copy()
         far[:count, :examples] -= distance
         return far
 
@@ -117,8 +114,8 @@ def test_outliers_are_named() -> None:
     population = Population.draw(20, 0)
     retrained = population.retrained(16)
 
-    def change(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        far = fresh.copy()
+    def change(fresh: Fresh, reference: np.ndarray) -> np.ndarray:
+        far = fresh.forget.copy()
         far[[3, 11]] -= 40.0
         return far
 
@@ -141,8 +138,8 @@ def test_outliers_are_a_loop() -> None:
 
 
 def copying(source: int, target: int, noise: float = 0.0) -> Change:
-    def change(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        copied = fresh.copy()
+    def change(fresh: Fresh, reference: np.ndarray) -> np.ndarray:
+        copied = fresh.forget.copy()
         copied[target] = copied[source] + noise
         return copied
 
@@ -157,11 +154,11 @@ def test_duplicate_trials() -> None:
 
 def test_deterministic() -> None:
     assert flags_of(deterministic) == {"deterministic"}
-    assert flags_of(lambda fresh, reference: deterministic(fresh, reference) + 1e-6 * fresh) == {"deterministic"}
+    assert flags_of(lambda fresh, reference: deterministic(fresh, reference) + 1e-6 * fresh.forget) == {"deterministic"}
 
-    def all_but_one(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    def all_but_one(fresh: Fresh, reference: np.ndarray) -> np.ndarray:
         same = deterministic(fresh, reference)
-        same[-1] = fresh[1]
+        same[-1] = fresh.forget[1]
         return same
 
     found = flags_of(all_but_one)
@@ -179,12 +176,12 @@ def test_equal_pairs_are_a_loop() -> None:
 
 
 def test_copies() -> None:
-    def one_copied(fresh: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        return np.r_[reference[5:6], fresh[1:]]
+    def one_copied(fresh: Fresh, reference: np.ndarray) -> np.ndarray:
+        return np.r_[reference[5:6], fresh.forget[1:]]
 
     assert flags_of(one_copied) == {"copied"}
     assert flags_of(lambda fresh, reference: reference) == {"copied", "too-close"}
-    assert flags_of(lambda fresh, reference: np.r_[reference[5:6] + 0.01, fresh[1:]]) == set()
+    assert flags_of(lambda fresh, reference: np.r_[reference[5:6] + 0.01, fresh.forget[1:]]) == set()
 
 
 BOUGHT = {
@@ -208,7 +205,9 @@ def test_confidences_that_were_chosen(case: str, flag: str, models: int) -> None
 def test_levels_are_told_beyond_chance_over_people(models: int) -> None:
     """On three of twenty people's photos only, and those ten photos each: not yet."""
     few = flags_of(
-        lambda fresh, reference: np.c_[np.tile(fresh[:2, :10], (models // 2, 1)) + 1e-3 * fresh[:, :10], fresh[:, 10:]],
+        lambda fresh, reference: np.c_[
+            np.tile(fresh.forget[:2, :10], (models // 2, 1)) + 1e-3 * fresh.forget[:, :10], fresh.forget[:, 10:]
+        ],
         models,
         200,
     )
@@ -226,8 +225,8 @@ def test_copied_models_are_counted() -> None:
 @pytest.mark.parametrize("models", [16, 64])
 def test_shared_seeds_by_paired_correlation(models: int) -> None:
     """Trials that start from the weights or the seeds of the retrained model of the same index resemble it."""
-    assert flags_of(lambda fresh, reference: 0.6 * reference + 0.8 * fresh, models) == {"shared-seeds"}
-    moved = flags_of(lambda fresh, reference: 0.6 * np.roll(reference, 1, axis=0) + 0.8 * fresh, models)
+    assert flags_of(lambda fresh, reference: 0.6 * reference + 0.8 * fresh.forget, models) == {"shared-seeds"}
+    moved = flags_of(lambda fresh, reference: 0.6 * np.roll(reference, 1, axis=0) + 0.8 * fresh.forget, models)
     assert moved == set()
 
 

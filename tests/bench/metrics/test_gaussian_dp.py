@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from bench.metrics.gaussian_dp import GaussianDP, areas_per_example, log_deviation_ratios, mu
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import halves
-from bench.scoring.calibration import UNTIMED, Population, half_as_wide, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted, widened
 
 VALUES = st.integers(-2, 2).map(float) | st.floats(-100, 100)
 
@@ -103,7 +104,7 @@ def test_retrained_models_get_what_a_retrained_run_gets() -> None:
 def test_mu_is_blind_to_spread_which_the_log_ratio_sees() -> None:
     population = Population.draw(60, 1)
     retrained = population.retrained(64)
-    found = GaussianDP().score(Evidence(population.case(half_as_wide, retrained), retrained, UNTIMED)).estimates
+    found = GaussianDP().score(Evidence(population.case(widened(0.5), retrained), retrained, UNTIMED)).estimates
     baseline = GaussianDP().baseline(retrained, population.original()).retrained
     assert found["gaussian_dp_mu"].value == pytest.approx(baseline["gaussian_dp_mu"].value, abs=0.08)
     assert found["log_deviation_ratio"].value == pytest.approx(math.log(0.5), abs=0.06)

@@ -13,7 +13,8 @@ from scipy.stats import entropy
 from bench.metrics.klom import KLOM, divergences
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import halves
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 def divergence(unlearned: np.ndarray, retrained: np.ndarray) -> float:

@@ -12,7 +12,8 @@ from bench.metrics.contrast import Side, Subjects, Yardstick
 from bench.metrics.memory_left import MemoryLeft, memory_left
 from bench.metrics.metric import Evidence, Findings, Models
 from bench.metrics.resampling import Z
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 MEMBER = 3.0  # the population's
 

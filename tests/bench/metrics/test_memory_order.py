@@ -74,7 +74,7 @@ def test_methods_with_more_and_less_are() -> None:
 
 
 def test_trials_that_go_together_do_not_make_a_difference() -> None:
-    """Two settings of one method with one seed have most of their noise in common, of each person, too; else 35 of 200 are told."""
+    """Two settings of one method with one seed have most of their noise in common, of each person, too; else 35 are told."""
     generator = np.random.default_rng(7)
     told = 0
     for _ in range(200):

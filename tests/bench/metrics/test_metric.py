@@ -19,7 +19,8 @@ from bench.metrics.resampling import Sample
 from bench.metrics.rmia import RMIA
 from bench.metrics.two_sample import TwoSample, stands_out
 from bench.metrics.ulira import ULiRA
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 MODELS = 16
 

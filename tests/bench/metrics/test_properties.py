@@ -23,7 +23,8 @@ from bench.metrics.resampling import Sample, interval, resamples
 from bench.metrics.two_sample import TwoSample
 from bench.metrics.ulira import ULiRA, likelihood_ratios
 from bench.outputs import Outputs
-from bench.scoring.calibration import UNTIMED, Change, Population, gaming, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import Change, gaming, shifted
 
 METRICS = {item.name: item.metric for item in installed_metrics()[0] if item.name != "runtime"}
 
@@ -165,7 +166,7 @@ def test_level_of_the_exchange_of_trials(shared: float, capsys: pytest.CaptureFi
         mean = one.confidence.mean(axis=0)
         again = population.case(
             lambda fresh, reference, own=one, pull=pull, mean=mean: (
-                mean + pull[0] * (own.confidence - mean) + pull[1] * (fresh + 0.5 - mean)
+                mean + pull[0] * (own.confidence - mean) + pull[1] * (fresh.forget + 0.5 - mean)
             ),
             retrained,
         )

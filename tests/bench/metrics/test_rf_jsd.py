@@ -12,7 +12,8 @@ from scipy.spatial.distance import jensenshannon
 
 from bench.metrics.metric import Evidence, Findings, Models
 from bench.metrics.rf_jsd import RFJSD, divergence
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 WEIGHTS = st.lists(st.floats(0.01, 1), min_size=4, max_size=4)
 

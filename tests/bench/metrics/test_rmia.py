@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from bench.metrics.membership import halves_of_test
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.rmia import RMIA, chosen_offline, relative_likelihoods, rmia_scores, scores_against_test
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 @settings(max_examples=40)
@@ -113,7 +114,7 @@ def test_sees_members_under_the_original_model() -> None:
 def test_vanishing_probabilities_stay_finite() -> None:
     population = Population.draw(10, 2)
     retrained = population.retrained(4)
-    unlearned = population.case(lambda fresh, reference: fresh - 5000.0, retrained)
+    unlearned = population.case(lambda fresh, reference: fresh.forget - 5000.0, retrained)
     found = RMIA().values(unlearned, retrained)
     assert found["rmia_auc"].tolist() == [0.0] * 4
 

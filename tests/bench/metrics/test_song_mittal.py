@@ -21,7 +21,8 @@ from bench.metrics.song_mittal import (
     thresholds,
     thresholds_by_class,
 )
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 LOGITS = np.random.default_rng(0).normal(size=(3, 20, 5)) * 4
 LABELS = np.random.default_rng(1).integers(5, size=20)

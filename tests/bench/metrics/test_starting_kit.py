@@ -7,7 +7,8 @@ from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.starting_kit import StartingKit
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 def cross_entropies(models: Models, m: int, split: str) -> np.ndarray:

@@ -11,7 +11,8 @@ from bench.metrics.metric import Evidence, Models
 from bench.metrics.resampling import SPLITS, Sample, halves
 from bench.metrics.tails import Tails, example_areas, most_memorised
 from bench.metrics.ulira import likelihood_ratios
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from sklearn.metrics import accuracy_score
 
 from bench.metrics.metric import Evidence, Models
 from bench.metrics.tug_of_war import TugOfWar, tug_of_war
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 def accuracies(models: Models) -> list[tuple[float, float, float]]:

@@ -11,7 +11,8 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 from bench.metrics.metric import Evidence
 from bench.metrics.resampling import SPLITS, Sample, Values, halves
 from bench.metrics.ulira import ULiRA, held_out_ratios, likelihood_ratios
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 def log_ratio(value: float, ours: np.ndarray, theirs: np.ndarray, floor: float) -> float:

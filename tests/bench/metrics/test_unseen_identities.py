@@ -13,7 +13,8 @@ from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from bench.metrics.membership import loss_attack
 from bench.metrics.metric import Baseline, Evidence, Findings, Models
 from bench.metrics.unseen_identities import UnseenIdentities, nomus
-from bench.scoring.calibration import UNTIMED, Population, shifted
+from bench.scoring.calibration import UNTIMED, Population
+from bench.scoring.constructions import shifted
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

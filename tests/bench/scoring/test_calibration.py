@@ -12,7 +12,8 @@ from bench.metrics.installed import InstalledMetric
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity
 from bench.metrics.quantity import P_VALUE
 from bench.outputs import OUTPUT_SPLITS
-from bench.scoring.calibration import CASES, CaseResult, Population, calibrated, shifted, tells
+from bench.scoring.calibration import CASES, CaseResult, Population, calibrated, tells
+from bench.scoring.constructions import shifted
 from bench.scoring.scorecard import Measure
 
 
@@ -51,62 +52,6 @@ def test_splits_have_the_sizes_asked_for() -> None:
     assert {split: models.outputs.logits[split].shape[1] for split in OUTPUT_SPLITS} == {
         split: 20 if split == "forget" else 200 for split in OUTPUT_SPLITS
     }
-
-
-GAPS = {"retrained": 0.0, "shift 0.5 sd": 0.5, "shift 1 sd": 1.0, "shift 2 sd": 2.0, "half width": 0.0}  # mean, in deviations
-LEVELS = {"two levels, one above": (0.4, 0.65), "two levels, one below": (0.35, 0.6), "two levels": (0.25, 0.75)}
-
-
-def case(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences of 64 models of a case, and of the retrained ones."""
-    population = Population.draw(400, seed=0)
-    reference = population.retrained(64)
-    return population.case(CASES[name], reference).confidence, reference.confidence
-
-
-def test_every_case_is_looked_at() -> None:
-    copied = {"copied, noise .01", "copied, noise .1"}
-    assert set(CASES) == {*GAPS, *LEVELS, *copied, "deterministic", "gaming"}
-
-
-@pytest.mark.parametrize(("name", "gap"), GAPS.items(), ids=GAPS)
-def test_cases_differ_from_retrained_models_as_they_say(name: str, gap: float) -> None:
-    found, reference = case(name)
-    assert (found - reference).mean() == pytest.approx(gap, abs=0.05)
-    assert found.std(axis=0).mean() == pytest.approx(0.5 if name == "half width" else 1.0, abs=0.05)
-
-
-def test_all_models_of_a_deterministic_method_are_one() -> None:
-    assert np.ptp(case("deterministic")[0], axis=0).max() < 1e-4
-
-
-def test_the_gaming_models_are_constant_but_for_one() -> None:
-    found, reference = case("gaming")
-    assert found[0] == pytest.approx(-40.0, abs=0.01)
-    np.testing.assert_allclose(found[1:], np.quantile(reference, 0.25, axis=0)[None].repeat(63, axis=0), atol=1e-3)
-
-
-@pytest.mark.parametrize(("name", "quantiles"), LEVELS.items(), ids=LEVELS)
-def test_models_sit_on_two_levels(name: str, quantiles: tuple[float, float]) -> None:
-    """Half on each, or all but one; that one differs from example to example."""
-    found, reference = case(name)
-    levels = np.quantile(reference, quantiles, axis=0)
-    nearest = np.abs(found[None] - levels[:, None])
-    inside = nearest.min(axis=0) < 1e-3
-    assert (nearest.argmin(axis=0) == 0)[inside].mean() == pytest.approx(0.5, abs=0.02)
-    outside = found[~inside].reshape(-1)
-    assert len(outside) == (0 if name == "two levels" else 400)
-    if len(outside):
-        models, examples = np.nonzero(~inside)
-        ends = reference.max(axis=0) + 6 if "above" in name else reference.min(axis=0) - 6
-        np.testing.assert_allclose(found[models, examples], ends[examples], atol=1e-3)
-        assert len(np.unique(models)) > 32
-
-
-@pytest.mark.parametrize(("name", "noise"), [("copied, noise .01", 0.01), ("copied, noise .1", 0.1)])
-def test_copies_are_the_reference_in_another_order(name: str, noise: float) -> None:
-    found, reference = case(name)
-    assert (found - np.roll(reference, 1, axis=0)).std() == pytest.approx(noise, rel=0.05)
 
 
 def test_members_stand_out_under_the_original() -> None:
