@@ -14,6 +14,7 @@ from bench.metrics.installed import InstalledMetric
 from bench.metrics.metric import Evidence, Models, Timing
 from bench.metrics.quantity import P_VALUE
 from bench.metrics.resampling import LEVEL
+from bench.metrics.threads import one_thread
 from bench.outputs import OUTPUT_SPLITS, Floats, Outputs
 from bench.scoring.constructions import CHOSEN, DIFFERENCES, Change, Fresh, strangers_of
 from bench.scoring.scorecard import Measure, Scorecard, Section, section
@@ -99,9 +100,10 @@ def calibrated(
         unlearned = {case: population.case(change, reference) for case, change in CASES.items()}
         evidence = {case: Evidence(models, reference, UNTIMED, original=original) for case, models in unlearned.items()}
         found: dict[str, dict[str, Section]] = {case: {} for case in CASES}
-        for item in metrics:
-            for case, answered in _asked(item, reference, original, evidence, advance):
-                found[case][item.name] = answered
+        with one_thread():
+            for item in metrics:
+                for case, answered in _asked(item, reference, original, evidence, advance):
+                    found[case][item.name] = answered
         for case, sections in found.items():
             cards[case].append(Scorecard(sections=sections))
     return {case: _answers(each) for case, each in cards.items()}

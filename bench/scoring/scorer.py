@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError, one_line
 from bench.metrics.installed import InstalledMetric
 from bench.metrics.metric import Baseline, Evidence, Metric, Models
+from bench.metrics.threads import one_thread
 from bench.outputs import Outputs, first_not_finite
 from bench.registry import loading
 from bench.scoring.scorecard import Scorecard, Section, keep_scorecard, presentations, read_scorecard, section
@@ -80,7 +81,7 @@ class Scorer:
         """Add metrics to the scorecard of a complete run, and keep it after each one."""
         if not run.record.complete:
             raise BenchError(f"run {run.folder.name} is not complete; the command that made it resumes it")
-        with locked(run.folder, lambda text: None):
+        with locked(run.folder, lambda text: None), one_thread():
             return self._score(run, metrics, advance)
 
     def _score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Told) -> Scorecard:
@@ -97,7 +98,8 @@ class Scorer:
 
     def recomputed(self, run: Run, item: InstalledMetric) -> Section:
         """What a metric says of a run and of the reference, from their outputs alone; nothing is kept."""
-        return _section(item, self._evidence(run), lambda: self._computed(item.metric))
+        with one_thread():
+            return _section(item, self._evidence(run), lambda: self._computed(item.metric))
 
     def forget_baselines(self, metrics: Sequence[InstalledMetric]) -> None:
         """Have what metrics say of the reference computed again when it is needed next."""
@@ -106,7 +108,7 @@ class Scorer:
     def prepare(self, metrics: Sequence[InstalledMetric], advance: Told = lambda name: None) -> None:
         """Compute what metrics say of the reference itself, so that no run waits for it."""
         for item in metrics:
-            with suppress(Exception):  # comes again, and is reported, where a run is scored
+            with suppress(Exception), one_thread():  # comes again, and is reported, where a run is scored
                 self._baseline(item)
             advance(item.name)
 

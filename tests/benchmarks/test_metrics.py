@@ -29,11 +29,11 @@ def test_forgetting_score_512_models_50_examples(benchmark) -> None:
 def test_all_metrics_of_a_run(benchmark, models: int, examples: int) -> None:
     """The reference's own values are cached in practice and not counted. Peak memory is that of the process so far."""
     population = Population.draw(examples, seed=0)
-    retrained = population.retrained(models)
+    retrained, original, timing = population.retrained(models), population.original(), Timing([1.0], [(5.0, 5.0)], 0.2, 5.0)
     metrics = installed_metrics()[0]
 
     def score() -> int:
-        evidence = Evidence(population.case(shifted(1.0), retrained), retrained, Timing([1.0], [(5.0, 5.0)], 0.2, 5.0))
+        evidence = Evidence(population.case(shifted(1.0), retrained), retrained, timing, original=original)
         return sum(len(item.metric.score(evidence).estimates) for item in metrics)
 
     assert benchmark.pedantic(score, rounds=3, warmup_rounds=1 if models < 100 else 0) > 40
