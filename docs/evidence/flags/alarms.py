@@ -18,6 +18,7 @@ from bench.metrics.ceiling import deviation
 from bench.metrics.challenge import Challenge
 from bench.metrics.contrast import Side
 from bench.metrics.distinguishability import exchanged_distances, p_value
+from bench.metrics.excess_epsilon import ExcessEpsilon
 from bench.metrics.flags import Flags
 from bench.metrics.memory_left import Grounds, Memory, memory_left
 from bench.metrics.memory_order import p_values
@@ -32,6 +33,7 @@ from bench.scoring.constructions import (
     levels_in_turn,
     of_strangers,
     on_two_levels,
+    shifted,
     shifted_by_class,
     strangers_of,
     widened,
@@ -43,8 +45,9 @@ from bench.store.shipped import FOLDER
 TASK, SHIPPED = "age-synthetic", 128
 FURTHER = Challenge.further
 HONEST = {8: 6000, 16: 3000, 64: 1000, 512: 1000}  # rows
-CAUGHT = {8: 30, 16: 30, 64: 10, 512: 10}
+CAUGHT = {8: 30, 16: 30, 64: 10, 512: 3}
 SPREADS, SHIFTS = (0.25, 0.6), (0.0, 2.0)  # of shipped methods at their defaults and smaller rates, in retrained deviations
+FEW = 4  # rows of those that remember
 BEFORE = {"retrained models": (1.0, 0.0), "half of the memory": (0.4, 1.0)}  # spread and shift of rows that are changed
 TOLD, LESS = 0.01, 0.05  # p-values: of a row that differs from retrained models, of two rows that have not equally much left
 
@@ -81,7 +84,7 @@ class World:
     def __init__(self, models: Models, original: Models) -> None:
         self._models = models
         self._grounds = Grounds.of(models)
-        self._original = self._grounds.side(original)
+        self.original, self._original = original, self._grounds.side(original)
         confidence = np.concatenate([models.confidence, models.confidence_on("unseen")], axis=1)
         self._mean, self._spread = confidence.mean(axis=0), confidence.std(axis=0, ddof=1)
         centred = (confidence - self._mean) / self._spread
@@ -104,15 +107,15 @@ class World:
         sets = min(max(SHIPPED // models - 1, 1), FURTHER)
         return Faced.by(self, self.row(models, generator), [self.row(models, generator) for _ in range(sets)])
 
-    def models(self, confidences: Floats) -> Models:
-        """Models with these confidences on forget; other splits are those of real models."""
-        rows = np.arange(len(confidences)) % len(self._models)
-        picked = self._models.select(rows.tolist())
-        logits = np.zeros((*confidences.shape, 2), np.float32)
-        labels = np.zeros(confidences.shape[1], np.int64)
-        logits[..., 0] = confidences
-        outputs = replace(picked.outputs, logits={**picked.outputs.logits, "forget": logits})
-        return replace(picked, outputs=outputs, labels={**picked.labels, "forget": labels})
+    def models(self, row: Side) -> Models:
+        """Models with these confidences on forget and unseen; other splits are those of real models."""
+        picked = self._models.select((np.arange(len(row.forget)) % len(self._models)).tolist())
+        logits = dict(picked.outputs.logits)
+        for split, values in (("forget", row.forget), ("unseen", row.unseen)):
+            classes = logits[split].shape[2]
+            logits[split] = np.zeros((*values.shape, classes), np.float32)
+            logits[split][:, np.arange(values.shape[1]), self._models.labels[split]] = values + math.log(classes - 1)
+        return replace(picked, outputs=replace(picked.outputs, logits=logits))
 
     def left(self, row: Side, retrained: Side) -> Memory:
         """How much memory a row has left."""
@@ -153,11 +156,11 @@ class Faced:
         spread = deviation(further[0].forget, retrained.forget)
         return cls(world, retrained, float(np.mean(scores)), spread * math.sqrt(1 + 1 / len(further)))
 
-    def raised(self, forget: Floats) -> list[str]:
-        """What takes a row with these confidences off the ranking."""
-        evidence = Evidence(self.world.models(forget), self.world.models(self.retrained.forget), UNTIMED)
+    def raised(self, row: Side) -> list[str]:
+        """What takes a row off the ranking."""
+        evidence = Evidence(self.world.models(row), self.world.models(self.retrained), UNTIMED)
         flags = [flag for flag in Flags().score(evidence).flags if flag in VOIDING]
-        score = approximate_score(forget, self.retrained.forget, len(forget))
+        score = approximate_score(row.forget, self.retrained.forget, len(row.forget))
         return [*flags, *([ABOVE_CEILING] if score - self.ceiling > ABOVE * self.deviation else [])]
 
     def told(self, forget: Floats) -> bool:
@@ -179,7 +182,7 @@ def real(world: World, models: Models, count: int, rows: int, generator: np.rand
         drawn = generator.permutation(SHIPPED)[: sets * count].reshape(sets, count)
         sides = [models.select(each.tolist()) for each in drawn]
         row, retrained, *further = (Side(each.confidence, each.confidence_on("unseen")) for each in sides)
-        yield Faced.by(world, retrained, further).raised(row.forget)
+        yield Faced.by(world, retrained, further).raised(row)
 
 
 def drawn(world: World, count: int, rows: int, generator: np.random.Generator) -> Iterator[list[str]]:
@@ -189,7 +192,7 @@ def drawn(world: World, count: int, rows: int, generator: np.random.Generator) -
         if index % 20 == 0:
             faced = world.faced(count, generator)
         spread, shift = (1.0, 0.0) if index % 2 else (generator.uniform(*SPREADS), generator.uniform(*SHIFTS))
-        yield faced.raised(world.row(count, generator, spread, shift).forget)
+        yield faced.raised(world.row(count, generator, spread, shift))
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ def caught(world: World, change: Change, before: tuple[float, float], count: int
     for _ in range(CAUGHT[count]):
         faced, row = world.faced(count, generator), world.row(count, generator, *before)
         changed = world.changed(row, change, faced.retrained)
-        void.append(faced.raised(changed.forget))
+        void.append(faced.raised(changed))
         told += faced.told(changed.forget)
         less += faced.less_left(changed, row)
     return Caught(void, told, less)
@@ -242,6 +245,21 @@ def chosen(world: World, count: int) -> None:
             print(f"  {name}, of {whose}: {found}", flush=True)
 
 
+def remembering(world: World, count: int) -> None:
+    """Print what memory left and excess epsilon say of rows that remember, with confidences that were chosen."""
+    for shift in (1.0, 2.0):
+        for name in ("as it is", "lowered", "strangers"):
+            generator, found = np.random.default_rng([count, 3]), []
+            for _ in range(FEW):
+                retrained, row = world.row(count, generator), world.row(count, generator, BEFORE["half of the memory"][0], shift)
+                changed = world.changed(row, CHANGES.get(name, shifted(0.0)), retrained)
+                evidence = Evidence(world.models(changed), world.models(retrained), UNTIMED, original=world.original)
+                excess = ExcessEpsilon().score(evidence).estimates["excess_epsilon"].value
+                found.append([world.left(changed, retrained).left, excess])
+            left, excess = np.mean(found, axis=0)
+            print(f"  memory of {shift:.0f} sd, {name}: {left:.2f} left, excess epsilon {excess:.2f}", flush=True)
+
+
 def main(counts: Sequence[int]) -> None:
     """Print a line for every kind of row."""
     models, original = shipped()
@@ -249,6 +267,7 @@ def main(counts: Sequence[int]) -> None:
     for count in counts:
         honest(world, models, count)
         chosen(world, count)
+        remembering(world, count)
 
 
 if __name__ == "__main__":
