@@ -60,7 +60,7 @@ class Population:
         """Unlearned models that differ from retrained ones by `change`, on the forget set."""
         confidences = {split: self._confidences(split, len(reference)) for split in OUTPUT_SPLITS}
         strangers = confidences["unseen"][:, strangers_of(self.labels["forget"], self.labels["unseen"])]
-        fresh = Fresh(confidences["forget"], strangers, self.labels["forget"])
+        fresh = Fresh(confidences["forget"], strangers, self.labels["forget"], self.means["forget"])
         return self._models({**confidences, "forget": change(fresh, reference.confidence)})
 
     def _confidences(self, split: str, models: int) -> Floats:

@@ -21,6 +21,7 @@ class Fresh:
     forget: Floats
     strangers: Floats
     labels: NDArray[np.int64]  # of the forget set [E]
+    means: Floats  # of all such models, on the forget set [E]
 
 
 Change = Callable[[Fresh, Floats], Floats]  # models, confidences of the reference's [N, E] -> unlearned confidences [N, E]
@@ -52,12 +53,7 @@ def shifted_by_class(fresh: Fresh, reference: Floats) -> Floats:
 
 def widened(factor: float) -> Change:
     """The same mean and another spread: below 1, methods with too little randomness between trials."""
-
-    def changed(fresh: Fresh, reference: Floats) -> Floats:
-        mean = fresh.forget.mean(axis=0)
-        return np.asarray(mean + factor * (fresh.forget - mean))
-
-    return changed
+    return lambda fresh, reference: fresh.means + factor * (fresh.forget - fresh.means)
 
 
 def gaming(fresh: Fresh, reference: Floats) -> Floats:

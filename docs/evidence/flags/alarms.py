@@ -128,7 +128,8 @@ class World:
         """A row whose confidences on forget were chosen."""
         labels = self._grounds.yardstick.forgotten.labels
         strangers = row.unseen[:, strangers_of(labels, self._grounds.yardstick.strangers.labels)]
-        return replace(row, forget=change(Fresh(row.forget, strangers, labels), retrained.forget))
+        fresh = Fresh(row.forget, strangers, labels, row.forget.mean(axis=0))
+        return replace(row, forget=change(fresh, retrained.forget))
 
 
 def shipped() -> tuple[Models, Models]:
