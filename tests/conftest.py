@@ -35,6 +35,7 @@ from bench.store.runs import Run
 TESTS = Path(__file__).parent
 BENCH = str(Path(sys.executable).parent / "bench")
 MODELS = 8  # as few as can be compared
+SLOWEST = 7200  # seconds that a slow test may take; `timeout` in setup.cfg is for all others
 PLUGINS = ("original", "retrain", "finetune", "scrub", "noise-injection")
 
 MARK = "BENCH_TESTS_STARTED"  # in the environment of all that tests start, to find what they leave behind
@@ -70,6 +71,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kind = next((kind for start, kind in KINDS.items() if path.startswith(start)), "unit")
         if not item.get_closest_marker("process"):
             item.add_marker(kind)
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOWEST))
 
 
 @pytest.hookimpl(wrapper=True)
