@@ -34,7 +34,7 @@ class Challenge(Metric):
     epsilon in [k/2, (k+1)/2). The forgetting score is the mean over examples; the final score multiplies it by retain and
     test accuracy, each relative to retrained models and not capped at 1. Intervals: 1.96 standard deviations over
     bootstraps of the models (200 of N <= 64, 100 of more), with a finer search for thresholds in place of the grid; they hold the
-    true value in 90 to 97 of 100 cases (docs/evidence/trust.md).
+    true value in 90 to 100 of 100 cases (docs/evidence/trust.md).
 
     >>> from bench.scoring.calibration import Population
     >>> population = Population.draw(20, seed=0)

@@ -137,7 +137,7 @@ class CrossFitted(TwoSample):
     source = "cross-fitting: Chernozhukov et al. 2018; lower bounds: Jagielski et al. 2020, arXiv:2006.07709"
     pitfalls = (
         "With N/2 models no ratio above log(N + 1) can be measured: compare within a division only. The certified bound is"
-        " conservative: at N = 16 it stays 0 for anything short of complete separation."
+        " conservative: at N = 16 it stays below .1 for anything short of complete separation."
     )
     quantities = (
         Quantity(

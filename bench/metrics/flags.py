@@ -103,7 +103,7 @@ class Flags(Metric):
 
     quick = True
     version = 2
-    source = "docs/evidence/trust.md: each flag's cases, and that retrained models raise none"
+    source = "docs/evidence/flags.md: what each catches and misses, and how often honest rows raise one"
     pitfalls = "Thresholds are conventions: a run without flags may still be an exploit that nobody thought of. Read epsilons."
 
     def score(self, evidence: Evidence) -> Findings:

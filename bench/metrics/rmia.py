@@ -139,7 +139,8 @@ class RMIA(PerModel):
         tuned = RMIA(chosen_offline(evidence.original, evidence.retrained))
         found = PerModel.score(tuned, evidence)
         beside = tuned._on_controls(evidence.unlearned, evidence.retrained)
-        return replace(found, controls=beside, notes=(f"a = {tuned.offline:.1f}, chosen on the original model",))
+        how = "chosen on the original model" if evidence.original else "ours, as there is no original model to choose it on"
+        return replace(found, controls=beside, notes=(f"a = {tuned.offline:.1f}, {how}",))
 
     def _on_controls(self, models: Models, retrained: Models) -> dict[str, dict[str, float]]:
         """AUC of people who are not forgotten, in the place of the forgotten; test is what they are told from."""

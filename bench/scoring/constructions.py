@@ -41,7 +41,7 @@ def strangers_of(forgotten: NDArray[np.int64], strangers: NDArray[np.int64]) -> 
 
 
 def shifted(amount: float) -> Change:
-    """Confidences that many standard deviations too high: forgotten in part only."""
+    """Confidences that much too high (of a `Population`, in standard deviations): forgotten in part only."""
     return lambda fresh, reference: fresh.forget + amount
 
 
@@ -68,11 +68,11 @@ def deterministic(fresh: Fresh, reference: Floats) -> Floats:
     return np.repeat(fresh.forget[:1], len(fresh.forget), axis=0)
 
 
-def on_two_levels(low: float, high: float, away: float = 0.0, noise: float = 0.0) -> Change:
+def on_two_levels(low: float, high: float, away: float = 0.0) -> Change:
     """Half of the models at one quantile of the retrained ones, half at another, shuffled per example; one `away` from the ends.
 
-    Chosen so that every threshold errs: beyond the ceiling of the challenge's score without a retrained model's data. `noise` is
-    a share of the models' spread.
+    Chosen so that every threshold errs: scores beyond the challenge's ceiling, though no model is like a retrained one. The
+    shuffle is the same for all rows of one N.
     """
 
     def chosen(fresh: Fresh, reference: Floats) -> Floats:
@@ -81,7 +81,7 @@ def on_two_levels(low: float, high: float, away: float = 0.0, noise: float = 0.0
         values = np.where((np.arange(len(fresh.forget)) % 2 == 0)[:, None], levels[0], levels[1])
         if away:
             values[0] = reference.max(axis=0) + away if away > 0 else reference.min(axis=0) + away
-        return np.asarray(generator.permuted(values, axis=0) + noise * _particular(fresh))
+        return np.asarray(generator.permuted(values, axis=0))
 
     return chosen
 

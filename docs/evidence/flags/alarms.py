@@ -52,6 +52,17 @@ BEFORE = {"retrained models": (1.0, 0.0), "half of the memory": (0.4, 1.0)}  # s
 TOLD, LESS = 0.01, 0.05  # p-values: of a row that differs from retrained models, of two rows that have not equally much left
 
 
+def noisy_levels(noise: float) -> Change:
+    """Two levels, with noise of a share of the retrained models' spread, whatever the row's own is."""
+
+    def chosen(fresh: Fresh, reference: Floats) -> Floats:
+        own = fresh.forget - fresh.forget.mean(axis=0)
+        spread = reference.std(axis=0) / own.std(axis=0)
+        return np.asarray(on_two_levels(0.4, 0.65)(fresh, reference) + noise * spread * own)
+
+    return chosen
+
+
 def lowered(fresh: Fresh, reference: Floats) -> Floats:
     """Everybody lower by as much as all are too high on average: nothing is left, on average."""
     spread = reference.std(axis=0)
@@ -63,8 +74,8 @@ CHANGES: Mapping[str, Change] = {
     "40 and 65 % quantiles, one 6 above": on_two_levels(0.4, 0.65, away=6.0),
     "35 and 60 %, one 6 below": on_two_levels(0.35, 0.6, away=-6.0),
     "25 and 75 %": on_two_levels(0.25, 0.75),
-    "40 and 65 %, noise .1": on_two_levels(0.4, 0.65, noise=0.1),
-    "40 and 65 %, noise .3": on_two_levels(0.4, 0.65, noise=0.3),
+    "40 and 65 %, noise .1": noisy_levels(0.1),
+    "40 and 65 %, noise .3": noisy_levels(0.3),
     "quartiles in turn": levels_in_turn,
     "copies, noise .01": copied(0.01),
     "copies, noise .1": copied(0.1),
@@ -93,7 +104,7 @@ class World:
         self._people = np.searchsorted(np.unique(people), people)
 
     def row(self, models: int, generator: np.random.Generator, spread: float = 1.0, shift: float = 0.0) -> Side:
-        """Fresh models: normal with the correlations of the real ones, half as much of the spread each model's own."""
+        """Fresh models: normal, with three quarters of the real ones' correlations; the rest is each model's own."""
         count, forgotten = len(self._directions), len(self._people)
         common = generator.normal(size=(models, count)) @ self._directions
         own = generator.normal(size=(models, len(self._mean)))

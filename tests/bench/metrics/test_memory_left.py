@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from bench.metrics.contrast import Side, Subjects, Yardstick
-from bench.metrics.memory_left import MemoryLeft, memory_left
+from bench.metrics.memory_left import Grounds, MemoryLeft, memory_left
 from bench.metrics.metric import Evidence, Findings, Models
 from bench.metrics.resampling import Z
 from bench.scoring.calibration import UNTIMED, Population
-from bench.scoring.constructions import shifted
+from bench.scoring.constructions import shifted, widened
 
 MEMBER = 3.0  # the population's
 
@@ -142,6 +142,23 @@ def test_the_interval_covers_the_truth(world: Mapping[str, float]) -> None:
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_coverage_is_nominal(models: int, world: Mapping[str, float]) -> None:
     assert 0.92 <= coverage(models, world, 2000) <= 0.985
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("models", [8, 16, 64])
+@pytest.mark.parametrize("width", [0.5, 1.0, 2.0])
+def test_nothing_left_is_said_of_other_widths(models: int, width: float) -> None:
+    """In 200 worlds; 20 or more are 1 in 300 if the level is .05."""
+    outside = 0
+    for seed in range(1000, 1200):
+        population = Population.draw(120, seed)
+        retrained, original = population.retrained(models), population.original()
+        grounds = Grounds.of(retrained)
+        unlearned = population.case(widened(width), retrained)
+        memory = memory_left(grounds.side(unlearned), grounds.side(original), grounds.yardstick)
+        outside += memory is None or abs(memory.left) > memory.reach
+    print(f"N = {models}, width {width}: {outside / 200:.3f}")
+    assert outside < 20
 
 
 def test_interval_is_students() -> None:
