@@ -30,6 +30,7 @@ PRESENT = frozenset(
         "safetensors",
         "scikit-learn",
         "scipy",
+        "threadpoolctl",
         "torch",
         "torchvision",
     ]
