@@ -85,7 +85,7 @@ class Budget:
         >>> Budget.parse("20%").allowance(retraining_seconds=10.0)
         2.0
         """
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(%|s)", text.strip())
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%|s)", text.strip())
         if not match or float(match[1]) <= 0:
             raise BenchError(f"budget {text!r} is not understood: give a share of retraining time (20%) or seconds (30s)")
         return cls(float(match[1]), match[2])

@@ -38,6 +38,11 @@ class Division:
         facts = [record.task.key, record.reference_id, record.models, record.budget, record.device.kind]
         return text.slug(f"{record.task.name} {record.models} {record.budget}", json.dumps(facts))
 
+    @cached_property
+    def verified(self) -> list[Row]:
+        """Rows that the board's keeper ran."""
+        return [row for row in self.rows if self.entries[str(row.folder)].provenance == VERIFIED]
+
     @property
     def page(self) -> str:
         """Its page, beside the others."""

@@ -117,10 +117,17 @@ def _verified(file: Path, place: Path, store: Store) -> Entry:
         for check in verify(store, run, found):
             if not check.well:
                 raise BenchError(f"{file}, {check.point}: {check.problem}; `bench verify {file}` says more")
-        item = replace(
-            row(run), folder=place, scorecard=Scorecard(sections=found)
-        )  # what was computed here, not what came with it
+        record, card = _in_our_words(run.record, store), Scorecard(sections=found)  # computed here; not what came with it
+        item = replace(row(run), folder=place, record=record, scorecard=card)
         return _entry(item, run.folder.name, [], SELF_REPORTED)
+
+
+def _in_our_words(record: RunRecord, store: Store) -> RunRecord:
+    """With the name that the store's own reference has for the task: a division is called by it."""
+    ours = store.reference_of(record).record.task
+    if ours is None:
+        return record
+    return msgspec.structs.replace(record, task=msgspec.structs.replace(record.task, name=ours.name, forget_set=ours.forget_set))
 
 
 def _read(folder: Path, stamp: Stamp) -> Entry:

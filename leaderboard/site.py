@@ -129,18 +129,23 @@ def _write_divisions(site: Site, found: Sequence[Division]) -> None:
     for division in found:
         rows.setdefault(division.sweep, []).extend(division.rows)
     sweeps = {key: charts.sweep(members) for key, members in rows.items()}
-    front = max(found, key=lambda division: ranked(division.places))
+    front = max(found, key=_prominence)
     for division in found:
         several = sweeps[division.sweep]
         curves = {label: [[share, item.folder.name] for share, item in line] for label, line in several.items()}
         made_of = [listed, division.made_of, curves]
         content = {"title": division.title, "division": division, "divisions": found}
-        content["remarks"] = next((row.record.task.remarks for row in division.rows if row.record.task.remarks), ())
+        content["remarks"] = next((row.record.task.remarks for row in division.verified if row.record.task.remarks), ())
         content["charts"] = partial(_charts, division, several)
         content["mixed"] = any(line.entry.provenance != VERIFIED for line in division.lines)
         site.page(division.page, "division.html", of=made_of, **content)
         if division is front:
             site.page("index.html", "division.html", of=made_of, **content)
+
+
+def _prominence(division: Division) -> tuple[bool, int]:
+    """By which the first page is chosen: a division that strangers opened stands behind all in which the keeper has a row."""
+    return bool(division.verified), ranked(division.places)
 
 
 def _charts(division: Division, several: charts.Sweep) -> list[charts.Chart]:

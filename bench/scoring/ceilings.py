@@ -80,9 +80,10 @@ def of_card(card: Scorecard | None) -> Ceiling | None:
 
 
 def _of_control(item: Row) -> Ceiling | None:
-    """Of a row of the next N retrained models."""
+    """Of the control row of the next N retrained models."""
     models, measure = item.record.models, item.measure("forgetting_score")
-    if measure is None or not measure.value or item.record.method.reference_models != tuple(range(models, 2 * models)):
+    of_others = item.record.method.reference_models != tuple(range(models, 2 * models))
+    if not item.control or of_others or measure is None or not measure.value:
         return None
     deviation = measure.margin / Z if measure.margin is not None else None
     return Ceiling(measure.value, item.value(CHALLENGE) or measure.value, 1, deviation)

@@ -6,7 +6,6 @@ import math
 from statistics import mean, median
 
 from bench.metrics.timed_trials import TIMED_DIFFERENTLY
-from bench.metrics.timing import Timing
 from bench.scoring.ceilings import ABOVE, ABOVE_CEILING, above
 from bench.scoring.rows import BUSY_MACHINE, OVER_BUDGET, UNEVEN, USEFUL, UTILITY_LOST, Row
 from bench.scoring.scorecard import Scorecard
@@ -45,7 +44,7 @@ def why_unranked(item: Row) -> str:
         _why_not_believed(card)
         or _why_not_known(item, card)
         or _why_too_good(card)
-        or _why_too_long(item.timing)
+        or _why_too_long(item)
         or _why_not_useful(item)
     )
 
@@ -81,7 +80,10 @@ def _why_too_good(card: Scorecard) -> str:
     return f"{ABOVE_CEILING}: it scores more than retraining itself, by {deviations:.1f} standard deviations"
 
 
-def _why_too_long(timing: Timing) -> str:
+def _why_too_long(item: Row) -> str:
+    timing = item.timing
+    if not (item.control or timing.seconds):
+        return "nobody can tell whether it is within the budget: no trial was timed"
     if timing.uneven:
         usual, average = median(timing.scored), mean(timing.scored)
         return f"{UNEVEN}: trials take {average:.2f} s on average, and {usual:.2f} s in the median, which is what is judged"

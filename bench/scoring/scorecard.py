@@ -16,7 +16,7 @@ from bench.metrics.metric import Baseline, Estimate, Findings, Metric
 from bench.metrics.quantity import MOST_DECIMALS, Better, Family, Quantity, Table
 from bench.metrics.resampling import Z, interval
 from bench.store.exchange import SCORECARD
-from bench.store.fields import Line, Record, checked
+from bench.store.fields import Line, Number, Record, checked
 from bench.store.files import DamagedFileError, EarlierVersionError, as_record, read_fields, write_record
 from bench.store.runs import Run
 
@@ -37,27 +37,27 @@ Shown = Annotated[str, Meta(max_length=LONGEST + 3, pattern=rf"\A[^{_UNSEEN}]*\Z
 class Control(Record, frozen=True, kw_only=True):
     """A number on a split that nobody asked to forget."""
 
-    value: float
-    retrained: float | None = None
+    value: Number
+    retrained: Number | None = None
 
 
 class Measure(Record, frozen=True, kw_only=True):
     """One number of a scorecard."""
 
-    value: float
+    value: Number
     unit: Shown
     better: Better
-    interval: tuple[float, float] | None = None  # 95 %, approximate
-    retrained: float | None = None  # what retrained models get
-    relative: float | None = None  # value / retrained, where higher or lower is better
-    gap: float | None = None  # value - retrained, where retrained models are the target; either direction is a difference
-    gap_interval: tuple[float, float] | None = None
-    original: float | None = None  # what the original model gets
+    interval: tuple[Number, Number] | None = None  # 95 %, approximate
+    retrained: Number | None = None  # what retrained models get
+    relative: Number | None = None  # value / retrained, where higher or lower is better
+    gap: Number | None = None  # value - retrained, where retrained models are the target; either direction is a difference
+    gap_interval: tuple[Number, Number] | None = None
+    original: Number | None = None  # what the original model gets
     self_test: bool | None = None  # of an attack: whether it sees members of the training set under the original model
     controls: dict[Shown, Control] = msgspec.field(default_factory=dict)  # by split: the same on people who are not forgotten
 
     @property
-    def margin(self) -> float | None:
+    def margin(self) -> Number | None:
         """By how much it may be larger, 95 %; None: nobody knows."""
         return self.interval[1] - self.value if self.interval else None
 
@@ -80,10 +80,10 @@ class Section(Record, frozen=True, kw_only=True):
     measures: dict[Shown, Measure] = msgspec.field(default_factory=dict)
     quantities: dict[Shown, Presentation] = msgspec.field(default_factory=dict)  # all that it declares
     flags: dict[Shown, Shown] = msgspec.field(default_factory=dict)  # flag -> what was seen
-    details: dict[Shown, list[float | None]] = msgspec.field(default_factory=dict)  # per example or per resample
+    details: dict[Shown, list[Number | None]] = msgspec.field(default_factory=dict)  # per example or per resample
     notes: list[Shown] = msgspec.field(default_factory=list)  # how numbers came about, or why there is none
     problem: Shown = ""
-    further: int = 0  # sets of further retrained models that tell what it says of retrained ones
+    further: Annotated[int, Meta(ge=0)] = 0  # sets of further retrained models that tell what it says of retrained ones
 
     def presentation(self, measure: str) -> Presentation:
         """How one of its measures is shown."""
@@ -149,7 +149,7 @@ class Scorecard(Record, frozen=True, kw_only=True, dict=True):
 class _Version(Record, frozen=True, kw_only=True):
     """What is looked at first: scorecards of other versions may hold anything else."""
 
-    scorecard_version: int
+    scorecard_version: Annotated[int, Meta(ge=0)]
 
 
 def read_scorecard(run: Run) -> Scorecard | None:

@@ -19,7 +19,9 @@ from bench.errors import one_line
 
 VERSION = 2  # of every record's form
 
-ONE_LINE = r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
+_UNPRINTED = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+ONE_LINE = rf"\A[^{_UNPRINTED}]*\Z"
+_DEVICE = rf"cpu|(?!(?i:cpu)\Z)[^\s{_UNPRINTED}]([^{_UNPRINTED}]*[^\s{_UNPRINTED}])?"  # the CPU has one name
 MANY = 100_000  # models, or items of a list
 LONGEST_TEXT = 100_000  # characters
 MOST_LINES = 100
@@ -30,7 +32,10 @@ OptionalName = Annotated[str, Meta(max_length=200, pattern=ONE_LINE)]
 Line = Annotated[str, Meta(max_length=1000, pattern=ONE_LINE)]
 Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 Lines = Annotated[dict[str, Line], Meta(max_length=MOST_LINES)]
+DeviceKind = Annotated[str, Meta(min_length=1, max_length=200, pattern=rf"\A({_DEVICE})\Z")]
+OptionalDeviceKind = Annotated[str, Meta(max_length=200, pattern=rf"\A({_DEVICE})?\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Number = Annotated[float, Meta(ge=-1e30, le=1e30)]  # beyond, squares of squares overflow
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=1e9)]
 Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -45,7 +50,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Envelope(Record, frozen=True, kw_only=True):
     """What stands beside the fields of every record in its file."""
 
-    schema_version: int
+    schema_version: Annotated[int, Meta(ge=0)]
     sha256: str = ""
 
 

@@ -13,6 +13,7 @@ from bench.seeds import numpy_generator
 from bench.store.fields import (
     MANY,
     ONE_LINE,
+    DeviceKind,
     Index,
     Line,
     Lines,
@@ -32,7 +33,7 @@ OUTPUTS_FILE = r"(outputs|timed)-[0-9]{4,}\.npz"
 
 SpecText = Annotated[str, Meta(max_length=10_000, pattern=ONE_LINE)]
 ReferenceId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
-BudgetText = Annotated[str, Meta(max_length=50, pattern=r"\A(?=.*[1-9])\d+(\.\d+)?[%s]\Z")]  # see `bench.budget.Budget`
+BudgetText = Annotated[str, Meta(max_length=50, pattern=r"\A(?=.*[1-9])[0-9]+(\.[0-9]+)?[%s]\Z")]  # see `bench.budget.Budget`
 Share = Annotated[float, Meta(ge=0, le=1)]
 PhaseSeconds = Annotated[dict[Short, Seconds], Meta(max_length=20)]
 Trials = Annotated[tuple[Index, ...], Meta(min_length=1, max_length=MANY)]
@@ -80,7 +81,7 @@ class TaskRecord(Record, frozen=True, kw_only=True):
 class DeviceRecord(Record, frozen=True, kw_only=True):
     """What a run was computed on."""
 
-    kind: Name  # `cpu` or the CUDA device's name
+    kind: DeviceKind  # `cpu` or the CUDA device's name
     processor: Line = ""
 
 
@@ -271,11 +272,17 @@ class RunRecord(Record, frozen=True, kw_only=True):
 
     @property
     def problem(self) -> str:
-        """What contradicts itself; "" if chunks hold every trial once, and the timed trials are such that the secret names."""
+        """What contradicts itself, or is not written as bench writes it; "" if nothing does."""
         trials = sorted(index for chunk in self.chunks for index in chunk.trials)
         wanted = [] if self.method.control else list(range(self.models))
         if trials != wanted:
             return "its chunks do not hold every trial once"
+        if len(self.method.reference_models) != (self.models if self.method.control else 0):
+            return "reference models stand in for the trials of a control row, and for no others"
+        if self.budget != str(Budget.parse(self.budget)):
+            return f"its budget {self.budget} is written {Budget.parse(self.budget)}"
+        if any(each.seconds < self.allowance_seconds for each in self.timed if isinstance(each, Killed)):
+            return "a timed trial is said to be killed before its time was over"
         timed = [each.trial for each in self.known_times]
         drawn = self._drawn() if self.secret else []
         return "" if len(set(timed)) == len(timed) and set(timed) <= set(drawn) else "its secret names other trials to be timed"

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from bench.metrics.metric import Baseline
-from bench.store.fields import MANY, Line, Lines, OptionalName, Positive, PositiveSeconds, Record, Sha256
+from bench.store.fields import MANY, Line, Lines, OptionalDeviceKind, OptionalName, Positive, PositiveSeconds, Record, Sha256
 
 REFERENCE_FILE = r"(labels\.npz|original\.(npz|safetensors)|retrained-[0-9]{4,}-[0-9]{4,}\.npz)"
 
@@ -52,7 +52,7 @@ class ReferenceRecord(Record, frozen=True, kw_only=True):
     shipped: frozenset[ReferenceFile] = frozenset()  # of the files, those that came with the package and lie there
     stack_size: Positive = 1
     task: ReferenceTask | None = None
-    device: OptionalName = ""
+    device: OptionalDeviceKind = ""
     environment: Lines = msgspec.field(default_factory=dict)
     retraining_times: Annotated[dict[str, PositiveSeconds], Meta(max_length=1000)] = msgspec.field(default_factory=dict)
     baselines: Annotated[dict[str, dict[str, KeptBaseline]], Meta(max_length=1000)] = msgspec.field(default_factory=dict)

@@ -155,7 +155,7 @@ class Reference:
             found = shipped_record(task, device) if needed else None
             if found:
                 own = self.record.files if self.record.stack_size == found.stack_size else {}
-                about = replace(self.record, files=own, task=task, device=device, stack_size=found.stack_size)
+                about = replace(self.record, files=own, task=found.task, device=device, stack_size=found.stack_size)
                 self.record = _built_upon(about, found)
 
     @property

@@ -72,9 +72,16 @@ class Store:
         return Reference.opened(self.reference_folder(task_key, device_kind), note)
 
     def reference_of(self, run: RunRecord) -> Reference:
-        """What a run is compared with: the store's reference or, if it was compared with that, the one of the package."""
+        """What a run is compared with: the store's reference or, if it was compared with that, the one of the package.
+
+        Raises:
+            BenchError: its record is damaged, or it is that of another device whose name leads to the same folder.
+        """
         reference = Reference(self.reference_folder(run.task.key, run.device.kind))
         reference.look_at_shipped(ReferenceTask(name=run.task.name, key=run.task.key), run.device.kind, run.shipped_models)
+        ours, theirs = reference.record.device, run.device.kind
+        if ours not in ("", theirs):
+            raise BenchError(f"the run was computed on {theirs!r}, and the reference in {reference.folder} on {ours!r}")
         return reference
 
     def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[Run]:

@@ -88,6 +88,25 @@ def _record(**fields: object) -> Change:
     return change
 
 
+def _method(**fields: object) -> Change:
+    """Other fields in what it says of the method."""
+
+    def change(forger, folder: Path) -> None:
+        record = forger.read(folder / "run.json")
+        forger.write(folder / "run.json", {**record, "method": {**record["method"], **fields}})
+
+    return change
+
+
+def _epsilons(value: float) -> Change:
+    def change(forger, folder: Path) -> None:
+        card = forger.read(folder / "scorecard.json")
+        card["sections"]["challenge"]["details"]["epsilons"][0] = value
+        forger.write(folder / "scorecard.json", card)
+
+    return change
+
+
 def _name(name: str) -> Change:
     def change(forger, folder: Path) -> None:
         for file in ("run.json", "scorecard.json"):
@@ -102,7 +121,7 @@ def _half_a_character(forger, folder: Path) -> None:
     (folder / "run.json").write_text(text.replace(forger.read(folder / "run.json")["run"], "\\ud800"))
 
 
-def _version(file: str, version: int) -> Change:
+def _version(file: str, version: object) -> Change:
     """As another bench would have written it."""
 
     def change(forger, folder: Path) -> None:
@@ -154,6 +173,16 @@ NEWER = "sent.zip was written by a newer bench (schema 3, this one reads 2); upg
         (_version("run.json", 3), NEWER),
         (_version("scorecard.json", 1), "scorecard: there is none"),
         (_version("scorecard.json", 3), "was written by a newer bench"),
+        (_version("run.json", -1), DAMAGED),
+        (_version("run.json", "1"), DAMAGED),
+        (_version("run.json", 1.9), DAMAGED),
+        (_method(reference_models=list(range(8, 16))), DAMAGED),
+        (_record(device={"kind": "CPU"}), DAMAGED),
+        (_record(device={"kind": "-cpu"}), "has 0 retrained models, the run needs 8"),
+        (_record(budget="020%"), DAMAGED),
+        (_record(budget="\u0662\u0660%"), DAMAGED),
+        (_epsilons(1.7e308), "scorecard.json (Expected `float` <= 1e+30"),
+        (_epsilons(-1.7e308), "scorecard.json (Expected `float` >= -1e+30"),
         (_number("run.json", "NaN"), DAMAGED),
         (_number("run.json", "1e999"), DAMAGED),
         (_number("scorecard.json", "-Infinity"), "scorecard.json (JSON is malformed"),
@@ -220,6 +249,35 @@ def test_a_stranger_cannot_speak_for_a_method_that_the_keeper_ran(bench, run, co
     pages = [path.read_text() for path in (tmp_path / "site").glob("method-scrub-*.html")]
     assert not any("SCRUB is broken" in page for page in pages)
     assert any("raise the divergence from the teacher" in page for page in pages)
+
+
+def _opens_a_division(forger, folder: Path) -> None:
+    """At another budget, and in its own words."""
+    record = forger.read(folder / "run.json")
+    task = {**record["task"], "name": "the real leaderboard", "remarks": ["all others cheat"]}
+    forger.write(
+        folder / "run.json",
+        {**record, "budget": "10%", "allowance_seconds": 0.1 * record["retraining_seconds"], "task": task},
+    )
+    card = forger.read(folder / "scorecard.json")
+    share = card["sections"]["runtime"]["measures"]["budget_share"]
+    share["value"] *= 2
+    share["interval"] = share["interval"] and [2 * end for end in share["interval"]]
+    forger.write(folder / "scorecard.json", card)
+
+
+def test_a_division_of_a_strangers_own_is_not_the_first_page(bench, copied, forger, sent: Path, tmp_path: Path) -> None:
+    """Nor is it called as they like, and nothing there is said of the data in their words."""
+    for name in ("finetune", "scrub"):  # nothing that the keeper has is ranked
+        shutil.rmtree(copied.path / "runs" / copied.rows[name]["run"])
+    _rewritten(sent, _opens_a_division, forger, tmp_path / "scratch")
+    bench("leaderboard", "build", "--store", copied.path, "--out", tmp_path / "site", "--import", sent)
+    front, divisions = (tmp_path / "site" / "index.html").read_text(), json.loads((tmp_path / "site" / "board.json").read_text())
+    titles = [division["title"] for division in divisions["divisions"]]
+    assert titles == [f"age-tiny with N = 8, budget {share} % of retraining, on cpu" for share in (10, 20)]
+    assert f"<caption>{titles[1]}." in front
+    texts = [path.read_text() for path in (tmp_path / "site").glob("division-*.html")]
+    assert not any("the real leaderboard" in text or "all others cheat" in text for text in texts)
 
 
 def test_one_submission_counts_once(bench, copied, forger, sent: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from bench.registry import discovery
 from bench.scoring.ranking import Place, Rank
 from bench.scoring.rows import Row, distinct_names
 from bench.scoring.scorecard import Measure, Presentation, Scorecard, Section, keep_scorecard, read_scorecard
-from bench.store.records import DeviceRecord, MethodRecord, RunRecord, TaskRecord
+from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
 from bench.store.runs import Run
 from bench.store.store import Store
 
@@ -334,6 +334,7 @@ def _place(name: str, left: float, folder: str, version: str = "1", seed: int = 
         retraining_seconds=5.0,
         allowance_seconds=1.0,
         chunks=(),
+        timed=tuple(Killed(trial=trial, killed="", seconds=0.5, retraining=(5.0, 5.0)) for trial in range(3)),
     )
     measure = Measure(value=left, unit="of the original's", better="as retrained")
     kept = {f"{split}_accuracy": Measure(value=1.0, unit="share", better="higher", relative=1.0) for split in ("retain", "test")}

@@ -45,6 +45,13 @@ def test_a_retrain_row_says_it_to_rows_that_were_scored_before(a_row) -> None:
     assert (found.value, found.final, found.sets) == (0.21, 0.21, 1)
 
 
+def test_a_row_that_is_no_control_row_says_nothing(a_row) -> None:
+    stranger = a_row("stranger", 0.9, NOISE)
+    method = structs.replace(stranger.record.method, reference_models=tuple(range(64, 128)))
+    stranger = replace(stranger, record=structs.replace(stranger.record, method=method))
+    assert ceiling([a_row("one", 0.1, NOISE), stranger]) == Ceiling(0.18, 0.18)
+
+
 def test_other_control_rows_say_nothing(a_row) -> None:
     original = as_control(a_row("original", 0.3, NOISE), [None] * 64)
     half = as_control(a_row("half", 0.3, NOISE), range(64))

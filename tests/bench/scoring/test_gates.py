@@ -40,14 +40,16 @@ def test_why_a_row_is_at_the_bottom(a_row) -> None:
         Finished(trials=(trial,), file=f"outputs-{trial:04d}.npz", sha256="0" * 64, seconds=seconds)
         for trial, seconds in enumerate((0.5, 0.5, 0.5, 0.5, 6.0))
     )
+    untimed = replace(good, record=structs.replace(good.record, timed=()))
     lucky = replace(good, record=structs.replace(good.record, chunks=chunks))
     unscored = replace(good, scorecard=None, failure="3/16 trials: no luck")
-    assert [why_unranked(item) for item in (good, late, other, untold, busy, lucky, useless, unscored)] == [
+    assert [why_unranked(item) for item in (good, late, other, untold, busy, untimed, lucky, useless, unscored)] == [
         "",
         "over budget: it takes 200 % of it",
         "timed differently: trial 3 took 5 s",
         "nobody can tell whether what is timed is what is scored: ValueError: no luck",
         "timed on a busy machine, where it cannot be told whether it is within the budget",
+        "nobody can tell whether it is within the budget: no trial was timed",
         "uneven times: trials take 1.60 s on average, and 0.50 s in the median, which is what is judged",
         "utility lost: test accuracy is 90.0 % of retrained models', 95 % are asked;"
         " retain accuracy is 83.3 % of retrained models', 90 % are asked",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from bench.errors import CheckResult
 from bench.metrics.installed import InstalledMetric, installed_metrics
@@ -14,9 +16,12 @@ from bench.metrics.metric import Estimate, Evidence, Findings, Metric, Quantity
 from bench.scoring.scorecard import Section, read_scorecard
 from bench.scoring.scorer import Scorer
 from bench.scoring.verification import verify
-from bench.store.records import Pending
+from bench.store.files import write_record
+from bench.store.records import DeviceRecord, Pending
+from bench.store.reference_records import ReferenceRecord
 from bench.store.runs import Run
 
+TASK = "f" * 64  # of drawn stores
 Fields = dict[str, Any]
 NAMES = ("challenge", "flags", "runtime", "utility")
 
@@ -179,6 +184,23 @@ def test_unfinished_runs_are_told(drawn, metrics: list[InstalledMetric]) -> None
 def test_another_reference_is_told(drawn, metrics: list[InstalledMetric]) -> None:
     run = drawn.add("run", drawn.shifted(0.0), reference_id="0" * 16)
     assert "was compared with reference 0000000000000000" in failed(drawn, run)["reference"]
+
+
+@pytest.mark.parametrize("kind", ["-cpu-", "(cpu)"])
+def test_another_name_of_the_device_is_told(drawn, metrics: list[InstalledMetric], kind: str) -> None:
+    """Even if it leads to the same folder, it would be a division of its own."""
+    run = drawn.add("run", drawn.shifted(0.0), device=DeviceRecord(kind=kind))
+    assert "reference" in failed(drawn, run)
+
+
+def test_a_device_that_shares_the_folder_is_told(drawn, metrics: list[InstalledMetric]) -> None:
+    folder = drawn.store.reference_folder(TASK, "NVIDIA A100")
+    shutil.copytree(drawn.reference.folder, folder)
+    record = replace(drawn.reference.record, device="NVIDIA A100")
+    write_record(folder / ReferenceRecord.NAME, record)
+    run = drawn.add("run", drawn.shifted(0.0), device=DeviceRecord(kind="nvidia-a100"))
+    told = failed(drawn, run)["reference"]
+    assert told == f"the run was computed on 'nvidia-a100', and the reference in {folder} on 'NVIDIA A100'"
 
 
 def test_missing_and_older_scorecards_are_told(drawn, scored: Run, forger) -> None:

@@ -157,6 +157,13 @@ def test_other_versions_are_refused_whatever_they_hold(
         read_record(path, Note)
 
 
+@pytest.mark.parametrize("version", [-1, "1", "2", 1.9, 2.0, True, None, [2]])
+def test_what_is_no_version_is_damage(tmp_path: Path, forger, version: object) -> None:
+    forger.write(tmp_path / "run.json", {"a": 1}, version)
+    with pytest.raises(DamagedFileError, match="schema_version"):
+        read_record(tmp_path / "run.json", Note)
+
+
 def test_what_to_do_about_an_earlier_version_is_said(tmp_path: Path, forger) -> None:
     forger.write(tmp_path / "run.json", {"a": 1}, VERSION - 1)
     with pytest.raises(BenchError, match="move it away, or use another --store"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from bench.budget import Budget
 from bench.errors import BenchError
 from bench.store.files import DamagedFileError, read_record, write_record
 from bench.store.records import Failed, Finished, Killed, Measured, NotTimed, Pending, RunRecord, Timed
@@ -123,6 +124,66 @@ def test_runs_that_do_not_fit(refused, read_run, run_fields: Fields, harm: Harm,
 def test_runs_whose_chunks_do_not_hold_every_trial_once(refused, read_run, run_fields: Fields, harm: Harm) -> None:
     harm(run_fields)
     assert "its chunks do not hold every trial once" in refused(read_run, run_fields)
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ("020%", "its budget 020% is written 20%"),
+        ("20.0%", "its budget 20.0% is written 20%"),
+        ("20.00000000000000000001%", "is written 20%"),
+        ("00.5s", "is written 0.5s"),
+        ("\u0662\u0660%", "do not belong there - at `$.budget`"),
+        ("\uff12\uff10%", "do not belong there - at `$.budget`"),
+        (" 20%", "do not belong there - at `$.budget`"),
+        ("20%\n", "do not belong there - at `$.budget`"),
+        ("2e1%", "do not belong there - at `$.budget`"),
+        ("+20%", "do not belong there - at `$.budget`"),
+    ],
+)
+def test_a_budget_has_one_form(refused, read_run, run_fields: Fields, budget: str, told: str) -> None:
+    """Others would open a division of their own."""
+    run_fields["budget"] = budget
+    assert told in refused(read_run, run_fields)
+
+
+@pytest.mark.parametrize("budget", ["0.000001%", "20%", "7.5s", "100000%"])
+def test_what_bench_writes_is_that_form(read_run, run_fields: Fields, budget: str) -> None:
+    run_fields["budget"] = str(Budget.parse(budget))
+    assert read_run(run_fields).budget == budget
+
+
+@pytest.mark.parametrize("kind", ["CPU", "Cpu", "cpu ", " cpu", "\tcpu", "NVIDIA H200 ", "\u00a0cpu"])
+def test_a_device_has_one_name(refused, read_run, run_fields: Fields, kind: str) -> None:
+    run_fields["device"]["kind"] = kind
+    assert "do not belong there - at `$.device.kind`" in refused(read_run, run_fields)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "NVIDIA H100 80GB HBM3", "CPU-like", "N"])
+def test_names_of_devices_are_free_otherwise(read_run, run_fields: Fields, kind: str) -> None:
+    run_fields["device"]["kind"] = kind
+    assert read_run(run_fields).device.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("control", "models"), [(False, list(range(8, 16))), (False, [None]), (True, []), (True, [8]), (True, list(range(9)))]
+)
+def test_reference_models_are_those_of_control_rows(
+    refused, read_run, run_fields: Fields, control: bool, models: list[int | None]
+) -> None:
+    run_fields["method"] |= {"control": control, "reference_models": models}
+    if control:
+        run_fields |= {"chunks": [], "timed": []}
+    assert "reference models stand in for the trials of a control row" in refused(read_run, run_fields)
+
+
+def test_nobody_is_killed_in_time(refused, read_run, run_fields: Fields) -> None:
+    """Of a trial that was killed there are no outputs to look at, so it must not be within the budget."""
+    trial = run_fields["timed"][0]
+    trial |= {"state": "killed", "killed": "after 7 s", "seconds": 0.9}
+    assert "killed before its time was over" in refused(read_run, run_fields)
+    trial["seconds"] = 7.0
+    assert read_run(run_fields).known_times[0].seconds == 7.0
 
 
 def test_half_a_surrogate_is_no_text(tmp_path: Path) -> None:

@@ -37,13 +37,14 @@ def test_a_good_record_has_no_problem(read_reference, reference_fields: Fields) 
             lambda record: record["files"].update({"labels.npz": "0"}),
             "characters that do not belong there - at `$.files",
         ),
+        (lambda record: record.update(device="CPU"), "do not belong there - at `$.device`"),
         (lambda record: record["retraining_times"].update(cpu=0), "Expected `float` > 0.0 - at `$.retraining_times"),
         (lambda record: record.update(baselines=[]), "Expected `object`, got `array` - at `$.baselines`"),
         (lambda record: record.update(baselines={"a": {"klom": {"version": 1}}}), "missing required field `baseline`"),
         (lambda record: record.update(stack_size=0), "Expected `int` >= 1 - at `$.stack_size`"),
         (lambda record: record.update(task={"name": "t", "key": "f"}), "- at `$.task.key`"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_references_that_do_not_fit(read_reference, refused, reference_fields: Fields, harm: Harm, told: str) -> None:
     harm(reference_fields)
