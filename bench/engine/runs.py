@@ -90,7 +90,7 @@ def _method_record(request: Request, description: Description) -> MethodRecord:
         distribution=plugin.distribution,
         version=plugin.version,
         source_hash=plugin.source_hash(),
-        summary=one_line(plugin.summary()),
+        summary=plugin.summary(),
         documentation=description.documentation[:LONGEST_TEXT],
         sources={one_line(name): one_line(text) for name, text in sources},
         stackable=description.stackable,

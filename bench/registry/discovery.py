@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.registry import sources
 from bench.registry.sources import Source, source_file
 from bench.registry.syntax import parsed
@@ -48,13 +48,13 @@ class Plugin:
         return Path(self.module) if self.module.endswith(".py") else source_file(self.module)
 
     def summary(self) -> str:
-        """First line of the module's docstring, or why there is none."""
+        """First line of the module's docstring, or why there is none; fit to be shown on a terminal."""
         if self.file is None:
             return f"(broken: no module {self.module})"
         try:
-            return (ast.get_docstring(parsed(self._read(self.file))) or "").partition("\n")[0]
+            return one_line((ast.get_docstring(parsed(self._read(self.file))) or "").partition("\n")[0])
         except (SyntaxError, ValueError, OSError) as problem:
-            return f"(broken: {type(problem).__name__}: {problem})"
+            return one_line(f"(broken: {type(problem).__name__}: {problem})")
 
     def source_hash(self) -> str:
         """SHA-256 of what `source` is of."""

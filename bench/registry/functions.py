@@ -70,7 +70,7 @@ def reads_keys(function: Callable[..., object]) -> bool:
     """Whether the source file of a function has `batch["image"]`, `batch.get("age")` or another key of the challenge."""
     try:
         tree = parsed(source_of(inspect.getmodule(function) or function))
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, TypeError, SyntaxError, ValueError):
         return False
     nodes = list(ast.walk(tree))
     keys = [node.slice for node in nodes if isinstance(node, ast.Subscript)]

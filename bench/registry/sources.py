@@ -56,12 +56,14 @@ def imported(source: str | bytes, package: str, roots: set[str]) -> Iterator[str
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those below `if TYPE_CHECKING:`."""
-    for node in ast.iter_child_nodes(tree):
+    """All nodes but those below `if TYPE_CHECKING:`, in order. Nesting may be deeper than functions can call each other."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         yield node
-        yield from _running(node)
+        waiting += reversed(list(ast.iter_child_nodes(node)))
 
 
 def needed(modules: Sequence[str], read: Callable[[str], tuple[Text, bool] | None], known: Mapping[str, Text]) -> dict[str, Text]:

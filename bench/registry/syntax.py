@@ -27,7 +27,10 @@ def parsed(source: str | bytes) -> ast.Module:
     a SystemError about a "recursion depth mismatch" (python/cpython issue 106905).
 
     Raises:
-        SyntaxError, ValueError: it is no Python.
+        SyntaxError, ValueError: it is no Python, or is nested more deeply than Python reads.
     """
-    with _ONE_AT_A_TIME:
-        return ast.parse(source)
+    try:
+        with _ONE_AT_A_TIME:
+            return ast.parse(source)
+    except (RecursionError, MemoryError) as problem:  # from some depth on the parser's own stack is full, which is the latter
+        raise ValueError("it is nested too deeply") from problem

@@ -44,10 +44,16 @@ def test_listing_imports_nothing(install) -> None:
     install("third-broken", "broken", "third_broken", '"""Breaks."""\nraise RuntimeError("at import")\n')
     install("third-missing", "missing", "third_missing", None)
     install("third-syntax", "syntax", "third_syntax", "def (:\n")
+    install("third-deep", "deep", "third_deep", f'"""Deep."""\nx = {"-" * 2_000}1\n')
+    install("third-deeper", "deeper", "third_deeper", f'"""Deeper."""\nx = {"-" * 20_000}1\n')
+    install("third-loud", "loud", "third_loud", '"""Loud\\x1b[31m."""\n')
     summaries = {plugin.name: summary for plugin, summary in discovery.summaries(discovery.METHODS)}
     assert summaries["broken"] == "Breaks."
     assert summaries["missing"].startswith("(broken: no module")
     assert summaries["syntax"].startswith("(broken: SyntaxError")
+    assert summaries["deep"] == "Deep."
+    assert summaries["deeper"] == "(broken: ValueError: it is nested too deeply)"
+    assert summaries["loud"] == "Loud[31m."
     assert "third_broken" not in sys.modules
 
 
