@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
 from torch import nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, Adam, Optimizer
 
 from bench import Method, hookimpl
 from bench.budget import USUAL_SHARE, as_fits
@@ -28,7 +28,8 @@ class Scrub(Method):
     """Alternate epochs that raise the divergence from the teacher on forget with epochs that keep it low on retain.
 
     Epoch e (from 1): if e <= max_epochs, a pass over forget that maximises KL(teacher || student); then always a pass over
-    retain that minimises gamma * cross-entropy + alpha * KL. With epochs > max_epochs it ends on retain-only epochs.
+    retain that minimises gamma * cross-entropy + alpha * KL. With epochs > max_epochs it ends on retain-only epochs. The settings
+    of the paper and of its code are in docs/evidence/tuning.md.
 
     Source: Kurmanji et al. 2023, arXiv:2302.09880.
     """
@@ -41,12 +42,19 @@ class Scrub(Method):
     temperature: float = 4.0  # search
     retain_batch: int = 256  # search
     forget_batch: int = 16  # search
-    decay_epochs: tuple[int, ...] = (3, 5, 9)  # public code, large-scale setting: a tenth of the rate after each
+    decay_epochs: tuple[int, ...] = (3, 5, 9)  # public code, large-scale setting: the rate falls after each
+    decay_rate: float = 0.1  # public code: times the rate
+    optimizer: Literal["sgd", "adam"] = "sgd"  # public code, large-scale setting; its small one has Adam
+    momentum: float = 0.9  # public code, large-scale setting; of SGD, Adam has its own
+    weight_decay: float = 5e-4  # public code, large-scale setting; in either optimiser added to the gradient
     stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_epochs < self.epochs:
-            raise ValueError(f"epochs ({self.epochs}) must exceed max_epochs ({self.max_epochs} >= 0): SCRUB ends on retain")
+        if not 0 <= self.max_epochs <= self.epochs or not self.epochs:
+            told = (
+                f"epochs ({self.epochs}) must be 1 or more, and max_epochs ({self.max_epochs}) 0 or more and no more than those"
+            )
+            raise ValueError(f"{told}: a pass over retain follows each over forget")
 
     def within(self, share: float) -> Self:
         """As many epochs of either kind as go into the budget where the defaults go into the usual one.
@@ -67,15 +75,22 @@ class Scrub(Method):
 
     def rounds(self, model: nn.Module, taught: MethodData) -> Iterator[Literal["max", "min"]]:
         """Do one pass after the other, saying which one was done."""
-        # One optimiser for both kinds of passes, as in the public code.
-        optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9, weight_decay=5e-4)
+        optimizer = self.made_optimizer(model)  # one for both kinds of passes, as in the public code
         for epoch in range(self.epochs):
-            set_learning_rate(optimizer, self.learning_rate * 0.1 ** sum(decay < epoch + 1 for decay in self.decay_epochs))
+            set_learning_rate(
+                optimizer, self.learning_rate * self.decay_rate ** sum(decay < epoch + 1 for decay in self.decay_epochs)
+            )
             if epoch < self.max_epochs:
                 self.max_epoch(model, taught.forget, optimizer)
                 yield "max"
             self.min_epoch(model, taught.retain, optimizer)
             yield "min"
+
+    def made_optimizer(self, model: nn.Module) -> Optimizer:
+        """The optimiser of all passes."""
+        if self.optimizer == "adam":
+            return Adam(model.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        return SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def taught(self, teacher: nn.Module, data: MethodData) -> MethodData:
         """The data with the teacher's logits as a third column."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -21,10 +23,10 @@ from bench_plugins.scrub_noise import ScrubNoise
 from bench_plugins.scrub_r import ScrubRewind
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD
+from torch.optim import SGD, Adam
 
 from bench import Control, Method
-from bench.registry import discovery, loading
+from bench.registry import discovery, loading, specs
 from bench.seeds import generator
 
 SEEDS = (11, 22, 33)
@@ -88,16 +90,20 @@ class Loop:
         retain_batch: int,
         forget_batch: int,
         decay_epochs: tuple[int, ...],
+        gamma: float = 0.99,
+        temperature: float = 4.0,
+        decay_rate: float = 0.1,
+        optimizer: torch.optim.Optimizer | None = None,
     ) -> Iterator[str]:
         teacher = copy.deepcopy(self.original).eval()
-        optimizer = SGD(self.model.parameters(), learning_rate, momentum=0.9, weight_decay=5e-4)
+        optimizer = optimizer or SGD(self.model.parameters(), learning_rate, momentum=0.9, weight_decay=5e-4)
 
         def divergence(images: Tensor, logits: Tensor) -> Tensor:
             with torch.no_grad():
-                target = (teacher(images) / 4).softmax(1)
-            return 16 * functional.kl_div((logits / 4).log_softmax(1), target, reduction="batchmean")
+                target = (teacher(images) / temperature).softmax(1)
+            return temperature**2 * functional.kl_div((logits / temperature).log_softmax(1), target, reduction="batchmean")
 
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(decay_epochs), gamma=0.1)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(decay_epochs), gamma=decay_rate)
         for epoch in range(epochs):
             if epoch < max_epochs:
                 for images, _, _ in self.batches("forget", forget_batch):
@@ -108,7 +114,7 @@ class Loop:
             for images, labels, _ in self.batches("retain", retain_batch):
                 logits = self.model(images)
                 optimizer.zero_grad()
-                (0.99 * functional.cross_entropy(logits, labels) + alpha * divergence(images, logits)).backward()
+                (gamma * functional.cross_entropy(logits, labels) + alpha * divergence(images, logits)).backward()
                 optimizer.step()
             schedule.step()
             yield "min"
@@ -227,6 +233,30 @@ def test_golden(setting, name: str) -> None:
     with torch.no_grad():
         logits = model(setting.columns["validation"][0][:2])
     assert logits.flatten().tolist() == pytest.approx(golden[name], abs=1e-6)
+
+
+PUBLISHED = re.findall(r"`(scrub\[.*\])`", (Path(__file__).parents[2] / "docs" / "evidence" / "tuning.md").read_text())
+
+
+def test_published_settings_of_scrub_are_in_the_documentation() -> None:
+    assert len(PUBLISHED) == 4
+
+
+@pytest.mark.parametrize("text", PUBLISHED)
+def test_published_settings_of_scrub_can_be_said(setting, distance, text: str) -> None:
+    """And come to what torch's own optimisers and scheduler do with them; in stacks, too."""
+    spec = specs.parse(text)
+    method = specs.configure(Scrub, spec, 0.2)
+    assert dict(spec.parameters).items() <= specs.hyper_parameters(method).items()
+    loop = Loop(setting, SEEDS[0])
+    kind = {"sgd": partial(SGD, momentum=method.momentum), "adam": Adam}[method.optimizer]
+    optimizer = kind(loop.model.parameters(), lr=method.learning_rate, weight_decay=method.weight_decay)
+    names = (*SCRUB, "gamma", "temperature", "decay_rate")
+    passes = list(loop.scrub(**{name: getattr(method, name) for name in names}, optimizer=optimizer))
+    assert passes.count("max") == method.max_epochs
+    alone = setting.run_alone(method, SEEDS[0])
+    assert distance(alone, loop.model) < 1e-9
+    assert distance(setting.run_stacked(method, SEEDS[:2])[0], alone) < 1e-9
 
 
 def test_every_installed_method_is_a_case() -> None:

@@ -41,9 +41,17 @@ def test_max_and_min_epochs_interleave_and_end_on_min(watched) -> None:
     assert [done for done, _ in watched[1:]] == ["max", "min", "max", "min", "min", "min"]
 
 
-def test_epochs_must_exceed_max_epochs() -> None:
-    with pytest.raises(ValueError, match="must exceed"):
-        Scrub(max_epochs=3, epochs=3)
+@pytest.mark.parametrize(("max_epochs", "epochs"), [(4, 3), (-1, 3), (0, 0), (1, 0)])
+def test_a_pass_over_retain_follows_each_over_forget(max_epochs: int, epochs: int) -> None:
+    with pytest.raises(ValueError, match="a pass over retain follows each over forget"):
+        Scrub(max_epochs=max_epochs, epochs=epochs)
+
+
+def test_it_may_end_on_an_epoch_of_both(setting) -> None:
+    """So does the setting for ResNet-50: 5 of 5."""
+    method = Scrub(max_epochs=3, epochs=3, **_RATES)
+    model, data = copy.deepcopy(setting.original), setting.data([11], stacked=False)
+    assert list(method.rounds(model, method.taught(model, data))) == ["max", "min"] * 3
 
 
 def test_teacher_is_frozen_and_the_student_moves(setting, distance) -> None:

@@ -163,5 +163,5 @@ def test_forgotten_decorator_is_told() -> None:
 def test_refusals_of_the_method_itself_are_shown() -> None:
     from bench_plugins.scrub import Scrub
 
-    with pytest.raises(BenchError, match="must exceed"):
-        configure(Scrub, parse("scrub[epochs=1,max_epochs=1]"))
+    with pytest.raises(BenchError, match="a pass over retain follows each over forget"):
+        configure(Scrub, parse("scrub[epochs=1,max_epochs=2]"))
