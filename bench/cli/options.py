@@ -48,7 +48,7 @@ _task_name = click.option(
     "--task",
     default="age-synthetic",
     show_default=True,
-    help="Task, as listed by `bench tasks`.",
+    help="Task, as listed by `bench tasks`, or a file: my_task.py.",
     shell_complete=complete(discovery.TASKS),
 )
 _task_argument = click.argument("task", shell_complete=complete(discovery.TASKS))

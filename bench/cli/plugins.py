@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import click
 
 from bench.cli import options
 from bench.hookspecs import hookimpl
-from bench.registry import discovery
+from bench.registry import discovery, specs
 
 if TYPE_CHECKING:
     from bench.testing.outcome import Outcome
@@ -112,20 +112,32 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("name", shell_complete=options.complete(discovery.METHODS))
 @options.as_json
 def test(name: str, as_json: bool) -> None:
-    """Run the conformance kit on an installed method or a file, on a task of ten seconds; exit code 1 if a check fails."""
-    from bench.testing.checks import CHECKS
-    from bench.testing.subject import subject
+    """Run the conformance kit on a method, installed or in a file, on a task of ten seconds; exit code 1 if a check fails.
 
-    tested, outcomes = subject(name), []
-    for check in CHECKS:
-        outcomes.append(check.run(tested))
+    Of a task it is looked whether it can be trained on.
+    """
+    outcomes = []
+    for outcome in _outcomes(name):
+        outcomes.append(outcome)
         if not as_json:
-            click.echo(_line(outcomes[-1]))
+            click.echo(_line(outcome))
     if as_json:
         click.echo(json.dumps([{**asdict(outcome), "status": outcome.status.value} for outcome in outcomes], indent=1))
     failed = [outcome.check for outcome in outcomes if outcome.status.value == "FAIL"]
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _outcomes(name: str) -> Iterator[Outcome]:
+    if discovery.is_task(specs.parse(name).plugin):
+        from bench.testing.task_checks import outcomes
+
+        return outcomes(name)
+    from bench.testing.checks import CHECKS
+    from bench.testing.subject import subject
+
+    tested = subject(name)
+    return (check.run(tested) for check in CHECKS)
 
 
 def _line(outcome: Outcome) -> str:

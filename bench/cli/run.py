@@ -92,7 +92,7 @@ def run_methods(
         _print_tables(results)
     with Bars() as bars:
         results.score(bars)
-    _report(results, as_json=as_json)
+    _report(results, task, as_json=as_json)
 
 
 def _wanted(plugins: Sequence[str], *, controls: bool, everything: bool) -> list[str]:
@@ -139,7 +139,7 @@ def _print_tables(results: Results) -> None:
         division_table(division, ceiling([place.row for place in division]))
 
 
-def _report(results: Results, *, as_json: bool) -> None:
+def _report(results: Results, task: str, *, as_json: bool) -> None:
     """Print what attackers see, or everything as JSON; end with exit code 2 if a plugin has no score."""
     from bench.cli.show import evidence_table
     from bench.scoring.ceilings import ceiling
@@ -163,7 +163,7 @@ def _report(results: Results, *, as_json: bool) -> None:
             click.echo("\nwhat attackers see:")
             evidence_table(division)
         if divisions:
-            _print_next_steps(results, divisions)
+            _print_next_steps(results, task, divisions)
     for problem in results.problems:
         report.problem(problem, debug=debug)
     failed = [place.row for division in divisions for place in division if place.row.folder.name in ours and place.row.failure]
@@ -175,7 +175,7 @@ def _report(results: Results, *, as_json: bool) -> None:
         raise click.exceptions.Exit(2)
 
 
-def _print_next_steps(results: Results, divisions: Sequence[Sequence[Place]]) -> None:
+def _print_next_steps(results: Results, task: str, divisions: Sequence[Sequence[Place]]) -> None:
     from bench.benchmark import CONTROLS
     from bench.scoring.rows import SCREENING
     from bench.store import DEFAULT
@@ -184,7 +184,8 @@ def _print_next_steps(results: Results, divisions: Sequence[Sequence[Place]]) ->
     absent = set(CONTROLS) - {place.row.record.method.name for place in divisions[0]}
     where = _options(store=(str(results.store.path), DEFAULT))
     record = divisions[0][0].row.record
-    same = _options(task=(record.task.name, "age-synthetic"), budget=(record.budget, "20%")) + where
+    named = task if ".py" in task.partition("[")[0] else record.task.name  # a file is found by its path only
+    same = _options(task=(named, "age-synthetic"), budget=(record.budget, "20%")) + where
     if absent:
         models = _options(models=(record.models, 16))
         click.echo(f"next:  bench run --controls{models}{same}    (rows that a table needs to be read)")

@@ -67,13 +67,21 @@ def prepare(name: str, data: Path, size: str | None, download: bool, partial: bo
 @options.named_task
 @options.as_json
 def check(task: str, as_json: bool) -> None:
-    """Say what should be known of a task's data: twins across splits, people on both sides, thin age groups, shift."""
+    """Say what should be known of a task's data: twins across splits, people on both sides, thin age groups, shift.
+
+    Of a task with mistakes, what they are, a line each, with exit code 1.
+    """
     import numpy as np
 
     from bench.tasks.data_quality import NO_TWIN, examine, find_twins
+    from bench.tasks.validation import InvalidTaskError
     from bench.tasks.variants import load_task
 
-    chosen = load_task(task)
+    try:
+        chosen = load_task(task)
+    except InvalidTaskError as wrong:
+        click.echo(json.dumps({"task": task, "problems": wrong.problems}, indent=1) if as_json else "\n".join(wrong.problems))
+        raise click.exceptions.Exit(1) from None
     data = chosen.load()
     twin = find_twins(data.images) if data.twins is None else data.twins
     found = [*chosen.remarks, *examine(replace(data, twins=twin), chosen.groups)]

@@ -94,9 +94,7 @@ def _disk(store: Path) -> CheckResult:
 def _task(name: str, device: Device | None) -> Iterator[CheckResult]:
     """Its data, and the reference that comes with the package, if there is one for it."""
     try:
-        task = load_task(name)
-        if task.load().digest() != task.digest:
-            raise BenchError("its data are not what its key says")
+        task = load_task(name)  # whose data it compares with the key
     except BenchError as problem:
         yield CheckResult(f"task {name}", "", str(problem), "`bench tasks` lists what is installed")
         return

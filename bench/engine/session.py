@@ -17,6 +17,7 @@ from bench.errors import BenchError, WorkerError
 from bench.models.networks import NETWORKS
 from bench.progress import Progress
 from bench.tasks.task import Task, TaskData
+from bench.tasks.validation import wrong_digest
 
 
 class Session:
@@ -49,10 +50,8 @@ class Session:
     def data(self) -> TaskData:
         """The task's data, checked against the digest in its key."""
         data = self.task.load()
-        if data.digest() != self.task.digest:
-            raise BenchError(
-                f"the data of task {self.task.name} is not what its key says; a different version of the data is installed"
-            )
+        for problem in wrong_digest(self.task, data):
+            raise BenchError(f"task {self.task.name}: {problem}")
         return data
 
     @cached_property

@@ -117,16 +117,38 @@ def find_method(name: str) -> Plugin:
 
     What a file's name is followed by may also be a function in the challenge's signature: `submission.py:unlearning`.
     """
+    return _in_file(name, "plugin") or find(METHODS, name, "plugin")
+
+
+def find_task(name: str) -> Plugin:
+    """The task of that entry-point name, or the one in that file: `age-synthetic`, `my_task.py`."""
+    return _in_file(name, "task") or find(TASKS, name, "task")
+
+
+def is_task(name: str) -> bool:
+    """Whether a name is that of a task, or of a file that registers one; a method's comes first."""
+    file = _in_file(name, "plugin")
+    if file:
+        return b"def register_tasks(" in (file.text or b"")
+    return name not in {plugin.name for plugin in plugins(METHODS)} and name in {plugin.name for plugin in plugins(TASKS)}
+
+
+def _in_file(name: str, noun: str) -> Plugin | None:
+    """What a file holds, which is read now; None: it is no file that is named.
+
+    Raises:
+        BenchError: the file is not there, or cannot be read.
+    """
     path, _, attribute = name.partition(".py:")
     if not (attribute or name.endswith(".py")):
-        return find(METHODS, name, "plugin")
+        return None
     file = Path(f"{path}.py" if attribute else path).absolute()
     if not file.is_file():
-        raise BenchError(f"plugin file {file} does not exist")
+        raise BenchError(f"{noun} file {file} does not exist")
     try:
         text = file.read_bytes()
     except OSError as problem:
-        raise BenchError(f"plugin file {file} cannot be read: {problem.strerror}") from None
+        raise BenchError(f"{noun} file {file} cannot be read: {problem.strerror}") from None
     name = f"{file.stem}.{attribute}" if attribute else file.stem
     return Plugin(name=name, module=str(file), distribution="", version="", attribute=attribute, text=text)
 

@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.models.networks import find_network, recipe_for
 from bench.registry import discovery, loading, specs
 from bench.registry.specs import Spec
-from bench.tasks import memorisation
+from bench.tasks import memorisation, validation
 from bench.tasks.datasets.dataset import Dataset
 from bench.tasks.datasets.prepared import task_of
 from bench.tasks.forget import Choice, with_forget
@@ -32,15 +32,20 @@ def load_task(text: str) -> Task:
 
 
 def registered_task(name: str) -> Task | Dataset:
-    """What a plugin registered under that name."""
-    return load_registered(discovery.find(discovery.TASKS, name, "task"))
+    """What a plugin registered under that name, or what a file registers: `my_task.py`."""
+    return load_registered(discovery.find_task(name))
 
 
 def load_registered(plugin: discovery.Plugin) -> Task | Dataset:
     """Import a plugin and return the task or dataset that it registers."""
     sys.audit("bench.task", plugin.name)
     found = loading.registered(plugin, "register_tasks")
-    task: Task | Dataset = loading.only(plugin, found, lambda item: isinstance(item, Task | Dataset) and item.name == plugin.name)
+    in_file = not plugin.distribution  # which may have another name than its task
+
+    def fits(item: object) -> bool:
+        return isinstance(item, Task | Dataset) and (in_file or item.name == plugin.name)
+
+    task: Task | Dataset = loading.only(plugin, found, fits)
     return task
 
 
@@ -48,10 +53,11 @@ def make(registered: Task | Dataset, options: Mapping[str, Any]) -> Task:
     """A registered task with another forget set, network or size of pictures; what equals its own is left out of its name.
 
     Raises:
-        BenchError: an option is none, or does not fit; or the data are not prepared.
+        BenchError: an option is none, or does not fit; or the data are not prepared, or the task has mistakes.
     """
     _check(registered.name, options)
     task = _sized(registered, options.get(SIZE))
+    validation.demand(task)
     own_size = registered.size
     kept: dict[str, Any] = {SIZE: task.size} if task.size != own_size else {}
     if options.get(MODEL) and find_network(options[MODEL]) != task.network:
@@ -66,9 +72,7 @@ def make(registered: Task | Dataset, options: Mapping[str, Any]) -> Task:
 
 
 def _demand_splits(task: Task) -> None:
-    splits = task.load().splits
-    empty = [name for name in ("retain", "forget", "validation", "test") if not len(splits[name])]
-    if empty:
+    if empty := validation.empty_splits(task):
         raise BenchError(f"task {task.name} has no {empty[0]} photos: choose another forget set with --forget, or add photos")
 
 

@@ -1,4 +1,4 @@
-"""The code and the commands of docs/guide/first-method.md work as they are printed there."""
+"""The code and the commands of the guide work as they are printed there."""
 
 from __future__ import annotations
 
@@ -25,3 +25,31 @@ def test_the_first_method(bench, run, copied, tmp_path: Path) -> None:
     assert len(tested.splitlines()) == 16
     done = run("--plugin", "doubt.py", "--store", copied.path, cwd=tmp_path)
     assert "doubt" in done.stdout
+
+
+def test_a_task_of_your_own(bench, tmp_path: Path) -> None:
+    """It is right as it is printed, and runs from its file; without its digest the author is told that."""
+    (source,) = (block for block in _blocks("datasets.md", "python") if "stripes.py" in block)
+    (tmp_path / "stripes.py").write_text(source)
+    assert "FAIL" not in bench("plugins", "test", "stripes.py", cwd=tmp_path).stdout
+    assert "people" in bench("tasks", "check", "stripes.py", cwd=tmp_path).stdout
+    store = ("--store", tmp_path / "store")
+    done = bench("run", "--task", "stripes.py", "--plugin", "finetune", "--models", 8, *store, cwd=tmp_path)
+    assert "stripes, 8 models" in done.stdout
+    assert "--task stripes.py" in done.stdout
+    (digest,) = re.findall(r'digest="(.*)"', source)
+    (tmp_path / "new.py").write_text(source.replace(digest, ""))
+    told = bench("plugins", "test", "new.py", cwd=tmp_path, code=1).stdout
+    assert f"FAIL  digest: its data are not what its key says: their digest is {digest}, and the task says nothing" in told
+
+
+def test_a_tasks_mistakes_end_every_command(bench, tmp_path: Path) -> None:
+    (source,) = (block for block in _blocks("datasets.md", "python") if "stripes.py" in block)
+    wrong = source.replace("~forgotten & (photo < 2)", "~forgotten & (photo != 2)").replace(")[identities]", ")[identities] + 1")
+    (tmp_path / "wrong.py").write_text(wrong.replace("8 * label :", "8 * (label - 1) :"))
+    lines = ["labels go from 1 to 4; of 4 groups they must go from 0 to 3", "68 rows are in both retain and test"]
+    assert bench("tasks", "check", "wrong.py", cwd=tmp_path, code=1).stdout.splitlines() == lines
+    for command in (("run", "--plugin", "scrub", "--task"), ("reference", "build", "--task"), ("tasks", "show")):
+        told = bench(*command, "wrong.py", cwd=tmp_path, code=2).stderr
+        assert told == f"bench: task stripes: {lines[0]} (and 1 more; `bench tasks check` lists them)\n"
+    assert "task file" in bench("tasks", "show", "absent.py", cwd=tmp_path, code=2).stderr

@@ -40,7 +40,7 @@ def retrained(opened: Session, *chunks: tuple[int, ...]) -> list[TrainRetrained]
 def test_data_that_are_not_what_the_key_says_are_refused() -> None:
     own = age_synthetic()
     assert session(own).data is own.load()
-    with pytest.raises(BenchError, match="the data of task age-synthetic is not what its key says"):
+    with pytest.raises(BenchError, match="task age-synthetic: its data are not what its key says"):
         _ = session(replace(own, digest="0" * 64)).data
 
 
@@ -70,7 +70,7 @@ def test_the_shelf_checks_the_data_that_it_gives_out() -> None:
     opened = session(own)
     assert opened.shelf.data(opened.setting.data) is own.load()
     wrong = session(replace(own, digest="0" * 64))
-    with pytest.raises(BenchError, match="is not what its key says"):
+    with pytest.raises(BenchError, match="its data are not what its key says"):
         wrong.shelf.data(wrong.setting.data)
 
 
