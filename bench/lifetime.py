@@ -17,6 +17,8 @@ from multiprocessing.process import parent_process
 _F_SETSIG = 10
 _PR_SET_CHILD_SUBREAPER = 36
 _SAFE_PATH, _SERVER, _OURS = "PYTHONSAFEPATH", "BENCH_SERVER", "bench"  # of the first, Python asks only whether it is set
+_BACKENDS = "TORCH_DEVICE_BACKEND_AUTOLOAD"  # whatever but "1": torch runs no entry points of packages for further devices
+_SET = (_SAFE_PATH, _SERVER, _BACKENDS)
 _LONGEST_FOLDER = 50  # bytes of a folder in which sockets are named: multiprocessing adds 50 more, the system takes 107
 _hiding = threading.Lock()
 
@@ -61,7 +63,7 @@ def apart_from_caller() -> Iterator[None]:
 
 @contextmanager
 def _own_environment() -> Iterator[None]:
-    for name in (_SAFE_PATH, _SERVER):
+    for name in _SET:
         os.environ.setdefault(name, _OURS)
     try:
         yield
@@ -89,9 +91,14 @@ def short_folder() -> str:
     return folder if len(os.fsencode(folder)) <= _LONGEST_FOLDER else next(usable, folder)
 
 
+def without_backends() -> None:
+    """In a process of ours: torch, when it is imported, does not import packages for devices that nobody computes on here."""
+    os.environ.setdefault(_BACKENDS, _OURS)
+
+
 def restore_environment() -> None:
     """In a child: what it starts itself finds modules where the user's Python does."""
-    for name in (_SAFE_PATH, _SERVER):
+    for name in _SET:
         if os.environ.get(name) == _OURS:
             del os.environ[name]
 

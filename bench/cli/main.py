@@ -10,7 +10,9 @@ import click
 
 from bench.cli import report
 from bench.errors import BenchError, WorkerError
+from bench.lifetime import without_backends
 from bench.registry import discovery, loading
+from bench.registry.distributions import pass_over_unreadable
 
 
 class Commands(click.Group):
@@ -53,6 +55,8 @@ def main() -> None:
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    pass_over_unreadable()
+    without_backends()
     try:
         sys.exit(cli.main(arguments, prog_name="bench", standalone_mode=False, obj=debug) or 0)
     except click.exceptions.Exit as ended:

@@ -41,7 +41,7 @@ def plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
     if ctx.invoked_subcommand:
         return
     problems = _problems() if check else {}
-    rows = [row for group in discovery.KINDS for row in _rows(group, problems)]
+    rows = [row for group in discovery.KINDS for row in _rows(group, problems)] + _skipped()
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
     else:
@@ -68,6 +68,14 @@ def _rows(group: str, problems: dict[tuple[str, str, str], str]) -> list[Listed]
             summary, status = "", summary[1:-1]
         rows.append(Listed(plugin.name, kind, plugin.distribution, plugin.version, status, summary))
     return rows
+
+
+def _skipped() -> list[Listed]:
+    """Packages that cannot be read, whether they have plugins or not: nobody can tell."""
+    return [
+        Listed(each.distribution, "package", each.distribution, "", f"skipped: {each.reason}; mend or uninstall it", "")
+        for each in discovery.unreadable()
+    ]
 
 
 def _problems() -> dict[tuple[str, str, str], str]:

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.engine.inspection import inspect_all
@@ -56,7 +56,7 @@ def _libraries() -> CheckResult:
     for name in LIBRARIES:
         try:
             found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
+        except Exception:  # it is not there, or its metadata are damaged: then its kind depends on Python's version
             missing.append(name)
     absent = f"not installed: {', '.join(missing)}" if missing else ""
     return CheckResult("libraries", ", ".join(found), absent, f"pip install {' '.join(missing)}")

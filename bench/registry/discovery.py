@@ -11,11 +11,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from bench.errors import BenchError, one_line
-from bench.registry import sources
+from bench.registry import distributions, sources
+from bench.registry.distributions import Entry, Unreadable
 from bench.registry.sources import Source, source_file
 from bench.registry.syntax import parsed
 
@@ -78,8 +78,13 @@ def disabled() -> frozenset[str]:
 
 def installed(group: str) -> list[Plugin]:
     """All plugins of an entry-point group, by name; a name that two distributions claim comes twice."""
-    found = dict.fromkeys(_plugin(entry) for entry in entry_points(group=group))
-    return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+    found, _ = distributions.entries([group])
+    return sorted(map(_plugin, found[group]), key=lambda plugin: (plugin.name, plugin.distribution))
+
+
+def unreadable() -> list[Unreadable]:
+    """Packages whose metadata are damaged: their plugins, if they have any, are not among the installed ones."""
+    return distributions.entries(list(KINDS))[1]
 
 
 def plugins(group: str) -> list[Plugin]:
@@ -153,14 +158,8 @@ def _in_file(name: str, noun: str) -> Plugin | None:
     return Plugin(name=name, module=str(file), distribution="", version="", attribute=attribute, text=text)
 
 
-def _plugin(entry: EntryPoint) -> Plugin:
-    distribution = entry.dist
-    return Plugin(
-        name=entry.name,
-        module=entry.module,
-        distribution=distribution.name if distribution else "?",
-        version=distribution.version if distribution else "?",
-    )
+def _plugin(entry: Entry) -> Plugin:
+    return Plugin(name=entry.name, module=entry.module, distribution=entry.distribution, version=entry.version)
 
 
 def summaries(group: str) -> Iterator[tuple[Plugin, str]]:

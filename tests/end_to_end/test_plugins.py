@@ -97,6 +97,18 @@ def test_check_imports_each_and_shows_errors_as_rows(call, distribute, packages:
     assert {row["status"] for row in rows.values() if row["distribution"] == "unlearning-bench"} == {"ok"}
 
 
+def test_packages_that_cannot_be_read_stop_nothing(call, distribute, packages: Path, copied) -> None:
+    """Of whatever group: torch and triton read all of them when they are imported, and import those for other devices."""
+    distribute(packages, "third-odd", "foo bar\nodd", "third_odd", None, group="console_scripts")
+    distribute(packages, "third-device", "device", "third_device", "raise RuntimeError", group="torch.backends")
+    rows = json.loads(call("plugins", "--json").stdout)
+    (row,) = [row for row in rows if row["kind"] == "package"]
+    assert row["name"] == "third_odd-1.0"
+    assert row["status"] == "skipped: entry_points.txt is not as packages have it; mend or uninstall it"
+    assert "scrub" in call("plugins", "show", "scrub").stdout
+    call("run", "--task", "age-tiny", "--models", "8", "--plugin", "noise-injection", "--store", copied.path, "--seed", "1")
+
+
 def test_strict_raises_what_a_plugin_raises(call, distribute, packages: Path) -> None:
     distribute(packages, "third-broken", "broken", "third_broken", 'raise RuntimeError("at import")\n')
     assert "Traceback" not in call("plugins", "show", "broken", code=2).stderr

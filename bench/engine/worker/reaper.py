@@ -1,5 +1,7 @@
 """Makes the server that forks children, which imports it first, the one to whom orphans fall that a child has cut loose.
 
+And one that can import torch beside packages that cannot be read.
+
 It waits for whatever ends below it, so that their CPU time is in its account; that it does not know them is no news. With it,
 which is when the command has ended however that came about, all that is left below it ends.
 """
@@ -13,6 +15,7 @@ from contextlib import suppress
 import psutil
 
 from bench.lifetime import adopt_orphans, is_server
+from bench.registry.distributions import pass_over_unreadable
 
 
 def _end_all() -> None:
@@ -22,6 +25,7 @@ def _end_all() -> None:
 
 
 if is_server():
+    pass_over_unreadable()
     adopt_orphans()
     warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")
     atexit.register(_end_all)  # children that the server forks end without
