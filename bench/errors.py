@@ -1,9 +1,24 @@
 """What a user can mend, what checks find, and how strangers' words are made fit to be shown."""
 
+import errno
 from dataclasses import asdict, dataclass
 from typing import Any
 
 LONGEST = 300  # characters of a line that a plugin or a stranger wrote
+_ADVICE = {  # about faults of the system, by number
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EMFILE: "allow more open files with `ulimit -n`, or use fewer --workers",
+    errno.ENFILE: "allow more open files with `ulimit -n`, or use fewer --workers",
+    errno.EAGAIN: "allow more processes with `ulimit -u`, or use fewer --workers",
+    errno.ENOMEM: "free some memory, allow more with `ulimit -v`, or use fewer --workers",
+}
+_ADVICE_ON = {  # by what the message has, where there is no number
+    "temporary directory": "name a folder that you may write to in the variable TMPDIR",
+    "AF_UNIX path too long": "name a folder with a shorter name, as /tmp is, in the variable TMPDIR",
+    "allocate memory": _ADVICE[errno.ENOMEM],
+    "failed to map segment": _ADVICE[errno.ENOMEM],  # of a library
+}
 _DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
@@ -30,6 +45,17 @@ def one_line(text: str) -> str:
     """
     shown = "".join(character for character in " ".join(text.split()) if character.isprintable())
     return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
+
+
+def advice(problem: BaseException) -> str:
+    """What a user can do about a fault of the system; "" if nothing is known.
+
+    >>> advice(OSError(errno.EMFILE, "Too many open files"))
+    'allow more open files with `ulimit -n`, or use fewer --workers'
+    """
+    number = errno.ENOMEM if isinstance(problem, MemoryError) else getattr(problem, "errno", None)
+    texts = (remedy for text, remedy in _ADVICE_ON.items() if text in str(problem))
+    return next(texts, _ADVICE.get(number or 0, ""))
 
 
 def in_reading_order(text: str) -> str:

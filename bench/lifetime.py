@@ -12,7 +12,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.process import parent_process
+from multiprocessing.process import current_process, parent_process
+from typing import Any
 
 _F_SETSIG = 10
 _PR_SET_CHILD_SUBREAPER = 36
@@ -74,10 +75,16 @@ def _own_environment() -> Iterator[None]:
 @contextmanager
 def _short_names() -> Iterator[None]:
     users, tempfile.tempdir = tempfile.tempdir, short_folder()
+    config: dict[str, Any] = vars(current_process())["_config"]  # multiprocessing remembers the folder that it has made
+    remembered = config.get("tempdir") or ""
+    if len(os.fsencode(remembered)) > _LONGEST_FOLDER + len("/pymp-01234567"):
+        del config["tempdir"]
     try:
         yield
     finally:
         tempfile.tempdir = users
+        if remembered:
+            config["tempdir"] = remembered
 
 
 def short_folder() -> str:

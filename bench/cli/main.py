@@ -9,10 +9,12 @@ from importlib.metadata import version
 import click
 
 from bench.cli import report
-from bench.errors import BenchError, WorkerError
+from bench.errors import BenchError, WorkerError, advice
 from bench.lifetime import without_backends
 from bench.registry import discovery, loading
 from bench.registry.distributions import pass_over_unreadable
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Commands(click.Group):
@@ -39,13 +41,10 @@ def cli(debug: bool) -> None:  # taken off the line by `main`, which tells comma
     """Measure how well a machine-unlearning method forgets, under a time budget, and publish the result."""
 
 
-def _what_to_do(problem: OSError) -> str:
-    """About a fault of the system; "" if nothing is known."""
-    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{problem}; free some space: what is finished is kept, the same command goes on from there"
-    if "temporary directory" in str(problem):
-        return f"{problem}; name a folder that you may write to in the variable TMPDIR"
-    return ""
+def _in_words(problem: OSError) -> str:
+    """A fault of the system, and what to do."""
+    kept = "; what is finished is kept, the same command goes on from there"
+    return "; ".join(filter(None, (str(problem), advice(problem)))) + (kept if problem.errno in _FULL else "")
 
 
 def main() -> None:
@@ -66,7 +65,7 @@ def main() -> None:
     except (BenchError, WorkerError) as problem:
         report.problem(problem, debug=debug)
     except OSError as problem:
-        report.problem(problem, _what_to_do(problem), debug=debug)
+        report.problem(problem, _in_words(problem), debug=debug)
     except (KeyboardInterrupt, click.Abort):
         click.echo("bench: stopped; what is finished is kept, the same command goes on from there", err=True)
         sys.exit(130)

@@ -34,7 +34,7 @@ def diagnose(store: Path, task_name: str) -> Iterator[CheckResult]:
         device = find_device("auto")
         yield CheckResult("device", f"{device.kind}, on {device.processor}")
     except (BenchError, WorkerError, OSError) as problem:
-        yield CheckResult("device", "", str(problem), _remedy(problem))
+        yield CheckResult("device", "", str(problem))  # which says what to do
     yield _threads(device, neighbours)
     yield _processes()
     yield _memory(device)
@@ -42,13 +42,6 @@ def diagnose(store: Path, task_name: str) -> Iterator[CheckResult]:
     yield from _task(task_name, device)
     if device:
         yield from _plugins()
-
-
-def _remedy(problem: Exception) -> str:
-    """For a child that could not be started, or not look at the devices."""
-    if isinstance(problem.__cause__, OSError):
-        return "mend what it says; temporary files can go to another folder, which the variable TMPDIR names"
-    return "install torch and torchvision again"
 
 
 def _libraries() -> CheckResult:

@@ -20,6 +20,7 @@ NO_MODULES = {"bench.task", "bench.commands"}  # an audit event, and a group of 
 COMPUTES = (  # with torch; all other modules must not need it
     "bench.engine.worker.loop",
     "bench.engine.worker.method",
+    "bench.engine.worker.preloaded",
     "bench.engine.worker.probe",
     "bench.engine.worker.server",
     "bench.engine.worker.trusted",

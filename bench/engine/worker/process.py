@@ -30,7 +30,7 @@ from bench.engine.worker.guards import Guards
 from bench.engine.worker.log import LogPump, Printed
 from bench.engine.worker.memory import status_bytes
 from bench.engine.worker.watch import Watch
-from bench.errors import WorkerError, one_line
+from bench.errors import WorkerError, advice, one_line
 from bench.lifetime import apart_from_caller, short_folder
 from bench.outputs import Arrays
 from bench.store.fields import R
@@ -38,8 +38,7 @@ from bench.store.fields import R
 OnProgress = Callable[[float], None]
 PRELOADED = (
     "bench.engine.worker.reaper",
-    "bench.engine.worker.method",
-    "bench.engine.worker.trusted",
+    "bench.engine.worker.preloaded",
 )  # of the server that forks children
 _SERVER = forkserver.ForkServer()
 _SERVER.set_forkserver_preload(list(PRELOADED))
@@ -99,6 +98,14 @@ def _of_our_server() -> Iterator[None]:
         forkserver.connect_to_new_process = common
 
 
+def _why(problem: Exception) -> str:
+    """Why no child can be started, and what to do."""
+    if isinstance(problem, EOFError):
+        return "the process that forks them died, of lack of memory perhaps; what it printed last says more"
+    reason, remedy = one_line(f"{type(problem).__name__}: {problem}"), advice(problem)
+    return f"{reason}; {remedy}" if remedy else reason
+
+
 class Worker:
     """A child process that serves requests one at a time.
 
@@ -133,8 +140,7 @@ class Worker:
             self._line.close()
             if self._folder:
                 self._folder.cleanup()
-            reason = one_line(f"{type(problem).__name__}: {problem}")
-            raise WorkerError(f"no worker process can be started: {reason}", kind="died") from problem
+            raise WorkerError(f"no worker process can be started: {_why(problem)}", kind="died") from problem
         theirs.close()
         if prints:
             prints.close()
