@@ -32,6 +32,7 @@ from bench.errors import BenchError, WorkerError
 from bench.metrics.installed import installed_metrics
 from bench.progress import Bars, Progress
 from bench.registry import discovery, specs
+from bench.registry.paths import expanded
 from bench.scoring.results import Board, Result, Results, load, unknown
 from bench.scoring.scorer import Scorer, check_models
 from bench.store import DEFAULT, REFERENCES, SHIPPED
@@ -126,7 +127,7 @@ def run(
     if not plugins and not controls:
         raise BenchError("name a method: bench.run('scrub'); `bench plugins` lists them")
     settings = Settings(
-        task, models, (Budget.parse(budget),), seed, Path(store), device, executor, workers, None, again, reference
+        task, models, (Budget.parse(budget),), seed, expanded(store), device, executor, workers, None, again, reference
     )
     wanted = [specs.parse(_name(plugin)) for plugin in [*plugins, *(CONTROLS if controls else ())]]
     with progress or Bars() as bars:

@@ -13,7 +13,7 @@ from bench import hookimpl
 from bench.cli import options
 from bench.errors import BenchError
 
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FILE = options.UserPath(exists=True, dir_okay=False)
 
 
 @click.group()
@@ -23,9 +23,7 @@ def leaderboard() -> None:
 
 @leaderboard.command()
 @options.store
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("site"), show_default=True, help="Folder to write."
-)
+@click.option("--out", type=options.UserPath(file_okay=False), default=Path("site"), show_default=True, help="Folder to write.")
 @click.option("--import", "imports", multiple=True, type=FILE, metavar="FILE...", help="Runs that others exported.")
 @click.argument("more", nargs=-1, type=FILE, metavar="")
 def build(store: Path, out: Path, imports: tuple[Path, ...], more: tuple[Path, ...]) -> None:
@@ -44,9 +42,7 @@ def build(store: Path, out: Path, imports: tuple[Path, ...], more: tuple[Path, .
 
 
 @leaderboard.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("site"), show_default=True, help="The site."
-)
+@click.option("--out", type=options.UserPath(file_okay=False), default=Path("site"), show_default=True, help="The site.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
 def serve(out: Path, port: int) -> None:
     """Show a site in the browser of this machine, until Ctrl-C."""

@@ -22,7 +22,7 @@ def export() -> None:
 @click.option(
     "--plugin", "text", required=True, help="Method, as for `bench run`.", shell_complete=options.complete(discovery.METHODS)
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write submission.py into.")
+@click.option("--out", type=options.UserPath(), required=True, help="Folder to write submission.py into.")
 @click.option("--checkpoints", type=click.IntRange(min=1), metavar="N", help="Also unlearn N times and zip the models.")
 @click.option("--budget", default="20%", show_default=True, help="Time per trial, as for `bench run`.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all randomness of the trials.")
@@ -82,7 +82,7 @@ def challenge(
 
 @export.command("run")
 @click.argument("run")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: RUN.zip]")
+@click.option("--out", type=options.UserPath(dir_okay=False), help="File to write.  [default: RUN.zip]")
 @options.store
 def send_run(run: str, out: Path | None, store: Path) -> None:
     """Write a run with outputs and scorecard into one file, to send to the keeper of a leaderboard."""
@@ -101,7 +101,7 @@ def send_run(run: str, out: Path | None, store: Path) -> None:
 @options.task
 @options.store
 @options.device
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("reference.zip"), show_default=True)
+@click.option("--out", type=options.UserPath(dir_okay=False), default=Path("reference.zip"), show_default=True)
 def send_reference(task: str, store: Path, device: str, out: Path) -> None:
     """Write a reference into one file: who adds it to a store is ranked in the same division."""
     from bench.store.exchange import export_reference

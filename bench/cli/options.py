@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from bench.registry import discovery, specs
+from bench.registry.paths import expanded
 from bench.store import DEFAULT, REFERENCES, SHIPPED
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -36,9 +37,20 @@ def complete(group: str) -> Callable[[click.Context, click.Parameter, str], list
     return names
 
 
+class UserPath(click.Path):
+    """A path in which `~` is the home folder, whatever the shell has made of it."""
+
+    def __init__(self, **rules: bool) -> None:
+        super().__init__(path_type=Path, **rules)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A path that keeps the rules of `click.Path`."""
+        return super().convert(expanded(value), param, ctx)
+
+
 store = click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     envvar="BENCH_STORE",
     default=Path(DEFAULT),
     show_default=True,

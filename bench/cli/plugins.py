@@ -156,7 +156,7 @@ def _line(outcome: Outcome) -> str:
 @plugins.command()
 @click.argument("name")
 @click.option("--template", type=click.Choice(["method", "function"]), default="method", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./NAME]")
+@click.option("--out", type=options.UserPath(), help="Folder to make.  [default: ./NAME]")
 def new(name: str, template: str, out: Path | None) -> None:
     """Make an installable package for a method, which passes its own tests as it is."""
     from bench.registry.scaffold import make

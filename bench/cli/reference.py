@@ -53,7 +53,7 @@ def build(task: str, store: Path, device: str, executor: str, workers: int | Non
 
 
 @reference.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=options.UserPath(exists=True, dir_okay=False))
 @options.store
 def add(file: Path, store: Path) -> None:
     """Put a reference that `bench export reference` wrote into a store that has none of its task."""

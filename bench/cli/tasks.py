@@ -39,7 +39,7 @@ def tasks(context: click.Context) -> None:
 
 @tasks.command()
 @click.argument("name", shell_complete=options.complete(discovery.TASKS))
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Your copy; it is only read.")
+@click.option("--data", type=options.UserPath(file_okay=False), required=True, help="Your copy; it is only read.")
 @click.option("--size", type=click.Choice(["32", "64", "128"]), help="Pixels of a side.  [default: the dataset's, mostly 32]")
 @click.option("--download", is_flag=True, help="Fetch the data into that folder first, where the publisher allows it.")
 @click.option("--partial", is_flag=True, help="Go on without photos that cannot be used, however many they are.")
@@ -133,7 +133,7 @@ def show(task: str, as_json: bool) -> None:
 
 @tasks.command()
 @options.named_task
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="PNG file to write.")
+@click.option("--out", type=options.UserPath(dir_okay=False), required=True, help="PNG file to write.")
 def preview(task: str, out: Path) -> None:
     """Draw a contact sheet: a row per age group, some photos each."""
     from bench.tasks.variants import load_task

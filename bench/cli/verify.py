@@ -12,6 +12,7 @@ import click
 from bench.cli import options
 from bench.errors import BenchError, CheckResult
 from bench.hookspecs import hookimpl
+from bench.registry.paths import expanded
 
 if TYPE_CHECKING:
     from bench.store.runs import Run
@@ -42,7 +43,7 @@ def verify(
 
     opened = Store(store)
     found: dict[str, list[CheckResult]] = {}
-    for path in [Path(name) if Path(name).is_file() else find_folders(opened, [name])[0] for name in runs]:
+    for path in [expanded(name) if expanded(name).is_file() else find_folders(opened, [name])[0] for name in runs]:
         with ExitStack() as stack:
             try:
                 run = stack.enter_context(_read(path))

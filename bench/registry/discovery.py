@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.errors import BenchError, one_line
 from bench.registry import distributions, sources
 from bench.registry.distributions import Entry, Unreadable
+from bench.registry.paths import expanded
 from bench.registry.sources import Source, source_file
 from bench.registry.syntax import parsed
 
@@ -147,7 +148,7 @@ def _in_file(name: str, noun: str) -> Plugin | None:
     path, _, attribute = name.partition(".py:")
     if not (attribute or name.endswith(".py")):
         return None
-    file = Path(f"{path}.py" if attribute else path).absolute()
+    file = expanded(f"{path}.py" if attribute else path).absolute()
     if not file.is_file():
         raise BenchError(f"{noun} file {file} does not exist")
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError
 from bench.outputs import Floats, Outputs
 from bench.progress import Bars, Progress
+from bench.registry.paths import expanded
 from bench.scoring import frames
 from bench.scoring.comparison import Comparison, compare_runs
 from bench.scoring.divisions import apart_from_budget, divisions
@@ -196,7 +197,7 @@ def load(store: str | Path = DEFAULT) -> Board:
     Raises:
         BenchError: there is no store, or it is of another version.
     """
-    path = Path(store)
+    path = expanded(store)
     if not path.is_dir():
         raise BenchError(f"{path} is no folder of results; `bench run` makes one")
     return Board(Store(path))

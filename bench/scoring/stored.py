@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.metrics.installed import installed_metrics
 from bench.progress import Note, Progress
+from bench.registry.paths import expanded
 from bench.scoring.scorer import Scorer
 from bench.store.runs import Run
 from bench.store.store import Store
@@ -45,7 +46,7 @@ def find_folders(store: Store, names: Sequence[str]) -> list[Path]:
 def _find_folder(store: Store, name: str) -> Path:
     folders = list(store.run_folders())
     if len(Path(name).parts) > 1:  # a run of the same name in another store is another run
-        there = [folder for folder in folders if folder.resolve() == Path(name).resolve()]
+        there = [folder for folder in folders if folder.resolve() == expanded(name).resolve()]
         if not there:
             raise BenchError(f"{name} is no run of {store.path}; say with --store which store it is in")
         return there[0]

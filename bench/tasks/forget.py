@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.outputs import Integers
+from bench.registry.paths import expanded
 from bench.seeds import numpy_generator
 from bench.store.archives import read_npy
 from bench.tasks.task import UNKNOWN, TaskData
@@ -147,7 +148,7 @@ def _ranked(values: NDArray[np.float64]) -> Integers:
 
 
 def _file(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> Integers:
-    positions = _read_positions(Path(choice.path))
+    positions = _read_positions(expanded(choice.path))
     if not len(positions) or positions.min() < 0 or positions.max() >= len(train):
         raise BenchError(f"{choice.path} must hold positions of training photos, from 0 to {len(train) - 1}")
     return train[np.unique(positions)]
@@ -156,7 +157,7 @@ def _file(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> In
 def _read_positions(path: Path) -> Integers:
     """Whole numbers from an .npy file, or from a text with one in each line."""
     try:
-        content = path.expanduser().read_bytes()
+        content = path.read_bytes()
         lines = [] if content.startswith(_NPY) else [int(line) for line in content.split()]
         found = np.asarray(lines, np.int64) if lines else read_npy(content)
     except (OSError, ValueError) as problem:

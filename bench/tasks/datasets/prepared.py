@@ -18,6 +18,7 @@ from safetensors.numpy import load
 
 from bench.errors import BenchError
 from bench.models.networks import recipe_for
+from bench.registry.paths import expanded
 from bench.store.archives import read_npz
 from bench.store.fields import MANY, Line, Name, Positive, Record, Sha256, Short, Whole
 from bench.store.files import DamagedFileError, OtherVersionError, read_checked, read_record
@@ -32,8 +33,20 @@ _SPLIT_OF = {TRAIN: "retain", FORGET: "forget", VALIDATION: "validation", "test"
 
 
 def home() -> Path:
-    """Where prepared data lie: $BENCH_DATA, or the place that the platform has for such things."""
-    return Path(os.environ.get(HOME) or platformdirs.user_data_path("unlearning-bench"))
+    """Where prepared data lie: $BENCH_DATA, or the place that the platform has for such things.
+
+    Raises:
+        BenchError: the user has no home, as in some containers.
+    """
+    if named := os.environ.get(HOME):
+        return expanded(named)
+    try:
+        place = platformdirs.user_data_path("unlearning-bench")
+    except (RuntimeError, KeyError):  # it asks for the home folder of a user whom the system does not know
+        raise BenchError(f"there is no home folder for prepared data; set {HOME} to a folder that you may write to") from None
+    if not place.is_absolute():
+        raise BenchError(f"{place} is no place for prepared data; set {HOME} to a folder that you may write to")
+    return place
 
 
 def prepared_sizes(name: str) -> list[int]:
@@ -42,7 +55,14 @@ def prepared_sizes(name: str) -> list[int]:
 
 
 def _folders(name: str) -> list[Path]:
-    return [record.parent for record in (home() / name).glob(f"[0-9]*-*/{RECORD}")]
+    """Where a dataset has been prepared; without a home nowhere, unless BENCH_DATA names a place."""
+    try:
+        place = home()
+    except BenchError:
+        if os.environ.get(HOME):
+            raise
+        return []
+    return [record.parent for record in (place / name).glob(f"[0-9]*-*/{RECORD}")]
 
 
 class PreparedRecord(Record, frozen=True, kw_only=True):
