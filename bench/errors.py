@@ -8,6 +8,9 @@ LONGEST = 300  # characters of a line that a plugin or a stranger wrote
 _ADVICE = {  # about faults of the system, by number
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
+    errno.EACCES: "use a folder that you may write to",
+    errno.EPERM: "use a folder that you may write to",
+    errno.EROFS: "use a folder that you may write to",
     errno.EMFILE: "allow more open files with `ulimit -n`, or use fewer --workers",
     errno.ENFILE: "allow more open files with `ulimit -n`, or use fewer --workers",
     errno.EAGAIN: "allow more processes with `ulimit -u`, or use fewer --workers",

@@ -5,25 +5,33 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bench.errors import BenchError
+
 _QUIET_TRIES, _PAUSE = 10, 0.05
+_FOR_ALL = 0o644  # rights
 
 
 class DeviceLock:
     """Chunks share the device, timed trials have it alone. Both queue at one door, so that none waits for ever.
 
-    Locks belong to open files: they end with the process that holds them, however it ends.
+    Locks belong to open files: they end with the process that holds them, however it ends. The files are one for all users, who
+    need not be able to write to them.
+
+    Raises:
+        BenchError: from its blocks, where there can be no lock.
     """
 
     def __init__(self, device_kind: str, waiting: Callable[[str], None] = lambda text: None) -> None:
         name = re.sub(r"[^a-z0-9]+", "-", device_kind.lower())
-        self._folder = Path(tempfile.gettempdir()) / f"bench-{os.getuid()}"
-        self._door, self._room = self._folder / f"{name}.door", self._folder / f"{name}.room"
+        folder = Path(tempfile.gettempdir())
+        self._door, self._room = folder / f"bench-{name}.door", folder / f"bench-{name}.room"
         self._waiting = waiting
 
     @contextmanager
@@ -40,14 +48,19 @@ class DeviceLock:
 
     @contextmanager
     def _entered(self, how: int) -> Iterator[None]:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        with self._room.open("ab") as room:
-            with self._door.open("ab") as door:
-                self._lock(door.fileno(), fcntl.LOCK_EX)
-                self._lock(room.fileno(), how)
+        with _opened(self._room) as room:
+            with _opened(self._door) as door:
+                self._lock(door, self._door, fcntl.LOCK_EX)
+                self._lock(room, self._room, how)
             yield
 
-    def _lock(self, descriptor: int, how: int) -> None:
+    def _lock(self, descriptor: int, path: Path, how: int) -> None:
+        try:
+            self._flock(descriptor, how)
+        except OSError as problem:
+            raise _unusable(path, problem.strerror) from problem
+
+    def _flock(self, descriptor: int, how: int) -> None:
         for _ in range(_QUIET_TRIES):  # this process's other threads are at the door for moments only
             with suppress(BlockingIOError):
                 return fcntl.flock(descriptor, how | fcntl.LOCK_NB)
@@ -55,3 +68,28 @@ class DeviceLock:
         self._waiting("waiting for another bench that uses this device")
         fcntl.flock(descriptor, how)
         return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A file that everybody may lock; it is made if need be, and nothing is ever written to it."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe there would block for ever
+    try:
+        with suppress(FileExistsError):
+            made = os.open(path, flags | os.O_CREAT | os.O_EXCL, _FOR_ALL)
+            os.fchmod(made, _FOR_ALL)  # whatever the user's umask
+            os.close(made)
+        descriptor = os.open(path, flags)
+    except OSError as problem:
+        raise _unusable(path, problem.strerror) from problem
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _unusable(path, "it is no regular file")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(path: Path, reason: str | None) -> BenchError:
+    remedy = "remove that, or name another folder, on a local disk, in the variable TMPDIR"
+    return BenchError(f"the device cannot be locked: {path} ({reason}); {remedy}")

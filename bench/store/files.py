@@ -8,14 +8,14 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from bench.errors import BenchError, one_line
 from bench.progress import Note
@@ -23,19 +23,25 @@ from bench.store.fields import VERSION, Envelope, R, Record, checked, in_words, 
 
 LARGEST_RECORD, LARGEST_FILE = 2**26, 2**32  # bytes
 MEND = "move it away, or use another --store"  # what to do about a record of an earlier version
+_FOR_ALL = 0o666  # rights to a lock, which is empty: whoever may write to the folder may lock it, whatever the umask of the first
 _TEMPORARY = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
 _MALFORMED = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 @contextmanager
 def locked(folder: Path, waiting: Note) -> Iterator[None]:
-    """Have a folder to oneself among all processes; `waiting` is told if another one has it."""
-    lock = FileLock(folder / ".lock")
+    """Have a folder to oneself among all processes; `waiting` is told if another one has it.
+
+    Raises:
+        BenchError: it cannot be locked.
+    """
+    lock = FileLock(folder / ".lock", mode=_FOR_ALL)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        waiting(f"waiting for another bench that works on {folder}")
-        lock.acquire()
+        _acquire(lock, lambda: waiting(f"waiting for another bench that works on {folder}"))
+    except (OSError, NotImplementedError) as problem:
+        if getattr(problem, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise BenchError(f"{lock.lock_file} cannot be locked{_why_not(Path(lock.lock_file), problem)}") from problem
     try:
         _sweep(folder)
         yield
@@ -43,12 +49,32 @@ def locked(folder: Path, waiting: Note) -> Iterator[None]:
         lock.release()
 
 
+def _acquire(lock: BaseFileLock, waiting: Callable[[], None]) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting()
+        lock.acquire()
+
+
+def _why_not(path: Path, problem: Exception) -> str:
+    """Why a file cannot be locked, and what to do."""
+    reason = getattr(problem, "strerror", None) or "the file system has no locks"
+    if getattr(problem, "errno", 0) not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f" ({reason}); use a folder on a local disk"
+    owner = "another user"
+    with suppress(KeyError, OSError):  # nobody whom the system knows, or it is not there
+        owner = (path if path.exists() else path.parent).owner()
+    return f" ({reason}): it is {owner}'s; have that allowed with chmod, or use a folder of your own"
+
+
 def _sweep(folder: Path) -> None:
     """Remove what killed processes were writing."""
     for path in folder.glob(".*.*-*"):
         match = _TEMPORARY.fullmatch(path.name)
         if match and not psutil.pid_exists(int(match[1])):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # another user's, in a folder that is shared
+                path.unlink()
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -12,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench.engine.device_lock import DeviceLock
+from bench.errors import BenchError
 
 HOLDER = """
 import sys, tempfile
@@ -76,3 +81,49 @@ def test_a_killed_process_frees_the_device(lock: DeviceLock, tmp_path: Path) -> 
     assert holder.wait() == -signal.SIGKILL
     holder.stdin.close()
     holder.stdout.close()
+
+
+def test_the_lock_is_one_for_all_users_whatever_their_umask(lock: DeviceLock, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with lock.alone():
+            files = sorted(tmp_path.iterdir())
+    finally:
+        os.umask(before)
+    assert [(file.name, stat.S_IMODE(file.stat().st_mode)) for file in files] == [
+        ("bench-some-device.door", 0o644),
+        ("bench-some-device.room", 0o644),
+    ]
+
+
+def test_nobody_need_write_to_it(lock: DeviceLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be another user's, in a folder that everybody writes to: the system refuses even to open it for writing."""
+    with lock.shared():
+        pass
+    opened: list[int] = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, *mode: opened.append(flags) or real(path, flags, *mode))
+    with lock.alone():
+        pass
+    assert opened
+    assert not [flags for flags in opened if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC)]
+    assert not [flags for flags in opened if flags & os.O_CREAT and not flags & os.O_EXCL]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_what_lies_in_its_place_is_named(lock: DeviceLock, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bench-some-device.room"
+    {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "link": lambda: path.symlink_to(tmp_path)}[kind]()
+    with pytest.raises(BenchError, match=r"bench-some-device.room .*remove that, or name another folder") as told, lock.alone():
+        pass
+    assert "TMPDIR" in str(told.value)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EACCES])
+def test_a_system_that_refuses_is_named(lock: DeviceLock, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(BenchError, match=r"some-device.door .*local disk"), lock.shared():
+        pass

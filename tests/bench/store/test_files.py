@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +49,53 @@ class Mixed(Record, frozen=True, kw_only=True):
     seed: int = 0
     name: str = "scrub"
     shares: tuple[float | bool | None, ...] = (0.25, 1e-9, None, True)
+
+
+REFUSED = {
+    errno.EACCES: r"\(Permission denied\): it is .+'s; have that allowed with chmod, or use a folder of your own$",
+    errno.EROFS: r"\(Read-only file system\): it is .+'s; have that allowed with chmod, or use a folder of your own$",
+    errno.ENOLCK: r"\(No locks available\); use a folder on a local disk$",
+    errno.ENOSYS: r"\(Function not implemented\); use a folder on a local disk$",
+}
+
+
+@pytest.mark.parametrize("number", REFUSED)
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(lock: FileLock, **_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(BenchError, match=f"^{tmp_path}/.lock cannot be locked {REFUSED[number]}"), locked(tmp_path, print):
+        pass
+
+
+def test_a_full_disk_is_still_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(lock: FileLock, **_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(FileLock, "acquire", full)
+    with pytest.raises(OSError, match="No space"), locked(tmp_path, print):
+        pass
+
+
+def test_the_lock_of_a_shared_folder_is_for_all_who_may_write_there(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with locked(tmp_path, print):
+            assert stat.S_IMODE((tmp_path / ".lock").stat().st_mode) == 0o666
+    finally:
+        os.umask(before)
+
+
+def test_what_another_user_left_half_written_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".run.json.999999999-01234567").write_text("half")
+
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with locked(tmp_path, print):
+        pass
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
