@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from importlib.metadata import version
 
@@ -47,6 +48,13 @@ def _in_words(problem: OSError) -> str:
     return "; ".join(filter(None, (str(problem), advice(problem)))) + (kept if problem.errno in _FULL else "")
 
 
+def _write_what_can_be_written() -> None:
+    """A character that the terminal, or whoever reads, has no code for is replaced: nothing that took minutes ends for a `±`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Entry of the `bench` command: mistakes that the user can mend end with one line and exit code 2.
 
@@ -56,6 +64,7 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     pass_over_unreadable()
     without_backends()
+    _write_what_can_be_written()
     try:
         sys.exit(cli.main(arguments, prog_name="bench", standalone_mode=False, obj=debug) or 0)
     except click.exceptions.Exit as ended:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.cli.main import cli
+from bench.cli.main import cli, main
 from bench.errors import BenchError
 from bench.registry import discovery
 
@@ -162,3 +164,33 @@ def test_calibrate_shows_power_and_blind_spots(call: Call) -> None:
     assert cases["half width"]["log_deviation_ratio"]["mean"] == pytest.approx(-0.69, abs=0.15)
     assert abs(cases["half width"]["gaussian_dp_mu"]["mean"] - cases["retrained"]["gaussian_dp_mu"]["mean"]) < 0.2
     assert "7 models are too few" in refused(call("calibrate", "--models", 7))
+
+
+def _written(monkeypatch: pytest.MonkeyPatch, encoding: str, *arguments: str) -> tuple[bytes, bytes]:
+    """What a command writes to standard output and error, of an encoding."""
+    files = io.BytesIO(), io.BytesIO()
+    with monkeypatch.context() as patch:
+        out, err = (io.TextIOWrapper(file, encoding=encoding, errors="strict", write_through=True) for file in files)
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        patch.setattr(sys, "argv", ["bench", *arguments])
+        with pytest.raises(SystemExit):
+            main()
+    return files[0].getvalue(), files[1].getvalue()
+
+
+@pytest.mark.parametrize(("encoding", "margin"), [("ascii", b"?"), ("cp1251", "±".encode("cp1251")), ("koi8_r", b"?")])
+def test_what_a_terminal_cannot_show_is_replaced(
+    call: Call, store: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, margin: bytes
+) -> None:
+    call("score", "--store", store)
+    out, _ = _written(monkeypatch, encoding, "compare", "--store", str(store))
+    assert re.search(rb"\d " + re.escape(margin) + rb"\d", out), out
+
+
+def test_so_is_what_a_mistake_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a name that is no text: what stands for its bytes can be encoded by nothing."""
+    for encoding, name in (("latin-1", "naïve-メソッド"), ("utf-8", "odd-\udcff")):
+        out, err = _written(monkeypatch, encoding, "plugins", "show", name)
+        assert not out
+        assert err.startswith(b"bench: unknown plugin "), err
