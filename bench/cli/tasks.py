@@ -47,6 +47,7 @@ def tasks(context: click.Context) -> None:
 @options.as_json
 def prepare(name: str, data: Path, size: str | None, download: bool, partial: bool, workers: int | None, as_json: bool) -> None:
     """Read a dataset's folder once; later commands need only its name. Repeat it to go on after an interruption."""
+    from bench.engine.machine import default_workers
     from bench.progress import Bars
     from bench.tasks.datasets.dataset import Dataset
     from bench.tasks.datasets.preparation import Preparation
@@ -59,7 +60,8 @@ def prepare(name: str, data: Path, size: str | None, download: bool, partial: bo
     if download:
         dataset.download(data)
     with Bars() as progress:
-        prepared = read_folder(Preparation(dataset, data, int(size or dataset.size), partial, workers), progress)
+        wanted = Preparation(dataset, data, int(size or dataset.size), partial, workers or default_workers("cpu"))
+        prepared = read_folder(wanted, progress)
     _print_report(dataset, prepared, as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.engine.inspection import inspect_all
-from bench.engine.machine import Device, default_memory_limit, default_workers, find_device
+from bench.engine.machine import Device, default_memory_limit, default_workers, find_device, usable_cores
 from bench.engine.neighbours import Neighbours
 from bench.engine.worker.group import UNCOUNTED_REMEDY, ControlGroup, uncounted
 from bench.errors import BenchError, CheckResult, WorkerError
@@ -58,7 +58,10 @@ def _libraries() -> CheckResult:
 def _threads(device: Device | None, neighbours: Neighbours) -> CheckResult:
     """How many there may be, and whether others use the cores, too."""
     workers = default_workers(device.kind if device else "cpu")
-    seen = f"{workers} workers of one thread each, {os.cpu_count()} cores, of which others use {100 * neighbours.share():.0f} %"
+    all_cores, usable = os.cpu_count() or 1, usable_cores()
+    of_them = f" ({usable:.3g} may be used)" if usable < all_cores else ""
+    others = f"of which others use {100 * neighbours.share():.0f} %"
+    seen = f"{workers} workers of one thread each, {all_cores} cores{of_them}, {others}"
     return CheckResult("threads", seen, neighbours.warning(), BUSY_REMEDY)
 
 

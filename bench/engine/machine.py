@@ -20,6 +20,7 @@ from bench.engine.device_lock import DeviceLock
 from bench.engine.jobs import Setting, Work
 from bench.engine.worker import entries
 from bench.engine.worker.calls import MethodCalls, ProbeCalls, TrustedCalls
+from bench.engine.worker.limits import Limits
 from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import Worker
 from bench.errors import BenchError, WorkerError
@@ -68,13 +69,23 @@ def processor() -> str:
 
 
 def default_memory_limit(workers: int) -> int:
-    """Bytes that a trial's processes may have: an even share of what is free now, less a tenth for everybody else."""
-    return int(0.9 * psutil.virtual_memory().available / workers)
+    """Bytes that a trial's processes may have: an even share of what is free now, less a tenth for everybody else.
+
+    Free is also what a control group, a container's say, leaves of it.
+    """
+    free, left = psutil.virtual_memory().available, Limits.here().memory
+    return int(0.9 * (free if left is None else min(free, left)) / workers)
 
 
 def default_workers(device_kind: str) -> int:
     """One per core this process may use; on a GPU one, since two would share it."""
-    return len(os.sched_getaffinity(0)) if device_kind == "cpu" and hasattr(os, "sched_getaffinity") else 1
+    return max(1, int(usable_cores())) if device_kind == "cpu" and hasattr(os, "sched_getaffinity") else 1
+
+
+def usable_cores() -> float:
+    """Cores that this process may run on, or as many as a control group gives it the time of."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, Limits.here().cores or cores)
 
 
 class Machine:

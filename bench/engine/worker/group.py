@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.engine.worker.limits import numbers_of, text_of
 from bench.lifetime import adopt_orphans
 
 UNCOUNTED_REMEDY = "allow PR_SET_CHILD_SUBREAPER, or let control groups be made; until then trust no stranger's runtime"
@@ -75,12 +76,12 @@ class ControlGroup:
         Raises:
             OSError: the group is gone.
         """
-        return _fields(self._folder / "cpu.stat")["usage_usec"] / 1e6
+        return numbers_of(self._folder / "cpu.stat")["usage_usec"] / 1e6
 
     def memory(self) -> int | None:
         """Bytes of memory that nobody else has, also of files in memory; None without the controller for memory."""
         with suppress(OSError, KeyError, ValueError):
-            fields = _fields(self._folder / "memory.stat")
+            fields = numbers_of(self._folder / "memory.stat")
             return fields["anon"] + fields["shmem"]
         return None
 
@@ -121,7 +122,7 @@ def uncounted() -> str:
 
 
 def _place() -> Path | None:
-    return own_place(_read("/proc/self/mounts"), _read("/proc/self/cgroup"))
+    return own_place(text_of("/proc/self/mounts"), text_of("/proc/self/cgroup"))
 
 
 def own_place(mounts: str, memberships: str) -> Path | None:
@@ -144,14 +145,3 @@ def _forget_abandoned(place: Path) -> None:
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):
             with suppress(OSError):
                 folder.rmdir()
-
-
-def _fields(path: Path) -> dict[str, int]:
-    lines = path.read_text(encoding="ascii").splitlines()
-    return {name: int(number) for name, number in map(str.split, lines)}
-
-
-def _read(path: str) -> str:
-    with suppress(OSError):
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    return ""

@@ -50,7 +50,7 @@ class Preparation:
     folder: Path
     size: int  # pixels of a side
     partial: bool = False  # go on without photos that cannot be used, however many
-    workers: int | None = None  # None: one per core
+    workers: int = 1  # processes
 
 
 def prepare(request: Preparation, progress: Progress) -> Prepared:
@@ -172,7 +172,7 @@ def _decoded(request: Preparation, photos: Sequence[Photo], raw: Path, starts: S
     context.set_forkserver_preload(["bench.tasks.datasets.pictures"])
     with apart_from_caller():
         forkserver.ensure_running()
-    workers = request.workers or os.cpu_count() or 1
+    workers = request.workers
     waiting = iter(starts)
     running: dict[Future[Rejects], int] = {}
     with ProcessPoolExecutor(workers, context, initializer=start_worker) as pool:

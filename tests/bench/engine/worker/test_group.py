@@ -87,10 +87,10 @@ def test_a_tree_that_nobody_may_write_to_has_none(tmp_path: Path) -> None:
 def test_whether_groups_can_be_made_is_known(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place, may in (("", True), ("/not there", False)):
         files = {"/proc/self/mounts": f"cgroup2 {tree} cgroup2 rw 0 0", "/proc/self/cgroup": f"0::{place}"}
-        monkeypatch.setattr(groups, "_read", files.__getitem__)
+        monkeypatch.setattr(groups, "text_of", files.__getitem__)
         assert ControlGroup.can_be_made() is may
     assert not list(tree.iterdir())
-    monkeypatch.setattr(groups, "_read", lambda path: "")
+    monkeypatch.setattr(groups, "text_of", lambda path: "")
     assert not ControlGroup.can_be_made()
 
 
