@@ -62,8 +62,8 @@ def read_npz(content: bytes) -> dict[str, NDArray[np.generic]]:
         raise ValueError(f"it is no npz file: {problem}") from problem
 
 
-def read_npy(content: bytes) -> NDArray[np.generic]:
-    """An array of numbers; what its header claims is compared with what is there before any memory is taken."""
+def read_npy(content: bytes, kinds: str = "fiu") -> NDArray[np.generic]:
+    """An array of some of numpy's kinds; what its header claims is compared with what is there before any memory is taken."""
     file = io.BytesIO(content)
     if npy.read_magic(file) != (1, 0):
         raise ValueError("an array is of another format version")
@@ -71,7 +71,7 @@ def read_npy(content: bytes) -> NDArray[np.generic]:
         shape, in_fortran_order, kind = npy.read_array_header_1_0(file)
     except Exception as problem:  # numpy parses it as Python text, whose errors are many
         raise ValueError(f"an array has no header: {problem}") from problem
-    if kind.kind not in "fiu" or in_fortran_order:
+    if kind.kind not in kinds or in_fortran_order:
         raise ValueError(f"an array holds {kind}, not numbers in C order")
     if math.prod(shape) * kind.itemsize != len(content) - file.tell():
         raise ValueError("an array is not as large as it says")

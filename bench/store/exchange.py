@@ -18,6 +18,7 @@ from bench.store.files import (
     LARGEST_FILE,
     DamagedFileError,
     OtherVersionError,
+    open_regular,
     read_bytes,
     read_fields,
     read_record,
@@ -110,7 +111,7 @@ def unpacked(file: Path, allowed: re.Pattern[str]) -> Iterator[Path]:
         folder = Path(scratch) / "unpacked"
         folder.mkdir()
         try:
-            with zipfile.ZipFile(file) as archive:
+            with open_regular(file, follow=True) as opened, zipfile.ZipFile(opened) as archive:
                 members = archive.infolist()
                 _check(file, members, allowed)
                 for member in members:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import psutil
@@ -97,19 +97,30 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_bytes(path: Path, largest: int) -> bytes:
-    """The content of a regular file.
+def open_regular(path: Path, *, follow: bool = False) -> BinaryIO:
+    """Open a regular file for reading, without waiting for anybody; with `follow`, also one that a link leads to.
 
     Raises:
-        OSError: it cannot be read, or is a link, a pipe, a device or larger than `largest` bytes.
+        OSError: it cannot be read, or is a link, a pipe or a device.
     """
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        if found.st_size > largest:
-            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, at most {largest} are read")
-        return file.read(largest)
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)), "rb")  # noqa: SIM115 - who asks closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
+
+
+def read_bytes(path: Path, largest: int, *, follow: bool = False) -> bytes:
+    """The content of a regular file, as `open_regular` opens it.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger than `largest` bytes.
+    """
+    with open_regular(path, follow=follow) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise OSError(errno.EFBIG, f"it has {size} bytes, at most {largest} are read")
+        return file.read(size)  # not `largest`: that much memory would be reserved for the smallest file
 
 
 def read_checked(path: Path, sha256: str) -> bytes:

@@ -6,6 +6,7 @@ training photos, and is part of the task's key through the splits that follow fr
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from bench.outputs import Integers
 from bench.registry.paths import expanded
 from bench.seeds import numpy_generator
 from bench.store.archives import read_npy
+from bench.store.files import LARGEST_FILE, read_bytes
 from bench.tasks.task import UNKNOWN, TaskData
 
 Scores = Callable[[], NDArray[np.float64]]
@@ -148,26 +150,38 @@ def _ranked(values: NDArray[np.float64]) -> Integers:
 
 
 def _file(data: TaskData, train: Integers, choice: Choice, scores: Scores) -> Integers:
-    positions = _read_positions(expanded(choice.path))
+    positions = _read_positions(expanded(choice.path), len(train))
     if not len(positions) or positions.min() < 0 or positions.max() >= len(train):
         raise BenchError(f"{choice.path} must hold positions of training photos, from 0 to {len(train) - 1}")
     return train[np.unique(positions)]
 
 
-def _read_positions(path: Path) -> Integers:
-    """Whole numbers from an .npy file, or from a text with one in each line."""
+def _read_positions(path: Path, count: int) -> Integers:
+    """Whole numbers from a text with one in each line or an .npy file, or where a mask of so many photos is true."""
     try:
-        content = path.read_bytes()
-        lines = [] if content.startswith(_NPY) else [int(line) for line in content.split()]
-        found = np.asarray(lines, np.int64) if lines else read_npy(content)
-    except (OSError, ValueError) as problem:
+        content = read_bytes(path, LARGEST_FILE, follow=True)
+        found = read_npy(content, "fiub") if content.startswith(_NPY) else _numbers(content)
+    except (OSError, ValueError, OverflowError) as problem:
         raise BenchError(
             f"{path} cannot be read as positions of training photos: an .npy file, or a number in each line"
         ) from problem
+    if found.dtype == np.bool_ and found.shape == (count,):
+        return np.flatnonzero(found)
+    if found.dtype == np.bool_:
+        raise BenchError(f"{path} is a mask of shape {found.shape}: there are {count} training photos")
     if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
-        raise BenchError(f"{path} must hold a list of whole numbers")
+        raise BenchError(f"{path} must hold a list of whole numbers, or a mask of booleans")
+    if len(found) > 2 and found.max() <= 1:  # numbers, but each position would be named many times
+        raise BenchError(f"{path} looks like a mask: write booleans into an .npy file, or the positions of the photos")
     positions: Integers = found.astype(np.int64)
     return positions
+
+
+def _numbers(content: bytes) -> Integers:
+    lines = content.removeprefix(codecs.BOM_UTF8).split()
+    if not lines or not all(re.fullmatch(rb"-?[0-9]+", line) for line in lines):  # `int` takes 1_0, too
+        raise ValueError("something else than whole numbers")
+    return np.asarray([int(line) for line in lines], np.int64)
 
 
 _CHOOSERS: Mapping[str, Callable[[TaskData, Integers, Choice, Scores], Integers]] = {

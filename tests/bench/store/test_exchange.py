@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -118,6 +119,12 @@ def test_members_that_overlap_are_refused(tmp_path: Path) -> None:
         second.compress_size, second.CRC = first.compress_size, first.CRC
         archive.writestr("run.json", "{}")
     with pytest.raises(BenchError, match="its members overlap"), unpacked(file, RUN_FILES):
+        pytest.fail("it was unpacked")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.zip")
+    with pytest.raises(BenchError, match="is not a file that `bench export` wrote"), unpacked(tmp_path / "a.zip", RUN_FILES):
         pytest.fail("it was unpacked")
 
 

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -327,6 +328,25 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
         read_bytes(path, 100)
     with pytest.raises(DamagedFileError):
         read_record(path, Note)
+
+
+def test_links_are_followed_where_the_user_gives_the_file_but_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_bytes(tmp_path / "link", 100, follow=True) == b"x"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="regular"):
+        read_bytes(tmp_path / "pipe", 100, follow=True)
+
+
+def test_a_small_file_takes_little_memory_however_large_it_may_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x" * 1000)
+    tracemalloc.start()
+    try:
+        assert len(read_bytes(tmp_path / "file", 2**32)) == 1000
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:

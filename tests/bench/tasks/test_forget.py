@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +91,46 @@ def test_file_as_text(embedded: TaskData, tmp_path: Path) -> None:
     assert chosen(embedded, f"file:{tmp_path / 'rows.txt'}").splits["forget"].tolist() == training_rows(embedded)[[3, 5]].tolist()
 
 
+def test_file_as_a_mask(embedded: TaskData, tmp_path: Path) -> None:
+    mask = np.arange(2400) % 100 == 7
+    np.save(tmp_path / "mask.npy", mask)
+    found = chosen(embedded, f"file:{tmp_path / 'mask.npy'}").splits["forget"]
+    assert np.array_equal(found, training_rows(embedded)[mask])
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.ones(2399, bool), "is a mask of shape .2399,.: there are 2400 training photos"),
+        (np.ones((2, 1200), bool), "is a mask of shape"),
+        (np.zeros(2400, bool), "must hold positions"),
+        (np.arange(2400) % 2, "looks like a mask"),
+        (np.arange(4.0), "must hold a list of whole numbers"),
+        (np.array(["1"]), "cannot be read"),
+        (np.array([2**63], np.uint64), "must hold positions"),
+    ],
+)
+def test_arrays_that_are_no_positions(embedded: TaskData, tmp_path: Path, values: np.ndarray, said: str) -> None:
+    np.save(tmp_path / "rows.npy", values)
+    with pytest.raises(BenchError, match=said):
+        chosen(embedded, f"file:{tmp_path / 'rows.npy'}")
+
+
+def test_a_pipe_is_not_waited_for(embedded: TaskData, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows")
+    with pytest.raises(BenchError, match="cannot be read"):
+        chosen(embedded, f"file:{tmp_path / 'rows'}")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "cannot be read"),
+        (b"1_0\n", "cannot be read"),
+        ("٣\n".encode(), "cannot be read"),
+        (b"9" * 30, "cannot be read"),
+        (b"9" * 5000, "cannot be read"),
+        (b"0\n1\n0\n", "looks like a mask"),
         (b"nonsense", "cannot be read"),
         (b"-1\n", "from 0 to 2399"),
         (b"2400\n", "from 0 to 2399"),
