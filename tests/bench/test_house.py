@@ -79,7 +79,6 @@ COVERED_ELSEWHERE = {
     "bench/tasks/datasets/fairface.py": "tests/bench/tasks/datasets/test_layouts.py",
     "bench/tasks/datasets/folder.py": "tests/bench/tasks/datasets/test_layouts.py",
     "bench/tasks/datasets/mufac.py": "tests/bench/tasks/datasets/test_layouts.py",
-    "bench/tasks/datasets/pictures.py": "tests/bench/tasks/datasets/test_preparation.py",
     "bench/tasks/datasets/prepared.py": "tests/bench/tasks/datasets/test_preparation.py",
     "bench/tasks/datasets/utkface.py": "tests/bench/tasks/datasets/test_layouts.py",
     "bench/tasks/synthetic_faces/canvas.py": "tests/bench/tasks/test_age_synthetic.py",
