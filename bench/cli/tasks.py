@@ -165,6 +165,7 @@ def _print_report(dataset: Dataset, prepared: Prepared, *, as_json: bool) -> Non
         "people": len(set(data.identities.tolist()) - {UNKNOWN}),
         "rejected": record.reasons,
         "for example": [f"{name}: {reason}" for name, reason in record.examples],
+        "beside": record.aside,
         "remarks": [*task.remarks, *examine(data, task.groups)],
         "licence": dataset.licence,
         "folder": str(prepared.folder),

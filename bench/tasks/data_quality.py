@@ -14,6 +14,8 @@ NO_TWIN = -1
 HASH_BITS = 10  # of 64 in which the hashes of two near-duplicates may differ
 LIKENESS = 0.95  # least correlation of the brightness of two near-duplicates; docs/reference/datasets.md has the calibration
 FEW_TRAINED, FEW_TESTED = 20, 5  # photos of an age group that are too few to say much
+FEW_FORGOTTEN = 10  # photos to forget that are too few to say much
+CROWD = 10  # times as many photos of a person as of others
 SIGNIFICANT = 0.01
 _SIDE, _LOW = 32, 8  # the hash is taken from the 8x8 lowest frequencies of 32x32 pixels
 _ROWS, _PAIRS = 256, 2**22  # photos, and pairs of hashes, that are looked at at once
@@ -26,7 +28,7 @@ Numbers = NDArray[np.int32]
 
 def examine(data: TaskData, groups: Sequence[str]) -> list[str]:
     """What readers of results should know of a task's data, one line each."""
-    return [*_twins(data), *_people(data), *_thin_groups(data, groups), *_shift(data)]
+    return [*_twins(data), *_people(data), *_crowds(data), *_few_forgotten(data), *_thin_groups(data, groups), *_shift(data)]
 
 
 def _twins(data: TaskData) -> list[str]:
@@ -62,6 +64,25 @@ def _people(data: TaskData) -> list[str]:
     if leaked:
         told.append(f"{leaked} of {len(people['unseen'])} people who should be unseen are on training photos")
     return told
+
+
+def _crowds(data: TaskData) -> list[str]:
+    """Photos of nobody among others, and a person who may be a word that stands for nobody."""
+    known = data.identities[data.identities != UNKNOWN]
+    if not len(known):
+        return []
+    told = []
+    if len(known) < len(data.identities):
+        told.append(f"nobody knows who is on {len(data.identities) - len(known)} of {len(data.identities)} photos")
+    counts = np.unique_counts(known).counts
+    if counts.max() > CROWD * np.median(counts):
+        told.append(f"one person is on {counts.max()} photos, others on {np.median(counts):.0f}: is that the same person?")
+    return told
+
+
+def _few_forgotten(data: TaskData) -> list[str]:
+    count = len(data.splits["forget"])
+    return [f"the forget set has few photos ({count}): numbers on them say little"] if count < FEW_FORGOTTEN else []
 
 
 def _thin_groups(data: TaskData, groups: Sequence[str]) -> list[str]:

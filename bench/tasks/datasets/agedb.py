@@ -1,4 +1,4 @@
-"""AgeDB: 16,488 photos of 568 well-known people at several ages; needs your copy of the data."""
+"""AgeDB: 16,488 photos of 567 well-known people at several ages; needs your copy of the data."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.hookspecs import hookimpl
-from bench.tasks.datasets.dataset import Catalogue, Dataset, Rows, by_person, decade, decades, look_for, pictures, with_parts
+from bench.tasks.datasets.dataset import Catalogue, Dataset, by_person, with_parts
+from bench.tasks.datasets.files import look_for, other_layout
+from bench.tasks.datasets.rows import Rows
+from bench.tasks.datasets.tables import decade, decades
 
 OLDEST_GROUP = 80
-_NAME = re.compile(r"\d+_(.+)_(\d{1,3})_[mf]\.[a-z]+", re.IGNORECASE)
+_FORM = "NUMBER_NAME_AGE_GENDER"
+_NAME = re.compile(r"[0-9]+_(.+)_([0-9]{1,3})_[mf][^_]*", re.IGNORECASE)  # whatever it ends in
 
 
 @dataclass(frozen=True)
@@ -20,17 +24,14 @@ class AgeDB(Dataset):
 
     def scan(self, folder: Path) -> Catalogue:
         """15 % of the people are unseen; of everybody else's photos, 80 % are for training."""
-        look_for(folder, self.title, "**/*_*_*_*.*")
+        look_for(folder, self.title)
         rows = Rows(folder, unique_names=True)  # archives exist that hold everything twice
-        for path in pictures(folder):
-            name = path.relative_to(folder).as_posix()
-            match = _NAME.fullmatch(path.name)
-            if match:
-                rows.add(name, decade(match[2], OLDEST_GROUP), match[1])
-            else:
-                rows.reject(name, "the name is not NUMBER_NAME_AGE_GENDER")
+        for name, match in rows.named(_NAME, _FORM):
+            rows.add(name, decade(match[2], OLDEST_GROUP), match[1])
+        if not rows.photos and not rows.rejected:
+            raise other_layout(folder, self.title, [_FORM])
         parts = by_person([photo.person for photo in rows.photos])
-        return Catalogue(with_parts(rows.photos, parts), decades(OLDEST_GROUP), rows.rejected)
+        return Catalogue(with_parts(rows.photos, parts), decades(OLDEST_GROUP), rows.rejected, aside=rows.aside)
 
 
 AGEDB = AgeDB(

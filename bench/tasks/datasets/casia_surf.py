@@ -12,7 +12,10 @@ import numpy as np
 
 from bench.errors import BenchError, one_line
 from bench.hookspecs import hookimpl
-from bench.tasks.datasets.dataset import FORGET, PUBLISHED, TEST, TRAIN, VALIDATION, Catalogue, Dataset, Photo, Rows, look_for
+from bench.tasks.datasets.dataset import FORGET, PUBLISHED, TEST, TRAIN, VALIDATION, Catalogue, Dataset, Photo
+from bench.tasks.datasets.files import look_for
+from bench.tasks.datasets.rows import Rows
+from bench.tasks.datasets.tables import OLDEST, read_text, whole
 
 LABELS = "Age_Gender.txt"
 GROUPS, FORGOTTEN = 10, 15
@@ -41,7 +44,7 @@ class CasiaSurf(Dataset):
                 rows.add(name, label, person)
         groups = tuple(f"{first:.1f}-{last:.1f}" for first, last in pairwise(edges))
         photos = _split(rows.photos)
-        return Catalogue(photos, groups, rows.rejected, class_weights=_class_weights(photos))
+        return Catalogue(photos, groups, rows.rejected, class_weights=_class_weights(photos), aside=rows.aside, read=(LABELS,))
 
 
 def _listed(folder: Path, pattern: str) -> list[Path]:
@@ -51,17 +54,26 @@ def _listed(folder: Path, pattern: str) -> list[Path]:
 
 
 def _read_ages(path: Path) -> dict[str, int]:
-    ages = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    ages: dict[str, int] = {}
+    for number, line in enumerate(_lines(path), 1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 3 or not words[1].isdecimal():
+        age = whole(words[1]) if len(words) == 3 else None
+        if age is None or not 0 <= age <= OLDEST:
             raise BenchError(one_line(f"{path}, line {number}: expected ID AGE GENDER, found {line!r}"))
-        ages[words[0]] = int(words[1])
+        if ages.setdefault(words[0], age) != age:
+            raise BenchError(one_line(f"{path}, line {number}: {words[0]} is {age} years old here, and {ages[words[0]]} before"))
     if not ages:
         raise BenchError(f"{path} names nobody")
     return ages
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return read_text(path).splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BenchError(one_line(f"{path} cannot be read: {problem}")) from problem
 
 
 def _split(photos: list[Photo]) -> list[Photo]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError, one_line
 from bench.hookspecs import hookimpl
+from bench.store.files import LARGEST_FILE, LARGEST_RECORD, read_bytes
 from bench.tasks.datasets.dataset import (
     FORGET,
     PUBLISHED,
@@ -20,11 +23,14 @@ from bench.tasks.datasets.dataset import (
     VALIDATION,
     Catalogue,
     Dataset,
-    Rows,
     half_tested,
-    look_for,
-    read_table,
 )
+from bench.tasks.datasets.files import look_for
+from bench.tasks.datasets.rows import Rows
+from bench.tasks.datasets.tables import read_table, whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 GROUPS = 10
 TABLES = {"retain.csv": TRAIN, "forget.csv": FORGET, "validation.csv": VALIDATION}
@@ -46,28 +52,43 @@ class Competition(Dataset):
         rows = Rows(folder)
         for table, part in TABLES.items():
             for line in read_table(folder / table, "image_id", "age_group", "person_id"):
-                group, (first, dash, second) = line["age_group"].strip(), line["image_id"].strip().partition("-")
-                label = int(group) if group.isdecimal() and int(group) < GROUPS else f"age group {group!r} is out of range"
+                (first, dash, second), label = line["image_id"].partition("-"), _label(line["age_group"])
                 if not dash or "/" in first + second or ".." in (first, second):
                     rows.reject(line["image_id"], "the image_id is not A-B")
                 else:
-                    rows.add(f"images/{first}/{second}.png", label, line["person_id"].strip(), part)
+                    rows.add(f"images/{first}/{second}.png", label, line["person_id"], part)
         return Catalogue(
             half_tested(rows.photos),
             tuple(f"group {number}" for number in range(GROUPS)),
             rows.rejected,
             class_weights=_read_class_weights(folder / WEIGHTS),
             original=_read_model(folder / MODEL),
+            aside=rows.aside,
+            read=(*TABLES, MODEL, WEIGHTS),
         )
+
+    def open(self, folder: Path, name: str) -> Image:
+        """One picture, which has three channels, as those that were published have."""
+        from bench.tasks.datasets.pictures import UnusablePictureError
+
+        picture = super().open(folder, name)
+        if picture.mode != "RGB" or picture.has_transparency_data:
+            raise UnusablePictureError(f"its colours are {picture.mode}, those of the competition's pictures RGB")
+        return picture
+
+
+def _label(group: str) -> int | str:
+    number = whole(group)
+    return number if number is not None and 0 <= number < GROUPS else f"age group {group!r} is out of range"
 
 
 def _read_class_weights(path: Path) -> tuple[float, ...]:
     """A list of numbers, or an object with one per age group."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_bytes(path, LARGEST_RECORD, follow=True))
         values = [found[str(group)] for group in range(GROUPS)] if isinstance(found, dict) else list(found)
         weights = tuple(float(value) for value in values)
-    except (OSError, ValueError, TypeError, KeyError) as problem:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
         raise BenchError(one_line(f"{path} does not hold a weight for each of the {GROUPS} age groups: {problem}")) from problem
     if len(weights) != GROUPS or not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
         raise BenchError(f"{path} must hold {GROUPS} weights of 0 or more")
@@ -83,7 +104,7 @@ def _read_model(path: Path) -> Mapping[str, NDArray[np.float32]]:
 
     network = build(NETWORK, GROUPS)
     try:
-        given = torch.load(path, map_location="cpu", weights_only=True)
+        given = torch.load(io.BytesIO(read_bytes(path, LARGEST_FILE, follow=True)), map_location="cpu", weights_only=True)
         missing = network.load_state_dict(given, strict=False)
     except Exception as problem:  # unpicklers and loaders raise whatever they like
         raise BenchError(f"{path} is not the weights of a ResNet-18 for {GROUPS} classes: {one_line(str(problem))}") from problem

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
-from bench.tasks.datasets.dataset import TRAIN, VALIDATION, Catalogue, Dataset, Photo, half_tested, look_for
+from bench.store.files import LARGEST_FILE, read_bytes
+from bench.tasks.datasets.dataset import TRAIN, VALIDATION, Catalogue, Dataset, Photo, half_tested
+from bench.tasks.datasets.files import files, is_called_a_picture, look_for, other_layout
+from bench.tasks.datasets.rows import Rows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,37 +26,38 @@ if TYPE_CHECKING:
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PYTHON, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
 TRAINING, TESTING = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
+FOLDERS = "train"
+_PICTURE = re.compile(rf"({FOLDERS}|test)/({'|'.join(CLASSES)})/[^/]+")
 _SIDE = 32
 _PIXELS = 3 * _SIDE**2
 
 
 @dataclass(frozen=True)
 class Cifar10(Dataset):
-    """The publisher's version for C, or for Python: torchvision reads that, once every file has its known checksum."""
+    """The publisher's version for C, or for Python, or pictures in folders `train/airplane`, ..., `test/truck`.
+
+    torchvision reads the version for Python, once every file has its known checksum.
+    """
 
     def scan(self, folder: Path) -> Catalogue:
         """The training set is for training; half of the test set is for validation, as in the starting kit."""
-        python = (folder / PYTHON).is_dir()
-        if not python:
-            look_for(folder, f"{self.title} ({PYTHON} or {BINARY})", *(f"{BINARY}/{name}" for name in (*TRAINING, TESTING)))
-        photos = [
-            Photo(name, label, "", part)
-            for part, held_out in ((TRAIN, False), (VALIDATION, True))
-            for name, label in (
-                _python_rows(folder, part, train=not held_out) if python else _binary_rows(folder, held_out=held_out)
-            )
-        ]
-        if max(photo.label for photo in photos) >= len(CLASSES):
+        found = next((read(folder) for version, read in _VERSIONS.items() if (folder / version).is_dir()), None)
+        if found is None:
+            look_for(folder, self.title)
+            raise other_layout(folder, self.title, list(_VERSIONS))
+        if max((photo.label for photo in found.photos), default=0) >= len(CLASSES):
             raise BenchError(f"{folder} has labels beyond {len(CLASSES) - 1}: it is not {self.title}")
-        return Catalogue(half_tested(photos), CLASSES)
+        return replace(found, photos=half_tested(found.photos))
 
     def open(self, folder: Path, name: str) -> Image:
-        """One picture of a batch."""
+        """One picture of a batch, or a file."""
         from PIL import Image
 
         version, batch, row = name.split("/")
         if version == PYTHON:
             return Image.fromarray(_published(folder, train=batch == TRAIN).data[int(row)])
+        if version != BINARY:
+            return super().open(folder, name)
         pixels = _binary(folder / BINARY / batch)[int(row), 1:].reshape(3, _SIDE, _SIDE)
         return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
@@ -70,15 +75,40 @@ class Cifar10(Dataset):
             raise BenchError(f"{self.title} cannot be downloaded ({problem}); put {PYTHON} into {folder} by hand") from problem
 
 
-def _python_rows(folder: Path, part: str, *, train: bool) -> Iterator[tuple[str, int]]:
-    for row, label in enumerate(_published(folder, train=train).targets):
-        yield f"{PYTHON}/{part}/{row}", int(label)
+def _python(folder: Path) -> Catalogue:
+    photos = [
+        Photo(f"{PYTHON}/{part}/{row}", int(label), "", part)
+        for part in (TRAIN, VALIDATION)
+        for row, label in enumerate(_published(folder, train=part == TRAIN).targets)
+    ]
+    return Catalogue(photos, CLASSES, read=[name for name in files(folder) if name.startswith(f"{PYTHON}/")])
 
 
-def _binary_rows(folder: Path, *, held_out: bool) -> Iterator[tuple[str, int]]:
-    for name in (TESTING,) if held_out else TRAINING:
-        for row, label in enumerate(_binary(folder / BINARY / name)[:, 0]):
-            yield f"{BINARY}/{name}/{row}", int(label)
+def _batches(folder: Path) -> Catalogue:
+    look_for(folder, CIFAR10_DATASET.title, *(f"{BINARY}/{name}" for name in (*TRAINING, TESTING)))
+    photos = [
+        Photo(f"{BINARY}/{name}/{row}", int(label), "", VALIDATION if name == TESTING else TRAIN)
+        for name in (*TRAINING, TESTING)
+        for row, label in enumerate(_binary(folder / BINARY / name)[:, 0])
+    ]
+    return Catalogue(photos, CLASSES)
+
+
+def _pictures(folder: Path) -> Catalogue:
+    """In the order of their names; what lies elsewhere is left to be counted."""
+    rows = Rows(folder)
+    for name in files(folder):
+        match = _PICTURE.fullmatch(name)
+        if match and is_called_a_picture(name):
+            rows.add(name, CLASSES.index(match[2]), part=TRAIN if match[1] == FOLDERS else VALIDATION)
+    return Catalogue(rows.photos, CLASSES, rows.rejected, aside=rows.aside)
+
+
+_VERSIONS: Mapping[str, Callable[[Path], Catalogue]] = {
+    PYTHON: _python,
+    BINARY: _batches,
+    f"{FOLDERS}/{CLASSES[0]}": _pictures,
+}
 
 
 @cache
@@ -94,7 +124,10 @@ def _published(folder: Path, *, train: bool) -> CIFAR10:
 @cache
 def _binary(path: Path) -> NDArray[np.uint8]:
     """Rows of a label and 3072 pixels, [n, 3073]."""
-    content = np.fromfile(path, np.uint8)
+    try:
+        content = np.frombuffer(read_bytes(path, LARGEST_FILE, follow=True), np.uint8)
+    except OSError as problem:
+        raise BenchError(f"{path} cannot be read: {problem.strerror}") from problem
     if len(content) % (1 + _PIXELS):
         raise BenchError(f"{path} is not a batch of {_SIDE}x{_SIDE} pictures: its length is wrong")
     return content.reshape(-1, 1 + _PIXELS)

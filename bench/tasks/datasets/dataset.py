@@ -5,8 +5,7 @@ A dataset becomes a task once `bench tasks prepare NAME --data FOLDER` has read 
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError, one_line
+from bench.errors import BenchError
 from bench.seeds import numpy_generator
 from bench.tasks.task import Recipe
 
@@ -25,8 +24,6 @@ PUBLISHED = "published"  # a forget set: the photos whose part is FORGET
 TRAIN, FORGET, VALIDATION, TEST, UNSEEN = "train", "forget", "validation", "test", "unseen"
 PARTS = (TRAIN, FORGET, VALIDATION, TEST, UNSEEN)
 UNSEEN_SHARE, HELD_OUT_SHARE = 0.15, 0.2  # of the people; of the known people's photos, half validation and half test
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-OLDEST = 120  # years
 
 
 class Photo(NamedTuple):
@@ -40,14 +37,17 @@ class Photo(NamedTuple):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What a folder holds, known without decoding a picture."""
+    """What a folder holds, known without decoding a picture. Files that it does not speak of are counted by `prepare`."""
 
     photos: Sequence[Photo]
     groups: tuple[str, ...]  # what the labels mean, in words
-    rejected: Sequence[tuple[str, str]] = ()  # name, reason
+    rejected: Sequence[tuple[str, str]] = ()  # name, reason: photos that cannot be used
     forget: str = ""  # the forget set, if it depends on what the folder holds; "": the dataset's own
     class_weights: tuple[float, ...] = ()  # [K], if the publisher gives them
     original: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # weights, if the publisher has trained a model
+    aside: Sequence[tuple[str, str]] = ()  # name, reason: what is no photo of its own, a copy of another say
+    read: Sequence[str] = ()  # files beside the photos that say something of them: tables, a model
+    remarks: Sequence[str] = ()  # what readers of results should know of the photos, a line each
 
 
 @dataclass(frozen=True)
@@ -86,105 +86,6 @@ class Dataset:
         from bench.tasks.datasets.pictures import open_picture
 
         return open_picture(folder / name)
-
-
-class Rows:
-    """Collects photos whose files exist, each once, and what is wrong with those that cannot be used."""
-
-    def __init__(self, folder: Path, *, unique_names: bool = False) -> None:
-        self._unique_names = unique_names  # a file of the same name in another folder is the same photo
-        self.photos: list[Photo] = []
-        self.rejected: list[tuple[str, str]] = []
-        self._folder = folder
-        self._listed: dict[str, frozenset[str]] = {}
-        self._named: set[str] = set()
-
-    def add(self, name: str, label: int | str, person: str = "", part: str = TRAIN) -> None:
-        """Note a photo whose file exists; a label that is text says why there is none."""
-        identity = name.rpartition("/")[2] if self._unique_names else name
-        if isinstance(label, str):
-            self.rejected.append((one_line(name), one_line(label)))
-        elif name.startswith("/") or ".." in name.split("/"):
-            self.rejected.append((one_line(name), "the path leads out of the folder"))
-        elif identity in self._named:
-            self.rejected.append((one_line(name), "it is named twice"))
-        elif not self._exists(name):
-            self.rejected.append((one_line(name), "the file is missing"))
-        else:
-            self.photos.append(Photo(name, label, person, part))
-            self._named.add(identity)
-
-    def reject(self, name: str, reason: str) -> None:
-        """Note a photo that cannot be used."""
-        self.rejected.append((one_line(name), reason))
-
-    def _exists(self, name: str) -> bool:
-        """Whether the folder has the file; each of its folders is listed once."""
-        parent, _, file = name.rpartition("/")
-        if parent not in self._listed:
-            place = self._folder / parent
-            self._listed[parent] = frozenset(entry.name for entry in place.iterdir()) if place.is_dir() else frozenset()
-        return file in self._listed[parent]
-
-
-def look_for(folder: Path, dataset: str, *wanted: str) -> None:
-    """Check that a folder has some entries; names with * are patterns.
-
-    Raises:
-        BenchError: saying what was looked for and what was found.
-    """
-    if not folder.is_dir():
-        raise BenchError(f"there is no folder {folder}")
-    missing = [name for name in wanted if next(folder.glob(name), None) is None]
-    if missing:
-        found = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
-        shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "") if found else "nothing"
-        raise BenchError(one_line(f"{folder} is not laid out as {dataset}: looked for {', '.join(missing[:3])}; found {shown}"))
-
-
-def pictures(folder: Path) -> Iterator[Path]:
-    """Every file below a folder that is called like a picture, by name; links to folders are not followed."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and not path.name.startswith("."))
-    yield from sorted(path for path in found if path.is_file())
-
-
-def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
-    """The rows of a CSV file that has at least these columns.
-
-    Raises:
-        BenchError: it has not, or is no text.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            absent = [name for name in columns if name not in (reader.fieldnames or ())]
-            if absent:
-                raise BenchError(f"{path} has no column {absent[0]}; it has {', '.join(reader.fieldnames or ()) or 'none'}")
-            return list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise BenchError(one_line(f"{path} cannot be read as CSV: {problem}")) from problem
-
-
-def decades(oldest: int) -> tuple[str, ...]:
-    """Age groups of ten years, the last one open.
-
-    >>> decades(30)
-    ('0-9', '10-19', '20-29', '30+')
-    """
-    return (*(f"{start}-{start + 9}" for start in range(0, oldest, 10)), f"{oldest}+")
-
-
-def decade(age: str, oldest: int) -> int | str:
-    """The group of an age in years among `decades(oldest)`, or what is wrong with the age.
-
-    >>> decade("31", 80), decade("99", 80), decade("-1", 80), decade("old", 80)
-    (3, 8, "age '-1' is out of range", "age 'old' is no number")
-    """
-    try:
-        years = float(age)
-    except ValueError:
-        return f"age {age!r} is no number"
-    return min(int(years // 10), oldest // 10) if 0 <= years <= OLDEST else f"age {age!r} is out of range"
 
 
 def by_photo(count: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +16,15 @@ from bench.tasks.datasets.dataset import (
     Catalogue,
     Dataset,
     Photo,
-    Rows,
     by_person,
     by_photo,
-    decade,
-    decades,
-    read_table,
     with_parts,
 )
+from bench.tasks.datasets.rows import Rows
+from bench.tasks.datasets.tables import decade, decades, read_table
 
 OLDEST_GROUP = 80
+NOBODY = frozenset({"nan", "NaN", "<NA>", "None", "none", "null", "NULL", "N/A", "n/a", "#N/A", "NaT"})  # as programs write it
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,37 @@ class PhotoFolder(Dataset):
 
     def scan(self, folder: Path) -> Catalogue:
         """Without splits: as AgeDB if people are known, else as UTKFace."""
-        rows = Rows(folder)
-        for line in read_table(_table(folder), "path", "age"):
-            split, path = (line.get("split") or "").strip(), line["path"]
+        rows, table = Rows(folder), _table(folder)
+        lines = read_table(table, "path", "age")
+        for line in lines:
+            split, path = line.get("split", "").lower(), line["path"]
             if split not in ("", *PARTS):
                 rows.reject(path, f"split {split!r} is none of {', '.join(PARTS)}")
             else:
-                rows.add(path, decade(line["age"], OLDEST_GROUP), (line.get("person") or "").strip(), split)
+                rows.add(path, decade(line["age"], OLDEST_GROUP), _person(line), split)
         photos = _with_splits(folder, rows)
-        return Catalogue(photos, decades(OLDEST_GROUP), rows.rejected, forget=_forget_set(photos))
+        return Catalogue(
+            photos,
+            decades(OLDEST_GROUP),
+            rows.rejected,
+            forget=_forget_set(photos),
+            aside=rows.aside,
+            read=(table.name,),
+            remarks=_remarks(lines),
+        )
+
+
+def _person(line: Mapping[str, str]) -> str:
+    person = line.get("person", "")
+    return "" if person in NOBODY else person
+
+
+def _remarks(lines: Sequence[Mapping[str, str]]) -> list[str]:
+    written = Counter(line.get("person", "") for line in lines)
+    return [
+        f"the person of {written[word]} of {len(lines)} photos is {word!r}: taken for somebody who is not known"
+        for word in sorted(NOBODY & set(written))
+    ]
 
 
 def _table(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
@@ -18,16 +18,18 @@ from bench.tasks.datasets.dataset import (
     VALIDATION,
     Catalogue,
     Dataset,
-    Rows,
-    look_for,
-    read_table,
     with_parts,
 )
+from bench.tasks.datasets.files import look_for, other_layout
+from bench.tasks.datasets.rows import Rows
+from bench.tasks.datasets.tables import read_table
 
 AGES = ("0-6", "7-12", "13-19", "20-30", "31-45", "46-55", "56-66", "67-80")  # classes a to h
 CLASSES = "abcdefgh"
 FORGOTTEN = 1500  # the first rows of the training table (the authors' notebooks)
-VARIANTS = ("custom", "fixed")
+PUBLISHER = "custom"  # the tables that the authors' notebooks read
+VARIANTS = (PUBLISHER, "fixed")
+SPLITS = ("train", "val", "test")
 _FAMILY = re.compile(r"(F\d+)_")
 
 
@@ -39,29 +41,53 @@ class MUFAC(Dataset):
     """
 
     def scan(self, folder: Path) -> Catalogue:
-        """Families are the identities. Test shows families that are in no other split, half of them are kept as `unseen`."""
+        """Families are the identities. Test shows families that are in no other split, half of them are kept as `unseen`.
+
+        A forget set was published for the tables `custom_...` only: in others, other photos are first.
+        """
         look_for(folder, self.title, "*_train_dataset.csv", "*_val_dataset.csv", "*_test_dataset.csv")
-        rows = Rows(folder)
+        rows, variant = Rows(folder), _variant(folder)
         for part, split in ((TRAIN, "train"), (VALIDATION, "val"), (TEST, "test")):
-            table, images = _places(folder, split)
-            for position, line in enumerate(read_table(table, "image_path", "age_class")):
-                family, age = _FAMILY.match(Path(line["image_path"]).name), line["age_class"].strip()
-                label = CLASSES.index(age) if len(age) == 1 and age in CLASSES else f"age class {age!r} is none of {CLASSES}"
-                forgotten = part == TRAIN and position < FORGOTTEN
-                rows.add(f"{images}/{line['image_path']}", label, family[1] if family else "", FORGET if forgotten else part)
+            for position, line in enumerate(read_table(folder / _table(variant, split), "image_path", "age_class")):
+                forgotten = part == TRAIN and variant == PUBLISHER and position < FORGOTTEN
+                family = _FAMILY.match(PureWindowsPath(line["image_path"]).name)
+                label, person = _label(line["age_class"]), family[1] if family else ""
+                rows.add(line["image_path"], label, person, FORGET if forgotten else part, within=_images(folder, split))
         unseen = set(sorted({photo.person for photo in rows.photos if photo.part == TEST and photo.person})[1::2])
         parts = (UNSEEN if photo.part == TEST and photo.person in unseen else photo.part for photo in rows.photos)
-        return Catalogue(with_parts(rows.photos, parts), AGES, rows.rejected)
+        return Catalogue(
+            with_parts(rows.photos, parts),
+            AGES,
+            rows.rejected,
+            forget="" if variant == PUBLISHER else "identities:5%",
+            aside=rows.aside,
+            read=tuple(_table(variant, split) for split in SPLITS),
+        )
 
 
-def _places(folder: Path, split: str) -> tuple[Path, str]:
-    """The table of a split, and the name of the folder with its pictures."""
-    tables = [folder / f"{variant}_{split}_dataset.csv" for variant in VARIANTS]
-    images = [name for name in (f"{split}_images", f"fixed_{split}_dataset") if (folder / name).is_dir()]
-    found = [table for table in tables if table.is_file()]
-    if not found or not images:
-        raise BenchError(f"{folder} has no folder {split}_images or fixed_{split}_dataset beside {tables[0].name}")
-    return found[0], images[0]
+def _label(age: str) -> int | str:
+    return CLASSES.index(age) if len(age) == 1 and age in CLASSES else f"age class {age!r} is none of {CLASSES}"
+
+
+def _table(variant: str, split: str) -> str:
+    return f"{variant}_{split}_dataset.csv"
+
+
+def _variant(folder: Path) -> str:
+    """Of which kind there are all three tables."""
+    for variant in VARIANTS:
+        if all((folder / _table(variant, split)).exists() for split in SPLITS):
+            return variant
+    raise other_layout(folder, MUFAC_DATASET.title, [_table(PUBLISHER, split) for split in SPLITS])
+
+
+def _images(folder: Path, split: str) -> str:
+    """The name of the folder with a split's pictures."""
+    names = (f"{split}_images", f"fixed_{split}_dataset")
+    found = next((name for name in names if (folder / name).is_dir()), None)
+    if not found:
+        raise BenchError(f"{folder} has no folder {' or '.join(names)} beside its tables")
+    return found
 
 
 MUFAC_DATASET = MUFAC(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -31,6 +32,7 @@ from bench.store.files import DamagedFileError, EarlierVersionError, locked, wri
 from bench.tasks.data_quality import find_twins
 from bench.tasks.datasets.dataset import PARTS, Catalogue, Dataset, Photo
 from bench.tasks.datasets.prepared import HOME, IMAGES, ORIGINAL, RECORD, TABLE, Prepared, PreparedRecord, home, stamp
+from bench.tasks.datasets.rows import beside
 from bench.tasks.task import UNKNOWN
 
 BLOCK = 256  # pictures that are decoded, and repeated after an interruption, together
@@ -59,7 +61,7 @@ def prepare(request: Preparation, progress: Progress) -> Prepared:
     Raises:
         BenchError: the folder is laid out in another way, too many photos cannot be used, or there is no place to write to.
     """
-    catalogue = request.dataset.scan(request.folder)
+    catalogue = _catalogue(request)
     listed = len(catalogue.photos) + len(catalogue.rejected)
     _demand_enough(request, catalogue.rejected, listed)
     place = home() / request.dataset.name
@@ -87,6 +89,12 @@ def prepare(request: Preparation, progress: Progress) -> Prepared:
         return Prepared.read(_publish(scratch, place, request.size, files))
 
 
+def _catalogue(request: Preparation) -> Catalogue:
+    """What the dataset says of the folder, and all else that lies in it."""
+    found = request.dataset.scan(request.folder)
+    return dataclasses.replace(found, aside=[*found.aside, *beside(request.folder, found)])
+
+
 def _known(place: Path, size: int, source: str) -> Prepared | None:
     for path in place.glob(f"{size}-*/{RECORD}"):
         try:
@@ -111,7 +119,8 @@ def _now() -> str:
 
 def _source(request: Preparation, catalogue: Catalogue) -> str:
     """What the user's files are, without reading them: names, labels, sizes and times of change."""
-    facts = [catalogue.groups, catalogue.forget, catalogue.class_weights, catalogue.rejected]
+    said = [catalogue.rejected, catalogue.aside, catalogue.remarks]
+    facts = [catalogue.groups, catalogue.forget, catalogue.class_weights, *said]
     digest = hashlib.sha256(json.dumps([request.size, request.dataset.stretched, *facts]).encode())
     for photo in catalogue.photos:
         path = request.folder / photo.name
@@ -247,6 +256,8 @@ def _record(
         rejected=len(refused),
         reasons=dict(Counter(one_line(reason) for _, reason in refused).most_common()),
         examples=tuple((one_line(name), one_line(reason)) for name, reason in refused[:EXAMPLES]),
+        aside=dict(Counter(one_line(reason) for _, reason in catalogue.aside).most_common()),
+        remarks=tuple(one_line(remark) for remark in catalogue.remarks),
         files=files,
     )
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import platformdirs
-from msgspec import Meta
+from msgspec import Meta, field
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
@@ -79,6 +79,8 @@ class PreparedRecord(Record, frozen=True, kw_only=True):
     rejected: Whole
     reasons: Annotated[dict[Line, Whole], Meta(max_length=MANY)]  # why photos were rejected, and how many each
     examples: Annotated[tuple[tuple[Line, Line], ...], Meta(max_length=1000)]  # some of them: name, reason
+    aside: Annotated[dict[Line, Whole], Meta(max_length=MANY)] = field(default_factory=dict)  # why files are no photos
+    remarks: Annotated[tuple[Line, ...], Meta(max_length=1000)] = ()
     files: Annotated[dict[Short, Sha256], Meta(max_length=10)]
     stamp: tuple[int, int] = (0, 0)  # of the file of images when it was written
 
@@ -231,4 +233,5 @@ def _no_scores() -> NDArray[np.float64]:
 
 
 def _remarks(record: PreparedRecord) -> tuple[str, ...]:
-    return (f"{record.rejected} of {record.listed} photos could not be used",) if record.rejected else ()
+    lost = (f"{record.rejected} of {record.listed} photos could not be used",) if record.rejected else ()
+    return (*lost, *record.remarks)

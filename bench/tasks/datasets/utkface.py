@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.hookspecs import hookimpl
-from bench.tasks.datasets.dataset import Catalogue, Dataset, Rows, by_photo, decade, decades, look_for, pictures, with_parts
+from bench.tasks.datasets.dataset import Catalogue, Dataset, by_photo, with_parts
+from bench.tasks.datasets.files import look_for, other_layout
+from bench.tasks.datasets.rows import Rows
+from bench.tasks.datasets.tables import decade, decades
 
 OLDEST_GROUP = 80
-_NAME = re.compile(r"(\d{1,3})_[01]_[0-4]_\d+(\.jpg\.chip)?\.[a-z]+", re.IGNORECASE)
+_FORM = "AGE_GENDER_RACE_DATE"
+_NAME = re.compile(r"([0-9]+)_.*", re.DOTALL)  # of a few published names the rest is not as it should be
 
 
 @dataclass(frozen=True)
@@ -19,14 +23,16 @@ class UTKFace(Dataset):
     """Files called `AGE_GENDER_RACE_DATE.jpg` or `.jpg.chip.jpg`, in any number of folders."""
 
     def scan(self, folder: Path) -> Catalogue:
-        """Names that are not of that form, of which the published data have a few, are counted and left out."""
-        look_for(folder, self.title, "**/*_*_*_*.*")
+        """The age is what stands before the first underscore; all else of a name says nothing that is needed here."""
+        look_for(folder, self.title)
         rows = Rows(folder, unique_names=True)  # archives exist that hold everything twice
-        for path in pictures(folder):
-            name = path.relative_to(folder).as_posix()
-            match = _NAME.fullmatch(path.name)
-            rows.add(name, decade(match[1], OLDEST_GROUP) if match else "the name is not AGE_GENDER_RACE_DATE")
-        return Catalogue(with_parts(rows.photos, by_photo(len(rows.photos))), decades(OLDEST_GROUP), rows.rejected)
+        for name, match in rows.named(_NAME, _FORM):
+            rows.add(name, decade(match[1], OLDEST_GROUP))
+        if not rows.photos and not rows.rejected:
+            raise other_layout(folder, self.title, [_FORM])
+        return Catalogue(
+            with_parts(rows.photos, by_photo(len(rows.photos))), decades(OLDEST_GROUP), rows.rejected, aside=rows.aside
+        )
 
 
 UTKFACE = UTKFace(

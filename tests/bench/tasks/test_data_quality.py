@@ -87,6 +87,7 @@ def test_remarks() -> None:
         "1 of 2 people on test photos are on training photos, too",
         "1 of 2 test photos show people who are to be forgotten",
         "1 of 1 people who should be unseen are on training photos",
+        "the forget set has few photos (2): numbers on them say little",
         "few photos of 0-9 (5 training, 2 test), 10-19 (0 training, 0 test)",
     ]
 
@@ -94,6 +95,26 @@ def test_remarks() -> None:
 def test_nobody_is_known() -> None:
     remarks = examine(task_data({"retain": [0], "forget": [1], "test": [2]}, [0] * 3, [UNKNOWN] * 3), ("all",))
     assert "nobody knows who is on the photos: the forget set is not made of people" in remarks
+
+
+def test_some_are_not_known() -> None:
+    remarks = examine(task_data({"retain": [0, 1], "forget": [2], "test": [3]}, [0] * 4, [4, UNKNOWN, 5, UNKNOWN]), ("all",))
+    assert "nobody knows who is on 2 of 4 photos" in remarks
+
+
+@pytest.mark.parametrize(("photos", "told"), [(19, False), (21, True)])
+def test_a_person_who_may_be_many(photos: int, told: bool) -> None:
+    identities = [0] * photos + [1, 1, 2, 2, 3, 3]
+    rows = {"retain": list(range(photos)), "forget": [photos, photos + 1], "test": [photos + 2]}
+    remarks = examine(task_data(rows, [0] * len(identities), identities), ("all",))
+    assert ("one person is on 21 photos, others on 2: is that the same person?" in remarks) is told
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, True), (9, True), (10, False)])
+def test_a_small_forget_set(count: int, told: bool) -> None:
+    rows = {"retain": list(range(20)), "forget": list(range(20, 20 + count)), "test": [30]}
+    remarks = examine(task_data(rows, [0] * 31, list(range(31))), ("all",))
+    assert (f"the forget set has few photos ({count}): numbers on them say little" in remarks) is told
 
 
 @pytest.mark.parametrize("shifted", [True, False])

@@ -75,7 +75,7 @@ def _utkface(folder: Path, drawn: Drawn) -> None:
     bomb(odd / "34_0_0_20180000000000005.jpg")
     drawn[4][2].save(odd / "35_0_0_20180000000000006.jpg", "PNG")  # wrong extension
     (odd / "36_0_0_20180000000000007.jpg").write_text("not a picture")
-    drawn[5][2].save(odd / "39_1_20170109.jpg")  # as in the published data: a part of the name is missing
+    drawn[5][2].save(odd / "39_1_20170109.jpg")  # as in the published data: the race is missing
     drawn[6][2].save(odd / "портрет имя ✨.jpg")
     drawn[7][2].save(odd / "150_1_0_20170109000000.jpg")  # nobody is that old
 

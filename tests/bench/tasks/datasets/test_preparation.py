@@ -21,7 +21,6 @@ from bench.errors import BenchError
 from bench.progress import Progress
 from bench.store.files import DamagedFileError
 from bench.tasks.datasets import preparation
-from bench.tasks.datasets.pictures import UnusablePictureError, fit, open_picture
 from bench.tasks.datasets.preparation import Preparation, prepare
 from bench.tasks.datasets.prepared import Prepared, task_of
 from bench.tasks.variants import load_task, registered_task
@@ -45,38 +44,15 @@ def test_odd_files_are_read_or_rejected_with_their_reason(miniature, data: Path)
     before = contents(folder)
     prepared = prepare(request("age-utkface", folder), Progress())
     assert prepared.record.reasons == {
-        "the name is not AGE_GENDER_RACE_DATE": 2,
+        "the name is not AGE_GENDER_RACE_DATE": 1,
         "age '150' is out of range": 1,
         "damaged": 1,  # truncated
         "too many pixels": 1,  # 20,000 x 20,000
         "not a picture": 1,
     }
     assert contents(folder) == before
-    assert len(prepared.data.images) == 244
+    assert len(prepared.data.images) == 245
     assert isinstance(prepared.images, np.memmap)
-
-
-def test_pictures_are_upright_and_in_colour_whatever_the_file(miniature, drawn) -> None:
-    folder = miniature("age-utkface") / "part 1"
-
-    def read(name: str) -> np.ndarray:
-        return fit(open_picture(folder / name), 32).astype(int)
-
-    grey, cmyk, turned = (read(f"{30 + number}_0_0_2018000000000000{number + 1}.jpg") for number in (1, 2, 3))
-    renamed = read("35_0_0_20180000000000006.jpg")
-    assert np.array_equal(grey[0], grey[1])
-    assert np.array_equal(grey[0], grey[2])
-    upright = [fit(drawn[index][2], 32).astype(int) for index in (2, 3, 4)]
-    assert np.abs(cmyk - upright[0]).mean() < 12
-    assert np.abs(turned - upright[1]).mean() < 6
-    assert np.array_equal(renamed, upright[2])  # PNG: nothing is lost
-
-
-def test_the_middle_is_cut_out_or_all_of_it_squeezed() -> None:
-    wide = Image.new("RGB", (96, 48), "black")
-    wide.paste("white", (24, 0, 72, 48))
-    assert fit(wide, 32).min() > 200
-    assert fit(wide, 32, stretched=True)[:, 16].min() == 0
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -215,20 +191,39 @@ def test_blocks_without_pixels_are_read_again(miniature, data: Path, monkeypatch
     assert not list(data.glob("*/.partial-*"))
 
 
-def test_pictures_that_would_take_memory_without_end(tmp_path: Path) -> None:
-    Image.new("L", (1, 90_000)).save(tmp_path / "thin.png")
-    Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(tmp_path / "deep.png")
-    os.mkfifo(tmp_path / "pipe.png")
-    for name, reason in (("thin", "too long and narrow"), ("deep", "more than 8 bits"), ("pipe", "not a file")):
-        with pytest.raises(UnusablePictureError, match=reason):
-            open_picture(tmp_path / f"{name}.png")
-
-
-def test_everything_twice_counts_once(miniature, data: Path) -> None:
+def test_everything_twice_counts_once_and_is_said(miniature, data: Path) -> None:
     folder = miniature("age-utkface")
     shutil.copytree(folder / "part 1", folder / "again")
-    prepared = prepare(request("age-utkface", folder, partial=True), Progress())
-    assert len(prepared.images) == 244
+    (folder / "readme.txt").write_text("x")
+    (folder / ".DS_Store").write_text("x")
+    prepared = prepare(request("age-utkface", folder), Progress())
+    assert len(prepared.images) == 245
+    assert prepared.record.aside == {
+        "a copy of a photo in another folder": 248,
+        "hidden": 1,
+        "not a picture, by its name": 1,
+    }
+    assert prepare(request("age-utkface", folder), Progress()).record.aside == prepared.record.aside
+    (folder / "again.txt").write_text("x")
+    assert prepare(request("age-utkface", folder), Progress()).record.aside["not a picture, by its name"] == 2
+
+
+def test_what_a_table_does_not_name_is_counted(miniature, data: Path) -> None:
+    folder = miniature("age-folder")
+    lines = (folder / "photos.csv").read_text(encoding="utf-8").splitlines()
+    (folder / "photos.csv").write_text("\n".join(lines[:201]), encoding="utf-8")
+    assert prepare(request("age-folder", folder), Progress()).record.aside == {"a picture of which nothing is said": 40}
+
+
+def test_what_a_table_says_of_nobody_is_a_remark(miniature, data: Path) -> None:
+    folder = miniature("age-folder")
+    lines = (folder / "photos.csv").read_text(encoding="utf-8").splitlines()
+    unknown = [f"{line.rpartition(',')[0]},nan" for line in lines[1:101]]
+    (folder / "photos.csv").write_text("\n".join([lines[0], *unknown, *lines[101:241]]), encoding="utf-8")
+    prepared = prepare(request("age-folder", folder), Progress())
+    remark = "the person of 100 of 240 photos is 'nan': taken for somebody who is not known"
+    assert prepared.record.remarks == (remark,)
+    assert task_of(registered_task("age-folder")).remarks == (remark,)
 
 
 def test_damage_is_found_even_if_only_one_byte_changed(miniature, data: Path) -> None:
