@@ -54,8 +54,13 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 
 def files(folder: Path) -> list[str]:
-    """Names of all files below a folder that are not hidden, in order."""
-    return sorted(entry.name for entry in entries(folder) if not entry.problem and not is_hidden(entry.name))
+    """Names of all files below a folder that are not hidden, in an order that is the same on every system."""
+    return sorted((entry.name for entry in entries(folder) if not entry.problem and not is_hidden(entry.name)), key=composed)
+
+
+def composed(text: str) -> str:
+    """A text with each accent in its letter; macOS writes some names with accents of their own."""
+    return unicodedata.normalize("NFC", text)
 
 
 def is_hidden(name: str) -> bool:
@@ -163,4 +168,4 @@ class Names:
 
 def _key(part: str) -> str:
     """What is common to the ways in which systems and people write a name."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", part.strip()).casefold())
+    return composed(composed(part.strip()).casefold())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.hookspecs import hookimpl
 from bench.tasks.datasets.dataset import (
     FORGET,
@@ -20,6 +20,7 @@ from bench.tasks.datasets.dataset import (
     by_photo,
     with_parts,
 )
+from bench.tasks.datasets.files import is_hidden, look_for
 from bench.tasks.datasets.rows import Rows
 from bench.tasks.datasets.tables import decade, decades, read_table
 
@@ -70,12 +71,11 @@ def _remarks(lines: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _table(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise BenchError(f"there is no folder {folder}")
-    tables = sorted(folder.glob("*.csv"))
+    look_for(folder, FOLDER.title)
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".csv" and not is_hidden(path.name))
     if len(tables) != 1:
         found = ", ".join(path.name for path in tables) or "none"
-        raise BenchError(f"{folder} must have one CSV file, with columns path, age[, person, split]; found {found}")
+        raise BenchError(one_line(f"{folder} must have one CSV file, with columns path, age[, person, split]; found {found}"))
     return tables[0]
 
 

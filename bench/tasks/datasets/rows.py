@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.errors import one_line
 from bench.tasks.datasets.dataset import TRAIN, Catalogue, Photo
-from bench.tasks.datasets.files import Names, UnusableNameError, entries, files, is_called_a_picture, is_hidden
+from bench.tasks.datasets.files import Names, UnusableNameError, composed, entries, files, is_called_a_picture, is_hidden
 
 
 class Rows:
@@ -40,7 +40,7 @@ class Rows:
         elif problem:
             self.reject(name, problem)
         else:
-            self._take(Photo(name, label, person, part))
+            self._take(Photo(name, label, composed(person), part))
 
     def named(self, pattern: re.Pattern[str], wanted: str) -> Iterator[tuple[str, re.Match[str]]]:
         """Files whose whole name is of a pattern, whatever they end in; pictures of other names are rejected."""

@@ -29,6 +29,14 @@ def test_linked_folders_are_followed_and_each_is_visited_once(tmp_path: Path) ->
     assert files(folder) == ["again/c.jpg", "linked/b.jpg", "z/a.jpg"]
 
 
+def test_the_order_is_that_of_other_systems(tmp_path: Path) -> None:
+    written, names = ("e\u0308.jpg", "f.jpg", "ez.jpg"), ["ez.jpg", "f.jpg", "\u00eb.jpg"]
+    touch(tmp_path / "macos", *written)
+    touch(tmp_path / "linux", *names)
+    assert files(tmp_path / "linux") == names
+    assert [unicodedata.normalize("NFC", name) for name in files(tmp_path / "macos")] == names
+
+
 def test_what_is_no_file_has_a_reason(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", ".hidden/b.jpg", "__MACOSX/._a.jpg", "sub/._a.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")

@@ -413,6 +413,18 @@ def test_a_table_that_another_system_wrote(miniature) -> None:
     assert not found.rejected
 
 
+def test_the_table_may_be_called_in_capitals_and_has_no_hidden_second(miniature) -> None:
+    folder = miniature("age-folder")
+    before = scan("age-folder", folder)
+    (folder / "photos.csv").rename(folder / "Photos.CSV")
+    (folder / "._Photos.CSV").write_text("x")
+    found = scan("age-folder", folder)
+    assert found.photos == before.photos
+    (folder / "other.csv").write_text("x")
+    with pytest.raises(BenchError, match=r"must have one CSV file.*found Photos\.CSV, other\.csv"):
+        scan("age-folder", folder)
+
+
 @pytest.mark.parametrize("word", ["nan", "None", "<NA>", "null"])
 def test_persons_that_a_program_did_not_know(miniature, word: str) -> None:
     folder = miniature("age-folder")

@@ -28,6 +28,13 @@ def test_a_file_counts_once_however_it_is_written(tmp_path: Path) -> None:
     assert rows.rejected == [("g1.jpg", "it is named twice, with another age, person or split")]
 
 
+def test_a_person_is_one_however_an_accent_is_written(tmp_path: Path) -> None:
+    rows = Rows(write(tmp_path, a_jpg="x", b_jpg="y"))
+    rows.add("a.jpg", 0, "Zo\u00eb")
+    rows.add("b.jpg", 0, "Zoe\u0308")
+    assert {photo.person for photo in rows.photos} == {"Zo\u00eb"}
+
+
 def test_copies_in_other_folders_are_one_photo(tmp_path: Path) -> None:
     folder = write(tmp_path, a__1_jpg="same", b__1_jpg="same", c__1_jpg="other")
     rows = Rows(folder, unique_names=True)
