@@ -45,7 +45,7 @@ _TURNED = {
 _PNG_DEPTH, _TIFF_DEPTH, _AVIF_DEPTH = 24, 258, 0x40  # a byte of the header, which comes first; a tag; a bit of its box av1C
 
 Image.init()  # opening by a list of formats needs all of them registered
-_READABLE = tuple(name for name in FORMATS if name in Image.OPEN)  # an older Pillow has no AVIF
+_READABLE = tuple(name for name in FORMATS if name in Image.SAVE)  # a Pillow without AVIF, or WebP, cannot write them, either
 
 
 class UnusablePictureError(Exception):
