@@ -40,6 +40,15 @@ class WorkerError(Exception):
         self.traceback, self.kind = traceback, kind
 
 
+def described(problem: BaseException) -> str:
+    """What kind of problem, what it says, and what somebody has noted beside it.
+
+    >>> described(ValueError())
+    'ValueError: no reason given'
+    """
+    return "; ".join([f"{type(problem).__name__}: {str(problem) or 'no reason given'}", *getattr(problem, "__notes__", [])])
+
+
 def one_line(text: str) -> str:
     r"""Text as one line of at most 300 characters, without control characters, which could move a terminal's cursor.
 

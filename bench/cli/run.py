@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,13 @@ TO_PUBLISH = 64  # models
 @click.option(
     "--batch-format",
     type=click.Choice(["tuple", "dict"]),
-    help="What a function's loaders yield, if bench finds out wrongly: (images, labels), or dicts as the challenge's data.",
+    help="What a function's loaders yield: (images, labels) alone, or dicts alone.  [default: what can be read as either]",
+)
+@click.option(
+    "--pixel-scale",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="NUMBER",
+    help="What white is in a function's images, and to its network: 255 as in the challenge.  [default: 1]",
 )
 @click.option("--again", is_flag=True, help="Run once more even if the store has this run.")
 @options.as_json
@@ -73,6 +79,7 @@ def run_methods(
     workers: int | None,
     memory_limit: int | None,
     batch_format: str | None,
+    pixel_scale: float | None,
     again: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -82,8 +89,8 @@ def run_methods(
 
     budgets = Budget.parse_sweep(budget_sweep) if budget_sweep else [Budget.parse(budget)]
     wanted = [specs.parse(text) for text in _wanted(plugins, controls=controls, everything=everything)]
-    if batch_format:
-        wanted = [_with_batch_format(spec, batch_format) for spec in wanted]
+    given = {name: value for name, value in (("batch_format", batch_format), ("pixel_scale", pixel_scale)) if value}
+    wanted = [_with_options(spec, given) for spec in wanted]
     limits = workers, memory_limit, again, reference
     settings = Settings(task, models, tuple(budgets), seed, store, device, executor, *limits)
     with Bars() as bars:
@@ -106,10 +113,10 @@ def _wanted(plugins: Sequence[str], *, controls: bool, everything: bool) -> list
     return wanted
 
 
-def _with_batch_format(spec: Spec, batch_format: str) -> Spec:
-    """Functions have the hyper-parameter; methods from packages, such as control rows, are left as they are."""
-    is_file = discovery.find_method(spec.plugin).distribution == ""
-    return replace(spec, parameters={**spec.parameters, "batch_format": batch_format}) if is_file else spec
+def _with_options(spec: Spec, given: Mapping[str, object]) -> Spec:
+    """Functions have these hyper-parameters; methods from packages, such as control rows, are left as they are."""
+    is_file = bool(given) and discovery.find_method(spec.plugin).distribution == ""
+    return replace(spec, parameters={**spec.parameters, **given}) if is_file else spec
 
 
 def _divisions(results: Results) -> list[list[Place]]:

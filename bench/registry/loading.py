@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import linecache
 import os
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from bench import hookspecs
-from bench.errors import BenchError
+from bench.errors import BenchError, described
 from bench.method import Method
 from bench.registry.discovery import Plugin
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import click
 
 STRICT = "BENCH_STRICT"  # environment variable
+FUNCTION = "unlearning"  # of the challenge, if a file's name says no other
 
 
 def load_method(plugin: Plugin) -> type[Method]:
@@ -35,9 +35,12 @@ def load_method(plugin: Plugin) -> type[Method]:
         candidates = [getattr(module, plugin.attribute)]
     else:
         own = [item for item in vars(module).values() if getattr(item, "__module__", "") == module.__name__]
-        candidates = [item for item in own if _is_method(item)] or [item for item in own if _is_function(item)]
-    found: Any = only(plugin, candidates, lambda item: _is_method(item) or inspect.isfunction(item))
-    method: type[Method] = _adapted(plugin, found) if inspect.isfunction(found) else found
+        candidates = [item for item in own if _is_method(item)] or [vars(module)[FUNCTION]] * (FUNCTION in vars(module))
+    if len(candidates) == 1 and not (_is_method(candidates[0]) or _can_be_called(candidates[0])):
+        what = f"class {candidates[0].__name__}" if isinstance(candidates[0], type) else type(candidates[0]).__name__
+        raise BenchError(f"plugin {plugin.label}: expected a subclass of bench.Method, or a function, found the {what}")
+    found: Any = only(plugin, candidates, lambda item: True)
+    method: type[Method] = found if _is_method(found) else _adapted(plugin, found)
     return method
 
 
@@ -122,7 +125,7 @@ def blame(plugin: Plugin, what: str, problem: BaseException) -> BaseException:
     """One line that names the plugin; the error itself if BENCH_STRICT is set."""
     if strict():
         return problem
-    return BenchError(f"plugin {plugin.label} {what}: {type(problem).__name__}: {problem}")
+    return BenchError(f"plugin {plugin.label} {what}: {described(problem)}")
 
 
 def strict() -> bool:
@@ -130,8 +133,9 @@ def strict() -> bool:
     return os.environ.get(STRICT, "0") not in ("", "0")
 
 
-def _is_function(item: object) -> bool:
-    return inspect.isfunction(item) and item.__name__ == "unlearning"
+def _can_be_called(item: object) -> bool:
+    """Functions, and what is called like one: a partial call, a method of an object, an object."""
+    return callable(item) and not isinstance(item, type)
 
 
 def _is_method(item: object) -> bool:

@@ -122,7 +122,8 @@ def fits_budgets(subject: Subject) -> str:
 def names_its_source(subject: Subject) -> str:
     """The docstring says where the algorithm comes from: a paper, an address, or a year."""
     text = type(subject.method).__doc__ or ""
-    _demand(bool(_SOURCE.search(text)), "name the paper or the code in the docstring of the class: `Source: ...`")
+    what = "function" if isinstance(subject.method, FunctionMethod) else "class"
+    _demand(bool(_SOURCE.search(text)), f"name the paper or the code in the docstring of the {what}: `Source: ...`")
     return ""
 
 

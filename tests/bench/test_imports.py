@@ -33,6 +33,7 @@ COMPUTES = (  # with torch; all other modules must not need it
     "bench.models.resnet8",
     "bench.models.stacked",
     "bench.models.training",
+    "bench.registry.batches",
     "bench.registry.functions",
     "bench.splits",
     "bench.tasks.datasets.pictures",

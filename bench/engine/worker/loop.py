@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from bench.engine.worker.answers import Header
 from bench.engine.worker.guards import Guards
-from bench.errors import BenchError
+from bench.errors import BenchError, described
 from bench.store.fields import plain
 
 LONGEST_REASON, LONGEST_TRACEBACK = 10_000, 2**16  # characters
@@ -44,7 +44,7 @@ def _failure(problem: Exception) -> Header:
     """What the parent is told; it makes the reason fit to be shown."""
     text = str(problem)
     lacks_memory = isinstance(problem, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
-    reason = text if isinstance(problem, BenchError) else f"{type(problem).__name__}: {text or 'no reason given'}"
+    reason = text if isinstance(problem, BenchError) else described(problem)
     kind = "memory" if lacks_memory else "error"
     return Header(error=_text(reason[:LONGEST_REASON]), kind=kind, traceback=_text(traceback.format_exc()[-LONGEST_TRACEBACK:]))
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from bench.errors import BenchError
+from bench.errors import BenchError, described
 from bench.registry import discovery, loading
-from bench.registry.functions import KEYS, ChallengeDataset
+from bench.registry.functions import arrangement, method_of
 from bench.registry.specs import Spec, configure
-from bench.splits import Split
 from bench.testing.toy_task import distance, toy_task
 
+READS = (  # ways to image and label
+    'images, labels = batch["image"], batch["age_group"]',
+    "images, labels = batch",
+    "(images, labels), more = batch[:2], batch[2:]",
+    "images, labels = PAIR(batch)",
+    "images, labels = batch[KEY], batch.get('age_group')",
+    'images, labels = [batch[k] for k in ("image", "age_group")]',
+    "images, _, labels, _, _ = batch.values()",
+    "found = {k: v for k, v in batch.items()}; images, labels = found['image'], found['age_group']",
+    "found = dict(batch); images, labels = found['image'], found['age']",
+    "images, labels = (lambda image, age_group, **_: (image, age_group))(**batch)",
+    "images, labels = (batch['image'], batch['age_group']) if 'image' in batch else batch",
+    "images, labels = (batch['image'], batch['age_group']) if isinstance(batch, dict) else batch",
+    "images, labels = [each.to(torch.float32) if each.dim() > 1 else each for each in batch]",
+)
+HANDED = "def unlearning({}):\n    {}\n"
 HEAD = '"""Submissions."""\nimport copy\nimport torch\nfrom torch import nn, optim\nfrom torch.nn import functional\n\n\n'
 SUBMISSIONS = {
     "starting_kit": '''
@@ -143,34 +159,166 @@ def test_loaders_are_data_loaders(tmp_path: Path) -> None:
     assert torch.equal(next(iter(validation))[1], next(iter(validation))[1])
 
 
-def test_batches_are_what_the_function_reads(tmp_path: Path) -> None:
-    retain = _loaders(tmp_path, LOOKS + '\nkey = {}.get\ndef other(batch):\n    return batch["age_group"]\n')[0]
-    batch = next(iter(retain))
-    assert tuple(batch) == KEYS
-    assert batch["image"].shape == (64, 3, 32, 32)
-    assert batch["age_group"].dtype == torch.int64
-    assert len(batch["person_id"]) == 64
+@pytest.mark.parametrize("keyed", ["", 'LOG = {"age": 1}\nfirst = LOG["age"]'])
+@pytest.mark.parametrize("reads", READS)
+def test_batches_are_what_the_function_reads(tmp_path: Path, reads: str, keyed: str) -> None:
+    """However it does so, and whatever else stands in its file."""
+    source = f"""
+import operator
+KEY, PAIR = "image", operator.itemgetter("image", "age_group")
+{keyed}
+def unlearning(net, retain_loader, forget_loader, val_loader):
+    optimizer = optim.SGD(net.parameters(), lr=0.01)
+    for batch in retain_loader:
+        {reads}
+        optimizer.zero_grad()
+        functional.cross_entropy(net(images), labels).backward()
+        optimizer.step()
+"""
+    done, wanted = (
+        toy_task().unlearn(_method(tmp_path, text), 1) for text in (source, source.replace(reads, READS[0]).replace(keyed, ""))
+    )
+    assert distance(done, toy_task().original()) > 0
+    assert distance(done, wanted) == 0
+
+
+@pytest.mark.parametrize(
+    ("batch_format", "reads"),
+    [
+        ("auto", 'batch["label"]'),
+        ("auto", "[batch[key] for key in batch]"),
+        ("tuple", 'batch["image"]'),
+        ("tuple", "batch.get('image')"),
+        ("dict", "batch[0]"),
+        ("dict", "images, labels = batch"),
+    ],
+)
+def test_a_batch_that_is_misread_is_told_with_the_remedy(tmp_path: Path, batch_format: str, reads: str) -> None:
+    method = _method(
+        tmp_path, HANDED.format("net, retain, forget, val", f"for batch in retain: {reads}"), batch_format=batch_format
+    )
+    with pytest.raises((KeyError, TypeError, AttributeError, ValueError)) as caught:
+        toy_task().unlearn(method, 1)
+    assert "--batch-format" in described(caught.value)
+
+
+def test_other_errors_are_left_alone(tmp_path: Path) -> None:
+    method = _method(tmp_path, HANDED.format("net, retain, forget, val", "raise ValueError('of its own')"))
+    with pytest.raises(ValueError, match="of its own") as caught:
+        toy_task().unlearn(method, 1)
+    assert described(caught.value) == "ValueError: of its own"
 
 
 def test_batch_format_overrides(tmp_path: Path) -> None:
     assert isinstance(next(iter(_loaders(tmp_path, LOOKS, batch_format="dict")[0])), dict)
-    (tmp_path / "b").mkdir()
-    keyed = LOOKS + '\ndef other(batch):\n    return batch["image"]\n'
-    assert isinstance(next(iter(_loaders(tmp_path / "b", keyed, batch_format="tuple")[0])), list)
+    assert type(next(iter(_loaders(tmp_path, LOOKS, batch_format="tuple")[0]))) is list
 
 
-def test_who_is_on_an_image() -> None:
-    columns = (torch.zeros(3, 3, 2, 2), torch.tensor([2, 0, 1]))
-    known, unknown = (ChallengeDataset(Split(columns, [], identities=who)) for who in (torch.tensor([7, 7, 8]), None))
-    assert [known[row]["person_id"] for row in range(3)] == ["7", "7", "8"]
-    assert known[2]["image_id"] == "8-2"
-    assert known[0]["age_group"] == known[0]["age"] == 2
-    assert unknown[0]["person_id"] == "-1"
+def test_pixels_as_the_challenge_has_them(tmp_path: Path) -> None:
+    """The same numbers, if a function neither changes nor looks at them; and the network is as it was."""
+    source = SUBMISSIONS["pruning_and_reinitialisation"]
+    usual, scaled = (toy_task().unlearn(_method(tmp_path, source, pixel_scale=scale), 1) for scale in (1.0, 255.0))
+    assert distance(usual, scaled) < 1e-4
+    assert not [hook for module in scaled.modules() for hook in module._forward_pre_hooks]
+    retain = _loaders(tmp_path, LOOKS, pixel_scale=255.0)[0]
+    assert 200 < max(float(images.max()) for images, _ in retain) <= 255
 
 
-@pytest.mark.parametrize("signature", ["(net, retain_loader)", "(*, net)", "(a, b, c, d, e)"])
-def test_another_signature_is_told(tmp_path: Path, signature: str) -> None:
-    with pytest.raises(
-        BenchError, match=r"expected unlearning\(net, retain_loader, forget_loader, val_loader\), found unlearning\("
-    ):
-        _method(tmp_path, f"def unlearning{signature}:\n    pass\n")
+def test_a_network_that_is_copied_takes_these_pixels_too(tmp_path: Path) -> None:
+    source = HANDED.format(
+        "net, retain, forget, val", "twin = copy.deepcopy(net); twin.seen = twin(next(iter(val))[0]); return twin"
+    )
+    usual, scaled = (toy_task().unlearn(_method(tmp_path, source, pixel_scale=scale), 1) for scale in (1.0, 255.0))
+    assert torch.allclose(usual.seen, scaled.seen, atol=1e-4)
+    assert not [hook for module in scaled.modules() for hook in module._forward_pre_hooks]
+
+
+def _made(arguments: str):
+    names: dict = {}
+    exec(f"def unlearning({arguments}):\n    return locals()", names)
+    return names["unlearning"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "handed"),
+    [
+        ("net, retain_loader, forget_loader, val_loader", ["net", "retain", "forget", "validation"]),
+        ("net, forget_loader, retain_loader, val_loader", ["net", "forget", "retain", "validation"]),
+        ("valloader, forgetLoader, remain, model", ["validation", "forget", "retain", "net"]),
+        ("unlearned_net, validation_dl, retain_dl, forget_dl, values=3", ["net", "validation", "retain", "forget", 3]),
+        ("net, retain_loader, forget_loader, validation=None", ["net", "retain", "forget", "validation"]),
+        ("net, retain, forget, val, retain_weight=0.5", ["net", "retain", "forget", "validation", 0.5]),
+        ("net, rate=0.5, *, forget, val, retain", ["net", 0.5, "forget", "validation", "retain"]),
+        ("network, forget_set, /, retain_set, *, valid_set, **more", ["net", "forget", "retain", "validation", {}]),
+        ("a, b, c, d", ["net", "retain", "forget", "validation"]),
+        ("net, b, c, d, *more", ["net", "retain", "forget", "validation", ()]),
+        ("net, *loaders", ["net", ("retain", "forget", "validation")]),
+    ],
+)
+def test_arguments_are_handed_over_by_name_where_names_are_clear(arguments: str, handed: list) -> None:
+    function = _made(arguments)
+    places, named = arrangement(function)
+    assert list(function(*places, **named).values()) == handed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "net, retain_loader",
+        "*, net",
+        "a, b, c, d, e",
+        "net, forget, retain, loader",  # silently in the wrong order
+        "net, retain_loader, retain_labels, val_loader",
+        "net, retain_loader, forget_loader, epochs=3",
+        "**everything",
+        "",
+    ],
+)
+def test_another_signature_is_told(arguments: str) -> None:
+    told = rf"expected unlearning\(net, retain_loader, forget_loader, val_loader\), found unlearning\({re.escape(arguments)}\)"
+    with pytest.raises(BenchError, match=told):
+        method_of(_made(arguments))
+
+
+CALLABLES = """
+import functools
+class Unlearner:
+    "Whatever it does."
+    def __call__(self, net, retain, forget, val):
+        seen.append(forget)
+    def run(self, net, retain, forget, val):
+        "Run it."
+        seen.append(forget)
+def long(rate, net, retain, forget, val, *, epochs):
+    "Rate and epochs."
+    seen.append(forget)
+seen = []
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "documentation"),
+    [
+        ("functools.partial(long, 0.1, epochs=2)", "long", "Rate and epochs."),
+        ("functools.partial(functools.partial(long, epochs=2), 0.1)", "long", "Rate and epochs."),
+        ("Unlearner()", "Unlearner", "Whatever it does."),
+        ("Unlearner().run", "run", "Run it."),
+        ("torch.no_grad()(Unlearner().run)", "run", "Run it."),
+    ],
+)
+def test_whatever_can_be_called_is_a_function(tmp_path: Path, made: str, name: str, documentation: str) -> None:
+    for file in ("submission.py", "submission.py:unlearning"):
+        method = _method(tmp_path, f"{CALLABLES}\nunlearning = {made}\n", file)
+        assert (type(method).__name__, type(method).__doc__) == (name, documentation)
+        toy_task().unlearn(method, 1)
+
+
+@pytest.mark.parametrize(("made", "what"), [("Unlearner", "class Unlearner"), ("3", "int"), ("None", "NoneType")])
+def test_what_cannot_be_called_is_told(tmp_path: Path, made: str, what: str) -> None:
+    with pytest.raises(BenchError, match=f"expected a subclass of bench.Method, or a function, found the {what}$"):
+        _method(tmp_path, f"{CALLABLES}\nunlearning = {made}\n")
+
+
+def test_what_says_nothing_of_its_arguments_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="max does not say what its arguments are"):
+        _method(tmp_path, "unlearning = max\n")

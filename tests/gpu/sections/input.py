@@ -9,7 +9,7 @@ import torch
 from findings import Findings, seconds_of
 from torch.utils.data import DataLoader
 
-from bench.registry.functions import ChallengeDataset
+from bench.registry.batches import ChallengeDataset
 from bench.splits import bind
 
 BATCH, STACK = 64, 64
