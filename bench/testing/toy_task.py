@@ -16,6 +16,7 @@ from bench.budget import Allowance
 from bench.losses import cross_entropy, step
 from bench.method import Method
 from bench.models.build import build, initialised
+from bench.models.returned import returned_model, shapes
 from bench.models.stacked import stack, unstack
 from bench.seeds import generator
 from bench.splits import MethodData, Split, bind, predict
@@ -79,13 +80,16 @@ class ToyTask:
         """One trial on a plain network, with the global generators seeded as the engine does."""
         seed_globally(seed)
         given = model or self.original(index)
-        return method.variant(index).unlearn(given, self.data([seed]), self.trial([index], [seed], budget=budget))
+        wanted = shapes(given)
+        returned = method.variant(index).unlearn(given, self.data([seed]), self.trial([index], [seed], budget=budget))
+        return returned_model(returned, wanted, 1)
 
     def unlearn_stacked(self, method: Method, seeds: Sequence[int], indices: Sequence[int]) -> list[nn.Module]:
         """Trials as one stack, taken apart again."""
         model = stack([self.original(index) for index in indices])
         data, trial = self.data(seeds, stacked=True), self.trial(indices, seeds, stacked=True)
-        done = method.variant(indices[0]).unlearn(model, data, trial)
+        wanted = shapes(model)
+        done = returned_model(method.variant(indices[0]).unlearn(model, data, trial), wanted, len(seeds))
         template = build(NETWORK, CLASSES).to(next(done.parameters()).dtype)
         return [unstack(done, position, template) for position in range(len(indices))]
 

@@ -24,6 +24,7 @@ from bench.engine.worker.server import Answer, Pictures, Server
 from bench.errors import BenchError
 from bench.method import Control, Method
 from bench.models.build import build
+from bench.models.returned import returned_model, shapes
 from bench.models.stacked import size, stack
 from bench.models.training import class_weights, warm_up
 from bench.registry import discovery, documentation, loading, specs
@@ -125,12 +126,9 @@ class MethodServer(Server):
         if self.running.uses_clock:  # it starts now
             self.trial = replace(self.trial, budget=Allowance(self.allowance, self._clock()))
         before = set(threading.enumerate())
+        wanted = shapes(self.model)
         returned = self.running.unlearn(self.model, self.data, self.trial)
-        if not isinstance(returned, nn.Module):
-            raise TypeError(f"unlearn must return the model, not {type(returned).__name__}")
-        if size(returned) != len(self.trial.seeds):
-            raise TypeError(f"unlearn returned {size(returned)} models for {len(self.trial.seeds)} trials")
-        self.model = returned
+        self.model = returned_model(returned, wanted, len(self.trial.seeds))
         self._synchronise()
         if left := _still_there(before):
             raise BenchError(f"{STILL_THERE}: {', '.join(left)}")

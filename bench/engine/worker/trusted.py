@@ -16,6 +16,7 @@ from bench.engine.worker.answers import Header, Nothing
 from bench.engine.worker.loop import send
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.models.build import build, initialised
+from bench.models.returned import NOT_THE_NETWORK, RETURN_IT, mismatch, shapes
 from bench.models.stacked import size, stack
 from bench.models.training import class_weights, fit, warm_up
 from bench.outputs import OUTPUT_SPLITS, retain_sample_rows
@@ -87,11 +88,9 @@ class TrustedServer(Server):
     def evaluate(self, weights: Mapping[str, NDArray[np.float32]]) -> Answer:
         """Outputs of M models given by their weights {name: [M, ...]}, loaded into a network built here."""
         template = build(self.setting.network, self.setting.classes)
-        wanted = {name: view.shape[1:] for name, view in state(template).items()}
         given = {name: torch.from_numpy(array) for name, array in weights.items()}
-        if {name: array.shape[1:] for name, array in given.items()} != wanted:
-            odd = sorted(set(given) ^ set(wanted)) or [name for name in wanted if given[name].shape[1:] != wanted[name]]
-            raise ValueError(f"the returned model is not the task's network: {odd[0]} differs")
+        if different := mismatch({name: tuple(array.shape[1:]) for name, array in given.items()}, shapes(template)):
+            raise ValueError(f"{NOT_THE_NETWORK}: {different}; {RETURN_IT}")
         for name, array in given.items():
             if not array.isfinite().all():
                 raise ValueError(f"the returned model has weights that are not finite: {name}")
