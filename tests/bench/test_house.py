@@ -66,7 +66,6 @@ COVERED_ELSEWHERE = {
     "bench/outputs.py": "tests/bench/store/test_archives.py",
     "bench/progress.py": "tests/end_to_end/test_run.py",
     "bench/registry/documentation.py": "tests/end_to_end/test_plugins.py",
-    "bench/registry/scaffold/__init__.py": "tests/end_to_end/test_plugins.py",
     "bench/scoring/comparison.py": "tests/bench/scoring/test_results.py",
     "bench/scoring/frames.py": "tests/bench/scoring/test_results.py",
     "bench/scoring/stored.py": "tests/bench/cli/test_scores.py",

@@ -156,6 +156,7 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_scorecard(
         (["new", "My Method"], "is no name for a method"),
         (["new", "../evil"], "is no name for a method"),
         (["new", "scrub"], "is taken by unlearning-bench"),
+        (["new", "random"], "a module random would be taken for one of Python's"),
         (["test", "scrub[alpha=x]"], "at character 13"),
         (["test", "retrain"], "is a control row"),
         (["show", "scrubb"], "did you mean scrub"),
