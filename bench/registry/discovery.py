@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -24,6 +25,8 @@ METHODS, TASKS, METRICS = "bench", "bench.tasks", "bench.metrics"
 EXECUTORS, COMMANDS = "bench.executors", "bench.commands"
 KINDS = {METHODS: "method", TASKS: "task", METRICS: "metric", EXECUTORS: "executor", COMMANDS: "command"}
 DISABLED = "BENCH_PLUGINS_DISABLED"  # environment variable
+RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # of a run's folder: a method's name, a hyphen, and a hash
+_LONGEST_NAME = 200 - len("-0123456789ab")
 _SHIPPED = "bench_plugins."
 
 
@@ -122,8 +125,11 @@ def find_method(name: str) -> Plugin:
     """The method of that entry-point name, or in that file: `scrub`, `my_method.py`, `my_method.py:MyMethod`.
 
     What a file's name is followed by may also be a function in the challenge's signature: `submission.py:unlearning`.
+
+    Raises:
+        BenchError: there is none, or its name cannot be that of a run.
     """
-    return _in_file(name, "plugin") or find(METHODS, name, "plugin")
+    return _with_fit_name(_in_file(name, "plugin") or find(METHODS, name, "plugin"))
 
 
 def find_task(name: str) -> Plugin:
@@ -157,6 +163,17 @@ def _in_file(name: str, noun: str) -> Plugin | None:
         raise BenchError(f"{noun} file {file} cannot be read: {problem.strerror}") from None
     name = f"{file.stem}.{attribute}" if attribute else file.stem
     return Plugin(name=name, module=str(file), distribution="", version="", attribute=attribute, text=text)
+
+
+def _with_fit_name(plugin: Plugin) -> Plugin:
+    """A plugin after which runs can be called, here and wherever they are sent."""
+    if RUN_NAME.fullmatch(plugin.name) and len(plugin.name) <= _LONGEST_NAME:
+        return plugin
+    what = f"the entry point of {plugin.distribution}" if plugin.distribution else "the file, or what it defines"
+    raise BenchError(
+        f"a run cannot be called {plugin.name[:60]!r}: rename {what}, with letters a to z, digits, _, . and - alone,"
+        f" {_LONGEST_NAME} at most, the first a letter, a digit or _"
+    )
 
 
 def _plugin(entry: Entry) -> Plugin:

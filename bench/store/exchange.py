@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from bench.errors import BenchError
+from bench.registry.discovery import RUN_NAME
 from bench.store import runs
 from bench.store.files import (
     LARGEST_FILE,
@@ -34,7 +35,6 @@ from bench.store.store import Store
 SCORECARD = "scorecard.json"
 RUN_FILES = re.compile(rf"run\.json|scorecard\.json|{OUTPUTS_FILE}")
 REFERENCE_FILES = re.compile(rf"reference\.json|{REFERENCE_FILE}")
-RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 MOST_FILES = 10_000
 MEND = "ask for it again"
 
@@ -43,11 +43,13 @@ def export_run(run: Run, out: Path) -> None:
     """Write a complete run with its scorecard into one file.
 
     Raises:
-        BenchError: it is not complete or not scored, or a file of it is damaged.
+        BenchError: it is not complete, not scored, or called what nobody could import, or a file of it is damaged.
     """
     run.check_outputs()
     if not run.record.complete or not (run.folder / SCORECARD).exists():
         raise BenchError(f"run {run.folder.name} is not complete and scored; the command that made it resumes it")
+    if not RUN_NAME.fullmatch(run.folder.name):
+        raise BenchError(f"nobody could import a run called {run.folder.name!r}: rename its method, and run it again")
     read_fields(run.folder / SCORECARD)  # a damaged one is of no use to anybody
     names = [runs.RECORD, SCORECARD, *(part.file for part in run.record.with_files)]
     _pack({name: read_bytes(run.folder / name, LARGEST_FILE) for name in names}, out)

@@ -80,6 +80,43 @@ def test_source_hash_follows_the_source(tmp_path: Path) -> None:
     assert discovery.find_method("scrub").source_hash() != discovery.find_method("finetune").source_hash()
 
 
+@pytest.mark.parametrize("name", ["my_method.py", "my-method.v2.py", "7.py", "_.py", f"{'a' * 170}.py:unlearning"])
+def test_names_of_files_that_runs_can_have(tmp_path: Path, name: str) -> None:
+    (tmp_path / name.partition(":")[0]).write_text(SOURCE)
+    assert discovery.RUN_NAME.fullmatch(f"{discovery.find_method(str(tmp_path / name)).name}-0123456789ab")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my method.py",
+        "vergessen_ü.py",
+        "vergessen_u\u0308.py",
+        ".hidden.py",
+        "-.py",
+        "a&b.py",
+        "a\nb.py",
+        "mine.py:unlearning_ü",
+        "٣.py",
+        f"{'a' * 188}.py",
+    ],
+)
+def test_names_of_files_that_no_run_can_have_are_told_before_it_starts(tmp_path: Path, name: str) -> None:
+    (tmp_path / name.partition(":")[0]).write_text(SOURCE)
+    with pytest.raises(
+        BenchError, match=r"^a run cannot be called '.*': rename the file, or what it defines, with letters a to z"
+    ) as caught:
+        discovery.find_method(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["my method", "a/b", "../../escaped", "vergessen_ü"])
+def test_so_are_entry_points(install, name: str) -> None:
+    install("third-odd", name, "third_odd", SOURCE)
+    with pytest.raises(BenchError, match="rename the entry point of third-odd"):
+        discovery.find_method(name)
+
+
 def test_missing_file() -> None:
     with pytest.raises(BenchError, match="does not exist"):
         discovery.find_method("absent.py")

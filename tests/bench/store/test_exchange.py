@@ -148,6 +148,15 @@ def test_a_run_travels(drawn, run: Run, sent_run: Path) -> None:
     assert not found.folder.exists()
 
 
+@pytest.mark.parametrize("name", ["my method", "vergessen_ü", ".hidden"])
+def test_what_nobody_could_import_is_not_sent(drawn, tmp_path: Path, name: str) -> None:
+    run = drawn.add(name, drawn.shifted(0.0), run=f"{name}-0123456789ab")
+    keep_scorecard(run, Scorecard())
+    with pytest.raises(BenchError, match="nobody could import a run called"):
+        export_run(run, tmp_path / "sent.zip")
+    assert not (tmp_path / "sent.zip").exists()
+
+
 def test_the_same_run_is_the_same_file(run: Run, sent_run: Path, tmp_path: Path) -> None:
     export_run(run, tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == sent_run.read_bytes()
