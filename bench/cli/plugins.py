@@ -125,7 +125,7 @@ def test(name: str, as_json: bool) -> None:
     Of a task it is looked whether it can be trained on.
     """
     outcomes = []
-    for outcome in _outcomes(name):
+    for outcome in _outcomes(name, remarks=not as_json):
         outcomes.append(outcome)
         if not as_json:
             click.echo(_line(outcome))
@@ -136,15 +136,18 @@ def test(name: str, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _outcomes(name: str) -> Iterator[Outcome]:
+def _outcomes(name: str, *, remarks: bool) -> Iterator[Outcome]:
     if discovery.is_task(specs.parse(name).plugin):
         from bench.testing.task_checks import outcomes
 
         return outcomes(name)
+    from bench.registry import loading
     from bench.testing.checks import CHECKS
     from bench.testing.subject import subject
 
     tested = subject(name)
+    if remarks and (remark := loading.remark(tested.method)):
+        click.echo(f"note  {remark}")
     return (check.run(tested) for check in CHECKS)
 
 

@@ -11,7 +11,7 @@ from bench.engine.jobs import Work
 from bench.engine.machine import start_method
 from bench.engine.worker.answers import Description
 from bench.engine.worker.calls import MethodCalls
-from bench.errors import BenchError, WorkerError
+from bench.errors import BenchError, WorkerError, one_line
 from bench.outputs import Arrays
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
@@ -47,6 +47,8 @@ def describe(session: Session, request: Request) -> Description:
     except WorkerError as problem:
         blamed = "" if request.plugin.name in str(problem) else f"plugin {request.plugin.name}: "
         raise BenchError(f"{blamed}{problem}") from problem
+    if description.remark:
+        session.progress.note(one_line(f"{request.plugin.name}: {description.remark}"))
     if description.control:
         _check_control(request, description.reference_models)
     return description

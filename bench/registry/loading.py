@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from bench import hookspecs
-from bench.errors import BenchError, described
+from bench.errors import BenchError, described, one_line
 from bench.method import Method
+from bench.registry import excerpts
 from bench.registry.discovery import Plugin
+from bench.registry.syntax import parsed
 
 if TYPE_CHECKING:
     import click
 
 STRICT = "BENCH_STRICT"  # environment variable
+EXCERPT = "__bench_excerpt__"  # of a module, and its method: why not all of its file was executed
 FUNCTION = "unlearning"  # of the challenge, if a file's name says no other
 
 
@@ -41,7 +44,14 @@ def load_method(plugin: Plugin) -> type[Method]:
         raise BenchError(f"plugin {plugin.label}: expected a subclass of bench.Method, or a function, found the {what}")
     found: Any = only(plugin, candidates, lambda item: True)
     method: type[Method] = found if _is_method(found) else _adapted(plugin, found)
+    if hasattr(module, EXCERPT):
+        setattr(method, EXCERPT, getattr(module, EXCERPT))
     return method
+
+
+def remark(method: Method) -> str:
+    """What a user should know of how the method was loaded; "" if nothing."""
+    return str(getattr(method, EXCERPT, ""))
 
 
 def _adapted(plugin: Plugin, function: Callable[..., Any]) -> type[Method]:
@@ -81,18 +91,46 @@ def _imported(plugin: Plugin) -> ModuleType:
         if plugin.text is None:
             spec.loader.exec_module(module)
         else:
-            _execute(plugin.module, plugin.text, module)
+            _execute(plugin, plugin.text, module)
     except (Exception, SystemExit) as problem:
         raise blame(plugin, "fails to import", problem) from problem
     return module
 
 
-def _execute(path: str, text: bytes, module: ModuleType) -> None:
-    """Run a file as it was when it was read; tracebacks and `inspect` quote that, too."""
-    code = compile(text, path, "exec", dont_inherit=True)
+def _execute(plugin: Plugin, text: bytes, module: ModuleType) -> None:
+    """Run a file as it was when it was read; tracebacks and `inspect` quote that, too.
+
+    Of one that fails, or that runs a driver, only what its function needs is run: see `excerpts`.
+    """
+    path, clean = plugin.module, dict(vars(module))
     lines = importlib.util.decode_source(text).splitlines(keepends=True)
     linecache.cache[path] = (len(text), None, lines, path)  # without a time, so that nobody looks whether the file is newer
-    exec(code, vars(module))  # noqa: S102
+    code = compile(text, path, "exec", dont_inherit=True)
+    part, why = _part(text, plugin.attribute or FUNCTION)
+    if not (part and why):
+        try:
+            exec(code, vars(module))  # noqa: S102
+        except (Exception, SystemExit) as problem:
+            if part is None:
+                raise
+            why = f"alone it fails: {described(problem)}"
+        else:
+            return
+    if part.absent:
+        raise BenchError(f"{why}; its imports, definitions and plain assignments alone do not say what {part.absent} is")
+    vars(module).clear()
+    vars(module).update(clean)
+    exec(compile(part.tree, path, "exec", dont_inherit=True), vars(module))  # noqa: S102
+    setattr(module, EXCERPT, one_line(f"of its file only what it needs is executed, as {why}"))
+
+
+def _part(text: bytes, function: str) -> tuple[excerpts.Excerpt | None, str]:
+    """What a function needs of its file, if it can be told, and why no more than that should be executed; "" if all may be."""
+    try:
+        tree = parsed(text)
+        return excerpts.excerpt(tree, function), "it runs a driver" if excerpts.drives(tree, function) else ""
+    except RecursionError:  # of a sum with a thousand terms, say
+        return None, ""
 
 
 def registered(plugin: Plugin, hook: str) -> list[Any]:

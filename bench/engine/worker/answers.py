@@ -44,6 +44,7 @@ class Description(Record, frozen=True, kw_only=True):
     variants: list[Annotated[int, Meta(ge=0)]]  # of every trial: trials with equal numbers may share a stack
     reference_models: list[int | None]  # of a control row
     documentation: str
+    remark: str = ""  # what a user should know of how it was loaded
     sources: dict[str, str]  # of the defaults of hyper-parameters
 
 

@@ -90,6 +90,7 @@ class MethodServer(Server):
             scaled=specs.scaled(type(method), self.spec, method),
             variants=[variants.index(variant) for variant in variants],
             reference_models=list(method.reference_models(models)) if isinstance(method, Control) else [],
+            remark=loading.remark(method),
             documentation=(type(method).__doc__ or "")[:LONGEST_TEXT],
             sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
         ), {}
