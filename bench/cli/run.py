@@ -32,7 +32,7 @@ TO_PUBLISH = 64  # models
     "--plugin",
     "plugins",
     multiple=True,
-    help="Method: name, name[k=v,...], file.py, file.py:CLASS or file.py:FUNCTION. Repeatable.",
+    help="Method: name, name[k=v,...], file.py, file.py:CLASS, file.py:FUNCTION or notebook.ipynb:FUNCTION. Repeatable.",
     shell_complete=options.complete(discovery.METHODS),
 )
 @click.option("--controls", is_flag=True, help="Also run the rows that a table needs to be read: original, retrain, finetune.")

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bench.errors import BenchError, one_line
-from bench.registry import distributions, sources
+from bench.registry import distributions, notebooks, sources
 from bench.registry.distributions import Entry, Unreadable
 from bench.registry.paths import expanded
 from bench.registry.sources import Source, source_file
@@ -25,6 +25,7 @@ METHODS, TASKS, METRICS = "bench", "bench.tasks", "bench.metrics"
 EXECUTORS, COMMANDS = "bench.executors", "bench.commands"
 KINDS = {METHODS: "method", TASKS: "task", METRICS: "metric", EXECUTORS: "executor", COMMANDS: "command"}
 DISABLED = "BENCH_PLUGINS_DISABLED"  # environment variable
+FILES = (".py", ".ipynb")
 RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # of a run's folder: a method's name, a hyphen, and a hash
 _LONGEST_NAME = 200 - len("-0123456789ab")
 _SHIPPED = "bench_plugins."
@@ -42,6 +43,11 @@ class Plugin:
     text: bytes | None = field(default=None, repr=False, compare=False)  # of a file, read once: it may be edited meanwhile
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a file, or a notebook, that nobody has installed."""
+        return self.module.endswith(FILES)
+
+    @property
     def label(self) -> str:
         """Its name, and where it comes from."""
         return f"{self.name} ({self.distribution or self.module})"
@@ -49,7 +55,7 @@ class Plugin:
     @property
     def file(self) -> Path | None:
         """The source file, if it can be found without importing anything."""
-        return Path(self.module) if self.module.endswith(".py") else source_file(self.module)
+        return Path(self.module) if self.is_file else source_file(self.module)
 
     def summary(self) -> str:
         """First line of the module's docstring, or why there is none; fit to be shown on a terminal."""
@@ -66,7 +72,7 @@ class Plugin:
 
     def source(self) -> Source:
         """A file with its neighbours; of a shipped method the module and what that imports; else all files of the package."""
-        if self.module.endswith(".py"):
+        if self.is_file:
             path = Path(self.module)
             return sources.of_file(path, self._read(path))
         return sources.of_module(self.module) if self.module.startswith(_SHIPPED) else sources.of_package(self.module)
@@ -122,7 +128,7 @@ def choose(known: Sequence[Plugin], name: str, noun: str) -> Plugin:
 
 
 def find_method(name: str) -> Plugin:
-    """The method of that entry-point name, or in that file: `scrub`, `my_method.py`, `my_method.py:MyMethod`.
+    """The method of that entry-point name, or in that file or notebook: `scrub`, `my_method.py`, `my_method.py:MyMethod`.
 
     What a file's name is followed by may also be a function in the challenge's signature: `submission.py:unlearning`.
 
@@ -151,18 +157,30 @@ def _in_file(name: str, noun: str) -> Plugin | None:
     Raises:
         BenchError: the file is not there, or cannot be read.
     """
-    path, _, attribute = name.partition(".py:")
-    if not (attribute or name.endswith(".py")):
+    path, attribute = _parts(name)
+    if not path:
         return None
-    file = expanded(f"{path}.py" if attribute else path).absolute()
+    file = expanded(path).absolute()
     if not file.is_file():
         raise BenchError(f"{noun} file {file} does not exist")
     try:
         text = file.read_bytes()
+        text = text if path.endswith(".py") else notebooks.code_of(text)
     except OSError as problem:
         raise BenchError(f"{noun} file {file} cannot be read: {problem.strerror}") from None
+    except ValueError as problem:
+        raise BenchError(f"{noun} file {file} is no notebook: {problem}") from None
     name = f"{file.stem}.{attribute}" if attribute else file.stem
     return Plugin(name=name, module=str(file), distribution="", version="", attribute=attribute, text=text)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """A file, "" if it is none, and what to take from it."""
+    for suffix in FILES:
+        path, colon, attribute = name.partition(f"{suffix}:")
+        if colon or name.endswith(suffix):
+            return (f"{path}{suffix}", attribute) if colon else (name, "")
+    return "", ""
 
 
 def _with_fit_name(plugin: Plugin) -> Plugin:

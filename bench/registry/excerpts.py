@@ -7,6 +7,7 @@ excerpt has imports, functions, classes and plain assignments alone, and of thes
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def drives(tree: ast.Module, function: str) -> bool:
 
 def excerpt(tree: ast.Module, function: str) -> Excerpt | None:
     """What of a file a function needs; None if the file does not define it."""
+    tree = _Apart().visit(tree)
     origins = _origins(tree.body)
     body = [kept for statement in tree.body if (kept := _kept(statement, origins))]
     if not any(isinstance(node, _DEFINED[:2]) and node.name == function for node in _statements(body)):
@@ -78,6 +80,18 @@ def excerpt(tree: ast.Module, function: str) -> Excerpt | None:
     left_out = [each for each in _statements(tree.body) if id(each) not in executed and not isinstance(each, ast.If | ast.Try)]
     absent = sorted(name for name in needed & set().union(*map(_bound, left_out)) if _is_global(name, chosen))
     return Excerpt(ast.Module(chosen, []), absent[0] if absent else "")
+
+
+class _Apart(ast.NodeTransformer):
+    """Makes one statement of each name that is imported, since of several one may be needed and another missing."""
+
+    def _each(self, node: ast.Import | ast.ImportFrom) -> list[ast.AST]:
+        twins = [copy.copy(node) for _ in node.names]
+        for twin, alias in zip(twins, node.names, strict=True):
+            twin.names = [alias]
+        return list(twins)
+
+    visit_Import = visit_ImportFrom = _each  # noqa: N815 - names that ast calls
 
 
 def _is_global(name: str, statements: Sequence[ast.stmt]) -> bool:

@@ -7,6 +7,7 @@ import linecache
 import os
 import sys
 from collections.abc import Callable, Iterable
+from importlib.machinery import SourceFileLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,10 @@ def load_command(plugin: Plugin) -> click.Command:
 
 def _imported(plugin: Plugin) -> ModuleType:
     try:
-        if not plugin.module.endswith(".py"):
+        if not plugin.is_file:
             return importlib.import_module(plugin.module)
-        spec = importlib.util.spec_from_file_location(f"bench_file_{plugin.file.stem}" if plugin.file else "", plugin.module)
+        name = f"bench_file_{plugin.file.stem}" if plugin.file else ""
+        spec = importlib.util.spec_from_file_location(name, plugin.module, loader=SourceFileLoader(name, plugin.module))
         if spec is None or spec.loader is None:
             raise ImportError(f"{plugin.module} is not a Python file")
         module = importlib.util.module_from_spec(spec)
@@ -107,6 +109,7 @@ def _execute(plugin: Plugin, text: bytes, module: ModuleType) -> None:
     linecache.cache[path] = (len(text), None, lines, path)  # without a time, so that nobody looks whether the file is newer
     code = compile(text, path, "exec", dont_inherit=True)
     part, why = _part(text, plugin.attribute or FUNCTION)
+    why = "it is a notebook" if path.endswith(".ipynb") else why
     if not (part and why):
         try:
             exec(code, vars(module))  # noqa: S102

@@ -52,13 +52,16 @@ else:
 """
 
 
+WITHOUT_GPU = HEAD.partition("if DEVICE")[0]
+
+
 def _method(tmp_path: Path, text: str):
     (tmp_path / "submission.py").write_text(text)
     plugin = discovery.find_method(str(tmp_path / "submission.py:unlearning"))
     return configure(loading.load_method(plugin), Spec(plugin.name, {}))
 
 
-@pytest.mark.parametrize("text", [HEAD + FUNCTION + DRIVER, HEAD + FUNCTION, HEAD.partition("if DEVICE")[0].replace("import requests", "#")
+@pytest.mark.parametrize("text", [HEAD + FUNCTION + DRIVER, HEAD + FUNCTION, WITHOUT_GPU.replace("import requests", "#")
     + "def helper(a, b):\n    return nn.functional.cross_entropy(a, b)\n" + FUNCTION + DRIVER])  # fmt: skip
 def test_submissions_run_without_their_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.chdir(tmp_path)
