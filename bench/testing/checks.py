@@ -24,7 +24,7 @@ from bench.testing.toy_task import CLASSES, ORIGINALS, SIZES, distance, seed_glo
 TOLERANCE = 1e-9  # in float64; a whole-parameter standard deviation differs by 5e-4, so nothing much looser finds it
 SHARES = (0.01, 0.05, 0.1, USUAL_SHARE, 0.6, 1.0)  # of one retraining
 TINY_BUDGET, LATE = 0.5, 0.25  # seconds of CPU time; how much later than its budget a method may return
-CHANCE = 1.5 / CLASSES
+LEAST_ACCURACY = 0.5  # on retain, where the original has 1 and methods that end on steps away from the data 0.3 at most
 _SOURCE = re.compile(r"source\s*:|arxiv|doi\.org|https?://|\(\d{4}\)|\b(19|20)\d\d\b", re.IGNORECASE)
 
 
@@ -291,5 +291,6 @@ def keeps_utility(subject: Subject) -> str:
     if not all(tensor.isfinite().all() for tensor in subject.run.returned.state_dict().values()):
         raise NotApplicableError("it is not finite")
     accuracy = subject.task.accuracy(subject.run.returned, "retain")
-    _demand(accuracy > CHANCE, f"retain accuracy {accuracy:.2f} on {SIZES['retain']} images, where chance is {1 / CLASSES:.2f}")
+    seen = f"retain accuracy {accuracy:.2f} on {SIZES['retain']} images"
+    _demand(accuracy > LEAST_ACCURACY, f"{seen}, where the original has 1 and chance is {1 / CLASSES:.2f}")
     return f"retain accuracy {accuracy:.2f}"

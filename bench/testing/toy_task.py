@@ -22,7 +22,7 @@ from bench.seeds import generator
 from bench.splits import MethodData, Split, bind, predict
 from bench.trial import Trial
 
-NETWORK, CLASSES = "resnet8-v1", 4
+NETWORK, CLASSES = "resnet8-v1", 10  # as many as the default task has
 SIZES = {"retain": 96, "forget": 32, "validation": 32}
 ORIGINALS = 3
 _STEPS, _RATE = 25, 0.05
