@@ -17,7 +17,7 @@ from bench.metrics.ceiling import DETAILS
 from bench.metrics.memory_order import Parts
 from bench.scoring.gates import DECIDING
 from bench.scoring.ranking import Place, as_json
-from bench.scoring.rows import Row, row
+from bench.scoring.rows import SELF_REPORTED, Row, row
 from bench.scoring.scorecard import CHALLENGE, CHALLENGE_METRIC, HEADLINE_METRIC, Scorecard, Section
 from bench.scoring.verification import verify
 from bench.store.exchange import imported_run
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .memory import Memory
 
 IMPORTED = "imported"  # where the runs of others seem to lie
-VERIFIED, SELF_REPORTED = "verified", "self-reported"
+VERIFIED = "verified"
 Stamp = list[tuple[str, int, int]]  # name in ASCII, bytes and time of change of every file of a run
 _KEPT = {
     CHALLENGE_METRIC: (f"resampled_{CHALLENGE}", *DETAILS),
@@ -133,7 +133,7 @@ def _in_our_words(record: RunRecord, store: Store) -> RunRecord:
 def _read(folder: Path, stamp: Stamp) -> Entry:
     run = Run.read(folder)
     run.check_outputs()
-    return _entry(row(run), folder.name, stamp, VERIFIED)
+    return _entry(row(run), folder.name, stamp, SELF_REPORTED if run.record.self_reported else VERIFIED)
 
 
 def _entry(item: Row, name: str, stamp: Stamp, provenance: str) -> Entry:

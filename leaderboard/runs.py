@@ -91,6 +91,9 @@ def _known(timed: Measured) -> dict[str, Any]:
 
 def reproduce(record: RunRecord) -> str:
     """The command that makes the row again."""
+    if record.self_reported:
+        named = {"--name": record.method.name, "--task": record.task.name, "--budget": record.budget}
+        return " ".join(["bench score-outputs FILES", *(f"{name} {shlex.quote(value)}" for name, value in named.items())])
     options = {
         "--plugin": record.method.spec,
         "--task": record.task.name,

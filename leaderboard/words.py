@@ -30,7 +30,7 @@ BADGES = {
     "timed differently": "What was timed is not what was scored: other models, or another time. Shown, not ranked.",
     "uses clock": "The method looks at the clock, so its numbers depend on the machine's speed.",
     "smaller stacks": "Memory did not suffice for the usual number of models at once; the numbers are the same.",
-    "self-reported": "Made and sent in by its author. Checksums fit and scores follow from the outputs; nobody else ran it.",
+    "self-reported": "Made elsewhere, by its author. Checksums fit and scores follow from the outputs; nobody else ran it.",
     "verified": "The board's keeper ran it.",
     "deterministic": "All trials gave one model, without a spread that could be like retraining's: no rank by memory left, and"
     " the challenge's score counts it as no forgetting.",

@@ -135,10 +135,15 @@ def scorecard_table(card: Scorecard) -> None:
     lines = [_measure_line(name, measure, card.presentations[name].decimals) for name, measure in card.measures.items()]
     table(heads, lines, width=WIDE)
     _controls_table(card)
-    for name, notes in card.notes.items():
-        for note in notes:
-            out.print(f"{name}: {note}", markup=False, soft_wrap=True)
+    notes(card)
     _doubts(card)
+
+
+def notes(card: Scorecard) -> None:
+    """Print how numbers came about, or why there are none."""
+    for name, told in card.notes.items():
+        for note in told:
+            out.print(f"{name}: {note}", markup=False, soft_wrap=True)
 
 
 def _controls_table(card: Scorecard) -> None:

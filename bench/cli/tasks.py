@@ -148,6 +148,21 @@ def preview(task: str, out: Path) -> None:
     click.echo(f"wrote {out}")
 
 
+@tasks.command("export-rows")
+@options.named_task
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("rows.npz"), show_default=True)
+@click.option("--images", is_flag=True, help="Also all photos [n, 3, size, size], bytes, which the rows count.")
+def export_rows(task: str, out: Path, images: bool) -> None:
+    """Write which photos each split has, in the order in which `bench score-outputs` wants logits."""
+    from bench.tasks.answers import Rows
+    from bench.tasks.variants import load_task
+
+    chosen = load_task(task)
+    rows = Rows(chosen, chosen.load())
+    rows.write(out, images=images)
+    click.echo(f"wrote {out}: {', '.join(f'{name} {len(each)}' for name, each in rows.splits.items())}")
+
+
 def _print_report(dataset: Dataset, prepared: Prepared, *, as_json: bool) -> None:
     """What was prepared: counts per split and age group, people, rejects with reasons, what should be known of them."""
     import numpy as np

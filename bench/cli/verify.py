@@ -75,6 +75,8 @@ def _rerun(
     record = run.record
     if record.method.control:
         return [CheckResult("rerun", "a control row stands for reference models; it has no trials")]
+    if record.self_reported:
+        return [CheckResult("rerun", "", "its models were unlearned elsewhere: there is no method here to repeat them with")]
     with Bars() as progress:
         try:
             session = session_of(store, record, executor, workers=workers, memory_limit=memory_limit, progress=progress)

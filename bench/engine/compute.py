@@ -72,7 +72,7 @@ def _train_original(job: jobs.TrainOriginal, machine: Machine, listener: _Listen
         return jobs.Trained(*trusted.train_original(listener.reached))
 
 
-def _evaluate_original(job: jobs.EvaluateOriginal, machine: Machine, listener: _Listener) -> Outputs:
+def _evaluate(job: jobs.Evaluate, machine: Machine, listener: _Listener) -> Outputs:
     with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
         return trusted.evaluate(machine.weights(job.weights))
 
@@ -266,7 +266,7 @@ def _tell(listener: _Listener, problem: WorkerError) -> None:
 
 _COMPUTE: dict[type, Callable[..., object]] = {
     jobs.TrainOriginal: _train_original,
-    jobs.EvaluateOriginal: _evaluate_original,
+    jobs.Evaluate: _evaluate,
     jobs.TrainRetrained: _train_retrained,
     jobs.TimeRetraining: _time_retraining,
     jobs.TrainOnShares: _train_on_shares,

@@ -84,8 +84,8 @@ class TrainOriginal(Job[Trained]):
 
 
 @dataclass(frozen=True)
-class EvaluateOriginal(Job[Outputs]):
-    """Evaluate an original model that came with the task."""
+class Evaluate(Job[Outputs]):
+    """Evaluate models that were not trained here: an original that came with a task, or such as were unlearned elsewhere."""
 
     weights: str
 

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.engine import plan
-from bench.engine.jobs import EvaluateOriginal, Job, TimeRetraining, TrainOriginal, TrainRetrained
+from bench.engine.jobs import Evaluate, Job, TimeRetraining, TrainOriginal, TrainRetrained
 from bench.engine.keeper import ReferenceKeeper
 from bench.engine.session import Session
 from bench.errors import BenchError, WorkerError
-from bench.outputs import OUTPUT_SPLITS, Arrays, retain_sample_rows
+from bench.outputs import Arrays
 from bench.store.reference_records import ReferenceRecord, ReferenceTask, whole_chunks
-from bench.tasks.task import UNKNOWN, TaskData
+from bench.tasks.answers import output_rows
+from bench.tasks.task import UNKNOWN
 
 
 def build(session: Session, reference: ReferenceKeeper, indices: Sequence[int]) -> None:
@@ -48,17 +49,10 @@ def _about(session: Session) -> ReferenceRecord:
 
 
 def _keep_labels(session: Session, reference: ReferenceKeeper) -> None:
-    rows = _output_rows(session.data)
+    rows = output_rows(session.data)
     people = {name: session.data.identities[chosen] for name, chosen in rows.items()}
     known = {name: who for name, who in people.items() if (who != UNKNOWN).any()}
     reference.keep_labels({name: session.data.labels[chosen] for name, chosen in rows.items()}, known)
-
-
-def _output_rows(data: TaskData) -> dict[str, NDArray[np.int64]]:
-    """Which examples of a task outputs are of, by output split."""
-    rows = {name: data.splits[name] for name in OUTPUT_SPLITS if name != "retain_sample"}
-    retain = data.splits["retain"]
-    return {**rows, "retain_sample": retain[retain_sample_rows(len(retain), len(rows["test"]))]}
 
 
 def _train(session: Session, reference: ReferenceKeeper, chunks: Sequence[plan.Trials], *, original: bool) -> None:
@@ -66,7 +60,7 @@ def _train(session: Session, reference: ReferenceKeeper, chunks: Sequence[plan.T
     jobs: list[Job[Any]] = [TrainRetrained(session.setting, chunk) for chunk in chunks]
     given = _as_stack(session.task.original or {})
     if original:
-        evaluated = EvaluateOriginal(session.setting, session.shelf.put_weights(given))
+        evaluated = Evaluate(session.setting, session.shelf.put_weights(given))
         jobs.append(evaluated if given else TrainOriginal(session.setting))
     label = f"reference: {_count(chunks, original=original)}"
     for job, result in session.results(jobs, label, "training the reference failed", units=_models):
@@ -75,7 +69,7 @@ def _train(session: Session, reference: ReferenceKeeper, chunks: Sequence[plan.T
                 reference.keep_retrained(job.indices, result)
             case TrainOriginal():
                 reference.keep_original(result.weights, result.outputs)
-            case EvaluateOriginal():
+            case Evaluate():
                 reference.keep_original(given, result)
 
 

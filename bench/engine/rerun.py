@@ -85,8 +85,7 @@ def time_again(session: Session, record: RunRecord) -> None:
         BenchError: the run is not complete, has no trials that could be timed, or one of them failed.
     """
     name = record.run
-    if record.method.control or record.method.uses_clock:
-        why = "a control row has no trials" if record.method.control else "its trials were timed as they were scored"
+    if why := _why_not_timed_again(record):
         raise BenchError(f"{name} cannot be timed again: {why}")
     reference = session.keeper.reference(session.task.key, session.device.kind, session.progress.note)
     work = work_of(session, request_of(record), record.method, record.allowance_seconds, reference.original_weights())
@@ -102,6 +101,15 @@ def time_again(session: Session, record: RunRecord) -> None:
         finally:
             if not run.record.complete:
                 run.keep_times_of(before)
+
+
+def _why_not_timed_again(record: RunRecord) -> str:
+    reasons = {
+        "a control row has no trials": record.method.control,
+        "its models were unlearned elsewhere": record.self_reported,
+        "its trials were timed as they were scored": record.method.uses_clock,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 def rerun(session: Session, record: RunRecord, stored: Sequence[Outputs], trials: int) -> Iterator[CheckResult]:

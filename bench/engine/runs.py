@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, cast
 
+from msgspec.structs import replace
+
+from bench.budget import Budget
 from bench.engine import plan
 from bench.engine.executor import Printed
 from bench.engine.failures import FailureLimit
@@ -57,24 +60,35 @@ def _look_at_other_budgets(session: Session, run: RunKeeper) -> None:
 
 
 def _new_record(session: Session, reference: ReferenceKeeper, request: Request, description: Description) -> RunRecord:
-    seconds = retraining_time(session, reference)
     size = session.stack_size if description.stackable else 1
     chunks = [] if description.control else plan.chunks(description.variants, size)
-    return RunRecord(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        method=_method_record(request, description),
-        task=_task_record(session),
-        reference_id=reference.identifier(request.models),
-        shipped_models=min(reference.shipped_models, request.models),
-        models=request.models,
-        budget=str(request.budget),
+    record = new_record(session, reference, _method_record(request, description), request.budget, request.models, chunks)
+    return replace(
+        record,
         seed=request.seed,
-        device=DeviceRecord(kind=session.device.kind, processor=session.device.processor),
         environment=dict(session.device.environment),
-        retraining_seconds=seconds,
-        allowance_seconds=request.budget.allowance(seconds),
         variants=tuple(description.variants),
         stack_size=size,
+    )
+
+
+def new_record(
+    session: Session, reference: ReferenceKeeper, method: MethodRecord, budget: Budget, models: int, chunks: Sequence[plan.Trials]
+) -> RunRecord:
+    """The record of a run of which nothing is known yet but what it is compared with, and in which chunks its trials come."""
+    seconds = retraining_time(session, reference)
+    return RunRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        method=method,
+        task=_task_record(session),
+        reference_id=reference.identifier(models),
+        shipped_models=min(reference.shipped_models, models),
+        models=models,
+        budget=str(budget),
+        seed=0,
+        device=DeviceRecord(kind=session.device.kind, processor=session.device.processor),
+        retraining_seconds=seconds,
+        allowance_seconds=budget.allowance(seconds),
         chunks=tuple(Pending(trials=chunk) for chunk in chunks),
     )
 

@@ -13,8 +13,9 @@ from bench.metrics.approximation import approximate_score
 from bench.metrics.metric import Baseline, Estimate, Evidence, Findings, Metric, Models, Quantity, controls
 from bench.metrics.resampling import halves, resamples
 from bench.metrics.utility import final_score
-from bench.outputs import Integers
+from bench.outputs import Integers, NoAnswersError
 
+FINAL_SCORE = "final_score"
 FINAL = "forgetting score times the retain and the test accuracy, each relative to retrained models"
 FORGETTING = "mean points of the forget examples; under retrained: what further retrained models get, or else halves of the N"
 COUNTED = {
@@ -105,12 +106,10 @@ class Challenge(Metric):
         forgotten = forgetting.points(epsilons, models=len(sides[0]))
         plan = resamples(len(sides[0]))
         again = [approximate_score(sides[0][ours], sides[1][theirs], len(sides[0])) for ours, theirs in plan]
-        utility = _Utility(evidence.unlearned, evidence.retrained)
-        finals = [score * utility.kept(*rows) for score, rows in zip(again, plan, strict=True)]
-        everyone = np.arange(len(sides[0]))
+        final = _final(evidence, forgotten, again)
         return Findings(
             estimates={
-                "final_score": Estimate(forgotten * utility.kept(everyone, everyone), float(np.std(finals, ddof=1))),
+                **final.estimates,
                 "forgetting_score": Estimate(forgotten, float(np.std(again, ddof=1))),
                 "capped_examples": Estimate(float(capped.sum())),
                 "peaky_examples": Estimate(float(peaky.sum())),
@@ -120,10 +119,22 @@ class Challenge(Metric):
             details={
                 "epsilons": [None if np.isnan(value) else float(value) for value in epsilons],
                 "resampled_forgetting_score": again,
-                "resampled_final_score": finals,
+                **final.details,
             },
+            notes=final.notes,
             controls={split: _on(split, evidence.unlearned, evidence.retrained) for split in controls(evidence.retrained)},
         )
+
+
+def _final(evidence: Evidence, forgotten: float, again: Sequence[float]) -> Findings:
+    """The final score, and on every resample of the models; of models whose retain accuracy nobody knows, a note."""
+    if evidence.unlearned.outputs.on_retain is None:
+        return Findings(notes=(f"the final score {NoAnswersError('retain')}",))
+    utility = _Utility(evidence.unlearned, evidence.retrained)
+    everyone = np.arange(len(evidence.unlearned))
+    finals = [score * utility.kept(*rows) for score, rows in zip(again, resamples(len(everyone)), strict=True)]
+    estimate = Estimate(forgotten * utility.kept(everyone, everyone), float(np.std(finals, ddof=1)))
+    return Findings({FINAL_SCORE: estimate}, details={f"resampled_{FINAL_SCORE}": finals})
 
 
 def _on(split: str, unlearned: Models, retrained: Models) -> dict[str, float]:

@@ -171,7 +171,7 @@ def _level_flags(unlearned: Floats, retrained: Floats, people: NDArray[np.int64]
 
 def _utility_flags(evidence: Evidence) -> Mapping[str, str]:
     sides = [_accuracies(models) for models in (evidence.unlearned, evidence.retrained)]
-    lost = [name for name in ("retain", "test") if sides[0][name] < KEPT * sides[1][name]]
+    lost = [name for name in ("retain", "test") if name in sides[0] and sides[0][name] < KEPT * sides[1][name]]
     shares = {name: f"{name} accuracy {sides[0][name]:.3f}, retrained {sides[1][name]:.3f}" for name in sides[0]}
     flags = {"utility-collapse": "; ".join(shares[name] for name in lost)} if lost else {}
     if sides[0]["forget"] < KEPT * sides[1]["forget"]:
@@ -181,7 +181,8 @@ def _utility_flags(evidence: Evidence) -> Mapping[str, str]:
 
 def _accuracies(models: Models) -> dict[str, float]:
     means = {split: float(models.accuracy(split).mean()) for split in ("test", "forget")}
-    return {"retain": float(models.outputs.retain_accuracy.mean()), **means}
+    on_retain = models.outputs.on_retain
+    return means if on_retain is None else {"retain": float(on_retain.mean()), **means}
 
 
 @hookimpl

@@ -83,7 +83,7 @@ class Grounds:
         sides = {split: side[:, kept[split]] for split, side in values.items()}
         subjects, notes = {}, []
         if strangers == "test":
-            notes.append("strangers are the test split: the task has no unseen people")
+            notes.append("strangers are the test split: there are no unseen people")
         for split in splits:
             units, note = _units(split, retrained, kept[split])
             subjects[split] = Subjects(retrained.labels[split][kept[split]], units)

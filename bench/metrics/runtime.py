@@ -82,10 +82,10 @@ class Runtime(Metric):
     )
 
     def score(self, evidence: Evidence) -> Findings:
-        """Nothing for control rows, which are not timed."""
+        """Nothing for control rows and for models that were unlearned elsewhere, which are not timed."""
         timing = evidence.timing
         if not timing.seconds:
-            return Findings()
+            return Findings(notes=("needs timed trials, and there are none",))
         quartiles = np.percentile(timing.shares, [25, 75])
         deviation = timing.margin / Z if len(timing.seconds) > 1 else None
         estimates = {

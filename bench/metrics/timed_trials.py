@@ -85,7 +85,7 @@ class TimedTrials(Metric):
         """Nothing where no trial ran again."""
         again = evidence.again
         if again is None or not again.trials:
-            return Findings()
+            return Findings(notes=("needs trials that ran again to be timed, and there are none",))
         one, scored = (all_confidences(models) for models in (_models(again, evidence), evidence.unlearned))
         retrained = all_confidences(evidence.retrained)
         widest = WIDEST * float(np.median([_distance_to_others(retrained, index) for index in range(len(retrained))]))

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from bench.hookspecs import hookimpl
 from bench.metrics.membership import ATTACKED_MODELS, loss_attack
-from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.metrics.metric import Evidence, Findings, Metric, Models, PerModel, Quantity
 from bench.outputs import Floats
 
 
@@ -60,12 +60,17 @@ class UnseenIdentities(PerModel):
     )
 
     def values(self, models: Models, retrained: Models) -> Mapping[str, Floats]:
-        """The attack on each of the first models; nothing if the task has no unseen people."""
+        """The attack on each of the first models; nothing if there are no unseen people."""
         if not models.labels["unseen"].size:
             return {}
         losses = (models.loss(split, ATTACKED_MODELS) for split in ("forget", "unseen"))
         accuracy = loss_attack(*losses)
         return {"unseen_accuracy": accuracy, "nomus": nomus(models.accuracy("test")[: len(accuracy)], accuracy)}
+
+    def score(self, evidence: Evidence) -> Findings:
+        """The means, or why there are none."""
+        found = super().score(evidence)
+        return found if found.estimates else Findings(notes=("there are no unseen people to tell the forgotten from",))
 
 
 @hookimpl

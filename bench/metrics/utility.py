@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.hookspecs import hookimpl
-from bench.metrics.metric import Metric, Models, PerModel, Quantity
+from bench.metrics.metric import Evidence, Findings, Metric, Models, PerModel, Quantity
 from bench.metrics.quantity import Better
-from bench.outputs import Floats
+from bench.outputs import Floats, NoAnswersError
 
 
 def within_one_group(predictions: ArrayLike, labels: ArrayLike) -> Floats:
@@ -107,12 +108,17 @@ class Utility(PerModel):
         predictions, labels = models.predictions("test"), models.labels["test"]
         groups = group_accuracies(predictions, labels)
         return {
-            "retain_accuracy": models.outputs.retain_accuracy,
+            **({} if models.outputs.on_retain is None else {"retain_accuracy": models.outputs.on_retain}),
             **{f"{split}_accuracy": models.accuracy(split) for split in splits if models.labels[split].size},
             "within_one_group": within_one_group(predictions, labels),
             "mean_absolute_error": mean_absolute_error(predictions, labels),
             **{f"group_accuracy.{group}": share for group, share in groups.items()},
         }
+
+    def score(self, evidence: Evidence) -> Findings:
+        """The means, and which are missing."""
+        found, known = super().score(evidence), evidence.unlearned.outputs.on_retain is not None
+        return found if known else replace(found, notes=(f"retain accuracy {NoAnswersError('retain')}",))
 
 
 @hookimpl

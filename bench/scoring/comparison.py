@@ -74,12 +74,16 @@ def compare_runs(store: Store, runs: Sequence[Run], progress: Progress) -> Compa
     rows = row(one), row(other)
     for item in rows:
         if item.value(CHALLENGE) is None:
-            raise problems[0] if problems else BenchError(f"{item.folder.name} has no score: {item.failure}")
+            raise problems[0] if problems else BenchError(f"{item.folder.name} has no final score: {_why_none(item)}")
     scorer = Scorer.of(store, one)
     advance = progress.stage("exchanging trials", 1 + EXCHANGES)
     sides = scorer.unlearned(one), scorer.unlearned(other)
     exchanged = p_value(exchanged_differences(*sides, scorer.retrained, advance=lambda: advance(1)))
     return Comparison(rows, _by_memory(*rows), _by_score(*rows, exchanged))
+
+
+def _why_none(item: Row) -> str:
+    return item.failure or "; ".join(item.scorecard.notes.get(CHALLENGE_METRIC, ["unknown why"]) if item.scorecard else [])
 
 
 def _by_memory(one: Row, other: Row) -> Verdict | None:

@@ -7,7 +7,7 @@ from statistics import mean, median
 
 from bench.metrics.timed_trials import TIMED_DIFFERENTLY
 from bench.scoring.ceilings import ABOVE, ABOVE_CEILING, above
-from bench.scoring.rows import BUSY_MACHINE, OVER_BUDGET, UNEVEN, USEFUL, UTILITY_LOST, Row
+from bench.scoring.rows import BUSY_MACHINE, OVER_BUDGET, SELF_REPORTED, UNEVEN, USEFUL, UTILITY_LOST, Row
 from bench.scoring.scorecard import Scorecard
 
 # Flags of what no honest run does; each was tried on honest rows and on what it is to catch (docs/evidence/flags.md).
@@ -29,7 +29,8 @@ def stated() -> list[str]:
     asked = [f"{_accuracy(name)} at least {100 * share:.0f} % of retrained models'" for name, share in USEFUL.items()]
     return [
         "all trials finished",
-        "time: in the median of its timed trials at most a tenth above the budget, and no trial far slower than the rest",
+        "time: in the median of its timed trials at most a tenth above the budget, and no trial far slower than the rest"
+        " (models that were unlearned elsewhere have none)",
         f"utility: {' and '.join(asked)}",
         f"no sign of what no honest method does: {', '.join(VOIDING)}, {ABOVE_CEILING}, or {NEAR_CONSTANT} above the ceiling",
     ]
@@ -41,12 +42,19 @@ def why_unranked(item: Row) -> str:
     if item.failure or card is None:
         return item.failure or "not scored"
     return (
-        _why_not_believed(card)
+        _why_not_timed(item)
+        or _why_not_believed(card)
         or _why_not_known(item, card)
         or _why_too_good(card)
         or _why_too_long(item)
         or _why_not_useful(item)
     )
+
+
+def _why_not_timed(item: Row) -> str:
+    if not item.record.self_reported:
+        return ""
+    return f"{SELF_REPORTED}: its models were unlearned elsewhere and nobody timed that, so it cannot be ranked among timed rows"
 
 
 def _why_not_believed(card: Scorecard) -> str:

@@ -18,7 +18,7 @@ from bench.store.runs import Run
 from bench.store.store import Store
 
 OVER_BUDGET, BORDERLINE, BUSY_MACHINE = "over budget", "borderline", "timed on a busy machine"
-UNEVEN, UTILITY_LOST = "uneven times", "utility lost"
+UNEVEN, UTILITY_LOST, SELF_REPORTED = "uneven times", "utility lost", "self-reported"
 USEFUL = {"test_accuracy": 0.95, "retain_accuracy": 0.90}  # what a row has to keep, of retrained models' (protocol 8.4)
 SCREENING = 32  # fewer models are good enough to develop with, too few to publish
 
@@ -81,6 +81,7 @@ class Row:
         own = {
             "screening": self.record.models < SCREENING,
             "control": self.control,
+            SELF_REPORTED: self.record.self_reported,
             OVER_BUDGET: self.timing.over_budget,
             BORDERLINE: self.timing.borderline,
             BUSY_MACHINE: self.timing.on_busy_machine,

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError, one_line
 from bench.metrics.installed import InstalledMetric
 from bench.metrics.metric import Baseline, Evidence, Metric, Models
 from bench.metrics.threads import one_thread
-from bench.outputs import Outputs, first_not_finite
+from bench.outputs import OUTPUT_SPLITS, NoAnswersError, Outputs, first_not_finite
 from bench.registry import loading
 from bench.scoring.scorecard import Scorecard, Section, keep_scorecard, presentations, read_scorecard, section
 from bench.store.fields import MANY, checked
 from bench.store.files import DamagedFileError, locked
 from bench.store.reference_records import KeptBaseline
-from bench.store.references import Reference
+from bench.store.references import Labels, Reference
 from bench.store.runs import Run
 from bench.store.store import Store
 
@@ -40,7 +41,7 @@ def check_models(models: int) -> None:
 class Scorer:
     """Scores runs that are compared with the same retrained models; reads those once."""
 
-    def __init__(self, reference: Reference, models: int, reference_id: str) -> None:
+    def __init__(self, reference: Reference, models: int, reference_id: str, absent: Collection[str] = ()) -> None:
         check_models(models)
         available = reference.record.available
         if available < models:
@@ -53,6 +54,8 @@ class Scorer:
                 f"the run was compared with reference {reference_id}, which is not the one in {reference.folder}; run it again"
             )
         self._reference, self._models, self._id = reference, models, reference_id
+        self._absent = absent  # splits that models which were unlearned elsewhere do not answer on: as if the task had none
+        self._others: dict[frozenset[str], Scorer] = {}
         self._stale: set[str] = set()
 
     @classmethod
@@ -85,21 +88,31 @@ class Scorer:
             return self._score(run, metrics, advance)
 
     def _score(self, run: Run, metrics: Sequence[InstalledMetric], advance: Told) -> Scorecard:
-        card = _kept(run)
+        card, scorer = _kept(run), self._fitting(run)
         try:
-            evidence = self._evidence(run)
+            evidence = scorer._evidence(run)
         except RefusedError as problem:
             return keep_scorecard(run, Scorecard(refused=str(problem)))
         for item in metrics:
             advance(item.name)
-            found = _section(item, evidence, partial(self._baseline, item))
+            found = _section(item, evidence, partial(scorer._baseline, item))
             card = keep_scorecard(run, card.with_section(item.name, found))
         return card
 
+    def _fitting(self, run: Run) -> Scorer:
+        """A scorer that asks for no split on which the run's models do not answer."""
+        if not run.record.self_reported:
+            return self
+        absent = frozenset(OUTPUT_SPLITS) - frozenset(run.outputs(self._reference).logits)
+        if absent and absent not in self._others:
+            self._others[absent] = Scorer(self._reference, self._models, self._id, absent)
+        return self._others[absent] if absent else self
+
     def recomputed(self, run: Run, item: InstalledMetric) -> Section:
         """What a metric says of a run and of the reference, from their outputs alone; nothing is kept."""
+        scorer = self._fitting(run)
         with one_thread():
-            return _section(item, self._evidence(run), lambda: self._computed(item.metric))
+            return _section(item, scorer._evidence(run), lambda: scorer._computed(item.metric))
 
     def forget_baselines(self, metrics: Sequence[InstalledMetric]) -> None:
         """Have what metrics say of the reference computed again when it is needed next."""
@@ -133,11 +146,20 @@ class Scorer:
         wrong = first_not_finite(outputs)
         if wrong:
             raise RefusedError(f"{noun} {wrong}")
-        labels, people = self._reference.labels(), self._reference.identities()
-        arrays: list[NDArray[Any]] = [*outputs.logits.values(), outputs.retain_accuracy, *labels.values(), *people.values()]
+        asked = outputs.without(self._absent)
+        labels, people = ({name: self._asked(name, each) for name, each in known.items()} for known in self._known)
+        arrays: list[NDArray[Any]] = [*asked.arrays().values(), *labels.values(), *people.values()]
         for array in arrays:
             array.flags.writeable = False  # metrics share them, and some are strangers'
-        return Models(outputs, labels, people)
+        return Models(asked, labels, people)
+
+    @property
+    def _known(self) -> tuple[Labels, Labels]:
+        """Labels, and people, by split."""
+        return self._reference.labels(), self._reference.identities()
+
+    def _asked(self, split: str, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return values[:0] if split in self._absent else values
 
     def prepared(self, item: InstalledMetric) -> bool:
         """Whether the reference's own values of a metric are known."""
@@ -149,6 +171,8 @@ class Scorer:
         return kept if kept and (kept.version, kept.further) == asked and item.name not in self._stale else None
 
     def _baseline(self, item: InstalledMetric) -> KeptBaseline:
+        if self._absent:
+            return self._computed(item.metric)
         cached = self._cached(item)
         if cached:
             return cached
@@ -197,6 +221,8 @@ def _section(item: InstalledMetric, evidence: Evidence, baseline: Callable[[], K
         return section(item.metric, known.baseline, item.metric.score(evidence), known.further)
     except RefusedError:
         raise
+    except NoAnswersError as absent:
+        return Section(version=item.metric.version, quantities=presentations(item.metric), notes=[str(absent)])
     except (Exception, SystemExit) as problem:
         if loading.strict():
             raise

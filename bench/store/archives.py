@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.lib import format as npy
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.outputs import OUTPUT_SPLITS, RETAIN_ACCURACY, Outputs, from_arrays
 
 _MOST_MEMBERS = 100
+NUMBERS, TEXT = "fiu", "U"  # kinds of arrays, as numpy calls them
 
 
 def write_npz(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
@@ -28,24 +29,26 @@ def pack(outputs: Outputs) -> bytes:
     return write_npz(outputs.arrays())
 
 
-def unpack(content: bytes) -> Outputs:
-    """The inverse of `pack`.
+def unpack(content: bytes, needed: Sequence[str] = (RETAIN_ACCURACY, *OUTPUT_SPLITS)) -> Outputs:
+    """The inverse of `pack`; of models that were unlearned elsewhere not all is `needed`.
 
     Raises:
         ValueError: it is something else.
     """
     arrays = read_npz(content)
-    absent = {RETAIN_ACCURACY, *OUTPUT_SPLITS} - set(arrays)
+    absent = set(needed) - set(arrays)
     if absent:
         raise ValueError(f"it lacks {min(absent)}")
-    models = len(arrays[RETAIN_ACCURACY]) if arrays[RETAIN_ACCURACY].ndim == 1 else 0
-    if not models or any(arrays[name].ndim != 3 or len(arrays[name]) != models for name in OUTPUT_SPLITS):
+    dimensions = {RETAIN_ACCURACY: 1, **dict.fromkeys(OUTPUT_SPLITS, 3)}
+    known = [(array.shape, dimensions[name]) for name, array in arrays.items() if name in dimensions]
+    models = {shape[0] if len(shape) == expected else 0 for shape, expected in known}
+    if len(models) != 1 or 0 in models:
         raise ValueError("it does not hold logits [M, n, K] of M models")
     return from_arrays(arrays)
 
 
-def read_npz(content: bytes) -> dict[str, NDArray[np.generic]]:
-    """Arrays of an npz file as `numpy.savez` writes it.
+def read_npz(content: bytes, texts: Collection[str] = ()) -> dict[str, NDArray[np.generic]]:
+    """Arrays of an npz file as `numpy.savez` writes it: numbers, and in those named in `texts` also text.
 
     Raises:
         ValueError: it is something else.
@@ -57,13 +60,27 @@ def read_npz(content: bytes) -> dict[str, NDArray[np.generic]]:
                 raise ValueError("it is compressed, or has too many members")
             if sum(member.file_size for member in members) > len(content):
                 raise ValueError("its members overlap")
-            return {member.filename.removesuffix(".npy"): read_npy(archive.read(member)) for member in members}
+            named = {member.filename.removesuffix(".npy"): archive.read(member) for member in members}
+            return {name: _named(name, content, NUMBERS + TEXT * (name in texts)) for name, content in named.items()}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OverflowError, MemoryError) as problem:
         raise ValueError(f"it is no npz file: {problem}") from problem
 
 
-def read_npy(content: bytes, kinds: str = "fiu") -> NDArray[np.generic]:
-    """An array of some of numpy's kinds; what its header claims is compared with what is there before any memory is taken."""
+def _named(name: str, content: bytes, kinds: str) -> NDArray[np.generic]:
+    try:
+        return read_npy(content, kinds)
+    except ValueError as problem:
+        raise ValueError(f"{name}: {problem}") from problem
+
+
+def read_npy(content: bytes, kinds: str = NUMBERS) -> NDArray[np.generic]:
+    """An array of numbers, or of other `kinds` that need no pickle.
+
+    What its header claims is compared with what is there before any memory is taken.
+
+    Raises:
+        ValueError: it is something else.
+    """
     file = io.BytesIO(content)
     if npy.read_magic(file) != (1, 0):
         raise ValueError("an array is of another format version")
@@ -71,8 +88,10 @@ def read_npy(content: bytes, kinds: str = "fiu") -> NDArray[np.generic]:
         shape, in_fortran_order, kind = npy.read_array_header_1_0(file)
     except Exception as problem:  # numpy parses it as Python text, whose errors are many
         raise ValueError(f"an array has no header: {problem}") from problem
-    if kind.kind not in kinds or in_fortran_order:
-        raise ValueError(f"an array holds {kind}, not numbers in C order")
+    if kind.kind not in kinds:
+        raise ValueError(f"an array holds {kind}, not numbers")
+    if in_fortran_order:
+        raise ValueError("an array is in Fortran order, not in C order, as numpy.ascontiguousarray makes it")
     if math.prod(shape) * kind.itemsize != len(content) - file.tell():
         raise ValueError("an array is not as large as it says")
     return np.frombuffer(content, kind, offset=file.tell()).reshape(shape)

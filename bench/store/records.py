@@ -161,6 +161,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     allowance_seconds: Seconds  # what a trial is told that it may take
     secret: Annotated[str, Meta(pattern=r"\A([0-9a-f]{32})?\Z")] = ""  # decides which trials are timed; drawn after they were run
     timed_again: Index = 0  # how often times and secret were made anew: whoever tries often enough has luck
+    self_reported: bool = False  # its models were unlearned elsewhere, and nobody timed that
     chunks: Annotated[tuple[Chunk, ...], Meta(max_length=MANY)]
     timed: Annotated[tuple[TimedTrial, ...], Meta(max_length=MANY)] = ()
     run: Annotated[str, Meta(max_length=300, pattern=ONE_LINE)] = ""
@@ -240,7 +241,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     @property
     def wants_time(self) -> bool:
         """Whether trials are still to be timed: three, and more while it is open whether they are within the budget."""
-        if self.method.control or self.method.uses_clock:  # whose trials are all timed as they are run
+        if self.method.control or self.self_reported or self.method.uses_clock:  # whose trials are all timed as they are run
             return False
         count = len(self.alone)
         return count < min(FEWEST_TIMED, self.models) or (count < min(MOST_TIMED, self.models) and self.timing.undecided)
@@ -283,6 +284,8 @@ class RunRecord(Record, frozen=True, kw_only=True):
             return f"its budget {self.budget} is written {Budget.parse(self.budget)}"
         if any(each.seconds < self.allowance_seconds for each in self.timed if isinstance(each, Killed)):
             return "a timed trial is said to be killed before its time was over"
+        if self.self_reported and (len(self.chunks) != 1 or self.timed or self.method.uses_clock):
+            return "it is self-reported, and has trials as of a run"
         timed = [each.trial for each in self.known_times]
         drawn = self._drawn() if self.secret else []
         return "" if len(set(timed)) == len(timed) and set(timed) <= set(drawn) else "its secret names other trials to be timed"

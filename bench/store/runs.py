@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bench.metrics.metric import Again
-from bench.outputs import Outputs, concatenate
+from bench.outputs import NEEDED_ELSEWHERE, Outputs, concatenate
 from bench.store.archives import pack, unpack
 from bench.store.files import (
     DamagedFileError,
@@ -74,7 +74,8 @@ class Run:
         """
         path, trials = self.folder / chunk.file, chunk.trials if isinstance(chunk, Finished) else (chunk.trial,)
         try:
-            found = unpack(read_checked(path, chunk.sha256))
+            content = read_checked(path, chunk.sha256)
+            found = unpack(content, NEEDED_ELSEWHERE) if self.record.self_reported else unpack(content)
         except ValueError as problem:
             raise DamagedFileError(path, str(problem)) from problem
         if len(found) != len(trials):

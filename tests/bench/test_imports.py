@@ -38,6 +38,7 @@ COMPUTES = (  # with torch; all other modules must not need it
     "bench.registry.batches",
     "bench.registry.functions",
     "bench.splits",
+    "bench.tasks.checkpoints",
     "bench.tasks.datasets.pictures",
     "bench.testing.checks",
     "bench.testing.observation",

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
+import shlex
+import zipfile
 from pathlib import Path
+
+import pytest
 
 DOCS = Path(__file__).parents[2] / "docs" / "guide"
 
@@ -53,3 +59,42 @@ def test_a_tasks_mistakes_end_every_command(bench, tmp_path: Path) -> None:
         told = bench(*command, "wrong.py", cwd=tmp_path, code=2).stderr
         assert told == f"bench: task stripes: {lines[0]} (and 1 more; `bench tasks check` lists them)\n"
     assert "task file" in bench("tasks", "show", "absent.py", cwd=tmp_path, code=2).stderr
+
+
+def test_models_from_elsewhere(bench, copied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the task that trains in a moment, with 8 models: checkpoints and logits of the same models get the same numbers."""
+    monkeypatch.chdir(tmp_path)
+    (answers,) = _blocks("elsewhere.md", "python")
+    (tmp_path / "answers.py").write_text(answers)
+    made, weights, rows, logits = (
+        block.replace("--checkpoints 16", "--checkpoints 8") for block in _blocks("elsewhere.md", "sh")
+    )
+    challenge, unzip = made.splitlines()
+    store = ("--store", copied.path)
+    _called(bench, challenge, "--task", "age-tiny", *store)
+    assert unzip == "python -m zipfile -e mine/submission.zip models"
+    with zipfile.ZipFile("mine/submission.zip") as archive:
+        archive.extractall("models")
+    _called(
+        bench,
+        weights.replace("models/*.pth", " ".join(map(str, sorted(Path("models").glob("*.pth"))))),
+        *store,
+        "--task",
+        "age-tiny",
+    )
+    _called(bench, rows.replace("age-synthetic", "age-tiny"))
+    runpy.run_path("answers.py")
+    _called(bench, logits, "--task", "age-tiny", *store)
+    found = {row["method"]["name"]: row for row in json.loads(bench("score", *store, "--json").stdout)}
+    ours = {name: found[name]["scorecard"]["measures"] for name in ("my-method", "my-logits")}
+    assert set(ours["my-method"]) == set(ours["my-logits"])
+    for name in ("memory_left", "final_score", "retain_accuracy", "test_accuracy"):
+        assert ours["my-method"][name]["value"] == pytest.approx(ours["my-logits"][name]["value"], abs=0.01)
+    assert found["my-method"]["unranked"].startswith("self-reported")
+
+
+def _called(bench, line: str, *options: object) -> None:
+    """A command of a page, with further options."""
+    name, *arguments = shlex.split(line)
+    assert name == "bench"
+    bench(*arguments, *options, cwd=Path.cwd())

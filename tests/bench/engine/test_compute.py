@@ -15,7 +15,7 @@ from bench.engine.failures import MOST_FAILURES
 from bench.engine.jobs import (
     Alone,
     Computed,
-    EvaluateOriginal,
+    Evaluate,
     TimeRetraining,
     TimeTrial,
     TrainOnShares,
@@ -244,7 +244,7 @@ def test_what_training_comes_to(room) -> None:
     assert recognised.included.tolist() == [[True] * 3] * 2
     assert recognised.right.tolist() == [[False] * 3] * 2
     given = room.shelf.put_weights({"fc.weight": np.ones((1, 4, 2), np.float32)})
-    assert len(compute(EvaluateOriginal(room.setting, given), room.machine)) == 1
+    assert len(compute(Evaluate(room.setting, given), room.machine)) == 1
     assert room.lock.held == ["shared"] * 4
     (worker,) = room.trusted
     assert worker.asked == ["train_original", "train_retrained", "train_on_shares", "evaluate"]

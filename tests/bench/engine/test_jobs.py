@@ -10,7 +10,7 @@ import pytest
 
 from bench.engine.executor import pickled
 from bench.engine.jobs import (
-    EvaluateOriginal,
+    Evaluate,
     Job,
     Setting,
     TimeRetraining,
@@ -47,7 +47,7 @@ def jobs(setting: Setting, work: Work) -> list[Job]:
     """One of each kind, with the largest stacks there are."""
     return [
         TrainOriginal(setting),
-        EvaluateOriginal(setting, "a" * 64),
+        Evaluate(setting, "a" * 64),
         TrainRetrained(setting, STACK),
         TimeRetraining(setting),
         TrainOnShares(setting, STACK, SHARE),
@@ -93,7 +93,7 @@ def test_what_a_job_needs_is_named_and_not_in_it(of) -> None:
     for job in jobs(setting, work):
         assert job.contents[0] == setting.data
         assert all(len(name) == 64 for name in job.contents)
-    assert EvaluateOriginal(setting, "a" * 64).contents == (setting.data, "a" * 64)
+    assert Evaluate(setting, "a" * 64).contents == (setting.data, "a" * 64)
     own = () if work.plugin.distribution else (work.source,)  # an installed plugin does not travel
     assert Unlearn(setting, work, (0,)).contents == (setting.data, work.original, *own)
 

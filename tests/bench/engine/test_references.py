@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.engine.jobs import EvaluateOriginal, Job, TimeRetraining, Trained, TrainOriginal, TrainRetrained
+from bench.engine.jobs import Evaluate, Job, TimeRetraining, Trained, TrainOriginal, TrainRetrained
 from bench.engine.machine import Device
 from bench.engine.references import build, retraining_time
 from bench.engine.session import Session
@@ -34,7 +34,7 @@ def train(job: Job[Any]) -> Any:
     match job:
         case TrainOriginal():
             return Trained({name: array[None] for name, array in WEIGHTS.items()}, outputs(1))
-        case EvaluateOriginal():
+        case Evaluate():
             return outputs(1)
         case TrainRetrained():
             return outputs(len(job.indices))
@@ -143,7 +143,7 @@ def test_an_original_that_came_with_the_task_is_evaluated_and_not_trained(engine
     session = engine.session(original=WEIGHTS)
     build(session, engine.reference, [])
     evaluated, timed = engine.executor.asked
-    assert isinstance(evaluated, EvaluateOriginal)
+    assert isinstance(evaluated, Evaluate)
     assert timed == TimeRetraining(session.setting)
     assert np.array_equal(session.shelf.weights(evaluated.weights)["fc.weight"], WEIGHTS["fc.weight"][None])
     assert np.array_equal(engine.reference.kept["original"]["fc.weight"], WEIGHTS["fc.weight"][None])

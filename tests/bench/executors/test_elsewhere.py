@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bench.engine.contents import Shelf
-from bench.engine.jobs import EvaluateOriginal, Job, Setting, TrainOriginal, TrainRetrained
+from bench.engine.jobs import Evaluate, Job, Setting, TrainOriginal, TrainRetrained
 from bench.errors import WorkerError
 from bench.executors.local import LocalExecutor
 from bench.models.networks import recipe_for
@@ -61,7 +61,7 @@ def test_it_gives_what_this_machine_gives_bit_for_bit(shelf: Shelf, setting, poo
     here, there = (dict(executor.submit(jobs, reached=ignore)) for executor in (local, pool))
     assert there[jobs[0]].outputs.digest() == here[jobs[0]].outputs.digest()
     assert there[jobs[1]].digest() == here[jobs[1]].digest()
-    evaluated = EvaluateOriginal(setting(2), shelf.put_weights(there[jobs[0]].weights))
+    evaluated = Evaluate(setting(2), shelf.put_weights(there[jobs[0]].weights))
     ((_, outputs),) = pool.submit([evaluated], reached=ignore)
     assert outputs.digest() == here[jobs[0]].outputs.digest()
     local.close()

@@ -219,7 +219,7 @@ def without_unseen(models: Models) -> Models:
 def test_without_strangers_test_images_are_taken(population: Population, retrained: Models) -> None:
     sides = [without_unseen(each) for each in (population.case(shifted(1.5), retrained), retrained, population.original())]
     told = found(*sides)
-    assert told.notes[0] == "strangers are the test split: the task has no unseen people"
+    assert told.notes[0] == "strangers are the test split: there are no unseen people"
     assert told.estimates["memory_left"].value == pytest.approx(0.5, abs=0.1)
 
 

@@ -70,5 +70,6 @@ def test_tasks_without_unseen_people_have_no_value() -> None:
     models = population.retrained(4)
     logits = {**models.outputs.logits, "unseen": np.empty((4, 0, 10), dtype=np.float32)}
     without = Models(replace(models.outputs, logits=logits), {**models.labels, "unseen": np.empty(0, dtype=np.int64)})
-    assert UnseenIdentities().score(Evidence(without, without, UNTIMED)) == Findings()
+    told = Findings(notes=("there are no unseen people to tell the forgotten from",))
+    assert UnseenIdentities().score(Evidence(without, without, UNTIMED)) == told
     assert UnseenIdentities().baseline(without, without.select([0])) == Baseline()

@@ -119,3 +119,20 @@ def test_gates_are_said_with_their_numbers() -> None:
     said = "; ".join(stated())
     assert "test accuracy at least 95 % of retrained models' and retain accuracy at least 90 % of" in said
     assert all(flag in said for flag in VOIDING)
+
+
+def test_models_that_were_unlearned_elsewhere_are_never_ranked(a_row) -> None:
+    """Whatever else there is to say of them: nobody timed that."""
+    good = a_row("good", 0.1, noise(1))
+    other = a_row("other", 0.15, noise(2), left=0.0)
+    elsewhere = replace(other, record=structs.replace(other.record, self_reported=True, timed=()))
+    flagged_too = flagged(elsewhere, flags={"copied": "16 of 16 models"})
+    told = "self-reported: its models were unlearned elsewhere and nobody timed that, so it cannot be ranked among timed rows"
+    assert why_unranked(elsewhere) == why_unranked(flagged_too) == told
+    assert "self-reported" in elsewhere.badges
+    assert "self-reported" not in good.badges
+    placed = places([good, elsewhere])
+    assert [(place.row.folder.name, str(place.rank), str(place.challenge)) for place in placed] == [
+        ("good", "1", "1"),
+        ("other", "None", "None"),
+    ]

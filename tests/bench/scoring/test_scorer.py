@@ -354,3 +354,55 @@ def test_a_baseline_of_another_kind_costs_its_metric_only_however_often_it_is_as
 def test_more_models_than_a_record_holds_are_refused() -> None:
     with pytest.raises(BenchError, match="200000 models are too many; use --models 100000 or fewer"):
         check_models(200_000)
+
+
+class Asking(Metric):
+    """Wants answers on a split, and says how many examples of it everybody has."""
+
+    quantities = (Quantity("seven", "points", "higher", 0, 1000, "examples"),)
+    source = pitfalls = "none"
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+
+    def baseline(self, retrained: Models, original: Models) -> Baseline:
+        return Baseline({"seven": Estimate(float(retrained.outputs.logits[self.split].shape[1]))})
+
+    def score(self, evidence: Evidence) -> Findings:
+        return Findings({"seven": Estimate(float(evidence.unlearned.confidence_on(self.split).shape[1]))})
+
+
+def test_what_models_from_elsewhere_do_not_answer_costs_what_asks_for_it(drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retrained models are asked for no more than they are; what is known of these without it stays as it is."""
+    monkeypatch.setenv("BENCH_STRICT", "1")  # nothing has gone wrong
+    models = drawn.shifted(1.0)
+    few = Outputs({name: models.outputs.logits[name] for name in ("forget", "test")}, None)
+    whole = drawn.add("whole", models)
+    run = drawn.add("few", dataclasses.replace(models, outputs=few), self_reported=True, timed=(), secret="")
+    scorer = Scorer.of(drawn.store, run)
+    metrics = [InstalledMetric(split, Asking(split)) for split in ("unseen", "test")]
+    assert scorer.score(whole, metrics).measures["seven"].retrained == 200
+    card = scorer.score(run, metrics)
+    assert card.notes == {"unseen": ["needs answers on unseen, which these models came without"]}
+    assert (card.measures["seven"].value, card.measures["seven"].retrained) == (200, 200)
+    assert scorer.missing(run, metrics) == []
+    assert scorer.recomputed(run, metrics[0]).notes == card.notes["unseen"]
+    assert scorer.recomputed(whole, metrics[0]).measures["seven"].value == 200
+    with pytest.raises(DamagedFileError, match="it lacks forget_people"):
+        drawn.add("no-excuse", dataclasses.replace(models, outputs=few), timed=()).outputs(drawn.reference)
+
+
+def test_every_metric_does_with_what_models_from_elsewhere_answer(drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_STRICT", "1")
+    models = drawn.shifted(1.0)
+    metrics, _ = installed_metrics()
+    for absent in (["retain_sample"], ["unseen", "forget_people"], ["validation", "retain_sample", "unseen"]):
+        answers = dataclasses.replace(models, outputs=Outputs(models.outputs.without(absent).logits, None))
+        run = drawn.add("-".join(absent), answers, self_reported=True, timed=(), secret="")
+        card = Scorer.of(drawn.store, run).score(run, metrics)
+        assert not card.problems
+        assert {"memory_left", "forgetting_score", "rmia_auc", "test_accuracy"} <= set(card.measures), absent
+        assert not {"final_score", "retain_accuracy", "tow", "runtime"} & set(card.measures)
+        told = [note for notes in card.notes.values() for note in notes]
+        assert sum("needs answers on retain, which these models came without" in note for note in told) == 3
+        assert {flag for flag in card.flags if flag == "utility-collapse"} == set()

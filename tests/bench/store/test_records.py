@@ -395,3 +395,19 @@ def test_hyper_parameters_that_were_given_are_known(run_record: RunRecord) -> No
 
 def test_measured_is_part_of_what_is_finished() -> None:
     assert set(Measured.__struct_fields__) < set(Finished.__struct_fields__)
+
+
+def test_models_from_elsewhere_are_one_chunk_without_times(run_record: RunRecord, timed: MakeTimed) -> None:
+    chunk = _finished(*range(run_record.models))
+    elsewhere = replace(run_record, self_reported=True, chunks=(chunk,), timed=(), secret="")
+    assert elsewhere.complete
+    assert not elsewhere.wants_time
+    assert elsewhere.problem == ""
+    clock = replace(elsewhere.method, uses_clock=True)
+    odd = (
+        replace(elsewhere, chunks=(_finished(0, 1, 2, 3), _finished(4, 5, 6, 7))),
+        replace(elsewhere, method=clock),
+        replace(elsewhere, secret=run_record.secret, timed=timed(0.5)),
+        replace(elsewhere, method=replace(elsewhere.method, control=True), chunks=()),
+    )
+    assert {each.problem for each in odd} == {"it is self-reported, and has trials as of a run"}
