@@ -1,6 +1,6 @@
 """`python -m bench` is the `bench` command."""
 
-from bench.cli.main import main
+from bench.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.process import current_process, parent_process
 from typing import Any
 
@@ -52,7 +53,7 @@ def apart_from_caller() -> Iterator[None]:
     guard, and notebooks and `python - <<EOF`, whose file does not exist, can start children at all. Nor do they import a
     `torch.py` or a folder `bench` from where the caller works, as `python -c` would. The server's socket has a short name.
     """
-    with _hiding, _own_environment(), _short_names():
+    with _hiding, _own_environment(), _short_names(), undisturbed():
         main = vars(sys.modules["__main__"])
         hidden = {name: main.pop(name, None) for name in ("__file__", "__spec__")}
         main["__spec__"] = None
@@ -60,6 +61,29 @@ def apart_from_caller() -> Iterator[None]:
             yield
         finally:
             main.update({name: value for name, value in hidden.items() if name == "__spec__" or value is not None})
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """An interruption waits for the end of the block, which starts processes; they never get one, from the first moment on.
+
+    A terminal sends it to all of them: in the middle of an import each would print a traceback, and one that is interrupted while
+    it is told what to do would not understand that.
+    """
+    resource_tracker.ensure_running()  # on Python 3.11 it lets interruptions through again
+    noted: list[int] = []
+    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if handler:
+        signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if handler:
+            signal.signal(signal.SIGINT, handler)
+        if noted:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

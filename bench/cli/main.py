@@ -10,6 +10,7 @@ from importlib.metadata import version
 import click
 
 from bench.cli import report
+from bench.cli.start import stopped
 from bench.errors import BenchError, WorkerError, advice
 from bench.lifetime import without_backends
 from bench.registry import discovery, loading
@@ -76,6 +77,5 @@ def main() -> None:
     except OSError as problem:
         report.problem(problem, _in_words(problem), debug=debug)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("bench: stopped; what is finished is kept, the same command goes on from there", err=True)
-        sys.exit(130)
+        stopped()
     sys.exit(2)

@@ -10,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
 
 _QUIET_TRIES, _PAUSE = 10, 0.05
 _FOR_ALL = 0o644  # rights
@@ -26,13 +27,19 @@ class DeviceLock:
 
     Raises:
         BenchError: from its blocks, where there can be no lock.
+        WorkerError: from its blocks, if the command has `stopped` while they wait.
     """
 
-    def __init__(self, device_kind: str, waiting: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        device_kind: str,
+        waiting: Callable[[str], None] = lambda text: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         name = re.sub(r"[^a-z0-9]+", "-", device_kind.lower())
         folder = Path(tempfile.gettempdir())
         self._door, self._room = folder / f"bench-{name}.door", folder / f"bench-{name}.room"
-        self._waiting = waiting
+        self._waiting, self._stopped = waiting, stopped
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -61,12 +68,15 @@ class DeviceLock:
             raise _unusable(path, problem.strerror) from problem
 
     def _flock(self, descriptor: int, how: int) -> None:
-        for _ in range(_QUIET_TRIES):  # this process's other threads are at the door for moments only
+        """Ask again and again: a thread that the system lets wait could not be told that its command has been stopped."""
+        for tries in count():
             with suppress(BlockingIOError):
                 return fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            if self._stopped():
+                raise WorkerError("stopped while it waited for the device", kind="died")
+            if tries == _QUIET_TRIES:  # this process's other threads are at the door for moments only
+                self._waiting("waiting for another bench that uses this device")
             time.sleep(_PAUSE)
-        self._waiting("waiting for another bench that uses this device")
-        fcntl.flock(descriptor, how)
         return None
 
 

@@ -117,7 +117,7 @@ class Machine:
 
     def lock(self, setting: Setting) -> DeviceLock:
         """Who computes beside whom."""
-        return DeviceLock(setting.device_kind, self._note_once)
+        return DeviceLock(setting.device_kind, self._note_once, self.stopped.is_set)
 
     def _note_once(self, text: str) -> None:
         """Beside another command, jobs wait again and again."""

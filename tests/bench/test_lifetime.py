@@ -1,8 +1,9 @@
-"""Names of sockets, wherever temporary files lie; the rest of the module is tested with what starts processes."""
+"""Names of sockets, wherever temporary files lie, and interruptions; the rest is tested with what starts processes."""
 
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from multiprocessing.connection import arbitrary_address
 from multiprocessing.process import current_process
@@ -44,3 +45,24 @@ def test_where_there_is_none_the_user_is_told_what_to_set(long: Path, monkeypatc
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert lifetime.short_folder() == str(long)
     assert advice(OSError("AF_UNIX path too long")) == "name a folder with a shorter name, as /tmp is, in the variable TMPDIR"
+
+
+def test_an_interruption_waits_until_a_process_has_been_started() -> None:
+    reached: list[str] = []
+
+    def starting() -> None:
+        with lifetime.undisturbed():
+            signal.raise_signal(signal.SIGINT)
+            assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])  # what is started has it from here
+            reached.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        starting()
+    assert reached == ["the end"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_without_one_nothing_is_said() -> None:
+    with lifetime.undisturbed(), lifetime.undisturbed():
+        pass

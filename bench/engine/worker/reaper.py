@@ -9,6 +9,7 @@ which is when the command has ended however that came about, all that is left be
 from __future__ import annotations
 
 import atexit
+import signal
 import warnings
 from contextlib import suppress
 
@@ -25,6 +26,8 @@ def _end_all() -> None:
 
 
 if is_server():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a child ends, and has kept interruptions from this one
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     pass_over_unreadable()
     adopt_orphans()
     warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from bench.errors import BenchError, one_line
-from bench.lifetime import apart_from_caller
+from bench.lifetime import apart_from_caller, undisturbed
 from bench.progress import Progress
 from bench.store.files import DamagedFileError, EarlierVersionError, locked, write_bytes, write_record
 from bench.tasks.data_quality import find_twins
@@ -189,7 +189,8 @@ def _decoded(request: Preparation, photos: Sequence[Photo], raw: Path, starts: S
             while True:
                 for start in waiting:
                     names = [photo.name for photo in photos[start : start + BLOCK]]
-                    work = pool.submit(decode_block, request.dataset, request.folder, names, request.size, raw, start)
+                    with undisturbed():  # it may start a process
+                        work = pool.submit(decode_block, request.dataset, request.folder, names, request.size, raw, start)
                     running[work] = start
                     if len(running) >= _AHEAD * workers:
                         break

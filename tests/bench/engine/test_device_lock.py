@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench.engine.device_lock import DeviceLock
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerError
 
 HOLDER = """
 import sys, tempfile
@@ -126,4 +126,13 @@ def test_a_system_that_refuses_is_named(lock: DeviceLock, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(BenchError, match=r"some-device.door .*local disk"), lock.shared():
+        pass
+
+
+def test_whoever_waits_gives_up_when_the_command_is_stopped(lock: DeviceLock) -> None:
+    told: list[str] = []
+    impatient = DeviceLock("some device", told.append, lambda: bool(told))
+    with lock.alone(), pytest.raises(WorkerError, match="stopped while it waited"), impatient.shared():
+        pass
+    with impatient.shared():  # nobody has it any more
         pass

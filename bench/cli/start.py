@@ -1,0 +1,39 @@
+"""Where the `bench` command begins: whoever interrupts it, be it while it imports itself or winds up, sees one line."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+_PAUSE = 0.01  # seconds until what must not be interrupted is over
+
+
+def main() -> None:
+    """Entry of the `bench` command."""
+    sys.unraisablehook = _told_again
+    try:
+        from bench.cli.main import main as command
+
+        command()
+    except KeyboardInterrupt:
+        stopped()
+
+
+def stopped() -> NoReturn:
+    """Say that somebody has interrupted the command, and end it; from now on nobody can."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("bench: stopped; what is finished is kept, the same command goes on from there", file=sys.stderr)
+    sys.exit(130)
+
+
+def _told_again(ignored: sys.UnraisableHookArgs) -> None:
+    """An interruption in a finaliser, of which Python would print a traceback and then forget it, comes again right after it."""
+    if ignored.exc_type is KeyboardInterrupt:
+        again = threading.Timer(_PAUSE, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(ignored)
