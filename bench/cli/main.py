@@ -10,7 +10,6 @@ from importlib.metadata import version
 import click
 
 from bench.cli import report
-from bench.cli.start import stopped
 from bench.errors import BenchError, WorkerError, advice
 from bench.lifetime import without_backends
 from bench.registry import discovery, loading
@@ -77,5 +76,5 @@ def main() -> None:
     except OSError as problem:
         report.problem(problem, _in_words(problem), debug=debug)
     except (KeyboardInterrupt, click.Abort):
-        stopped()
+        report.stopped()
     sys.exit(2)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import _thread
-import signal
 import sys
 import threading
-from typing import NoReturn
+
+from bench.cli.report import stopped
 
 _PAUSE = 0.01  # seconds until what must not be interrupted is over
 
@@ -20,13 +20,6 @@ def main() -> None:
         command()
     except KeyboardInterrupt:
         stopped()
-
-
-def stopped() -> NoReturn:
-    """Say that somebody has interrupted the command, and end it; from now on nobody can."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    print("bench: stopped; what is finished is kept, the same command goes on from there", file=sys.stderr)
-    sys.exit(130)
 
 
 def _told_again(ignored: sys.UnraisableHookArgs) -> None:

@@ -55,6 +55,7 @@ COVERED_ELSEWHERE = {
     "bench/store/opening.py": "tests/bench/store/test_runs.py",
     "bench/engine/keeper.py": "tests/bench/engine/test_runs.py",
     "bench/engine/worker/calls.py": "tests/bench/engine/test_compute.py",
+    "bench/engine/worker/entries.py": "tests/bench/engine/worker/test_preloaded.py",
     "bench/engine/worker/guards.py": "tests/bench/engine/worker/test_process.py",
     "bench/engine/worker/probe.py": "tests/bench/testing/test_checks.py",
     "bench/errors.py": "tests/bench/test_project.py",

@@ -22,15 +22,15 @@ from bench.progress import Bars
 BENCH = str(Path(sys.executable).parent / "bench")
 STOPPED = "bench: stopped; what is finished is kept, the same command goes on from there\n"
 SLOW = '''"""Never ends."""
-import time
 from pathlib import Path
+from threading import Event
 from bench import Method
 
 
 class Slow(Method):
     def unlearn(self, model, data, trial):
         Path({mark!r}).touch()
-        time.sleep(10_000)
+        Event().wait()
 '''
 
 
@@ -39,7 +39,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """This process stays as it is; what would have been done with interruptions from now on."""
     handlers: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    monkeypatch.setattr(start.signal, "signal", lambda number, handler: handlers.append(handler))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: handlers.append(handler))
     return handlers
 
 
