@@ -111,9 +111,13 @@ def _has_logits(file: Path) -> bool:
 def _check_kinds(files: Sequence[Path]) -> None:
     from bench.scoring.scorer import FEWEST_MODELS
 
-    if any(map(_has_logits, files)):
+    archives = [file for file in files if file.suffix.lower() == ".zip"]
+    if archives:
+        raise BenchError(f"{archives[0]} is an archive: unzip it, and name the checkpoints that are in it")
+    logits = [file for file in files if _has_logits(file)]
+    if logits:
         if len(files) > 1:
-            raise BenchError(f"one npz has the logits of all models: name {files[0].name} or another one alone")
+            raise BenchError(f"one npz has the logits of all models: name {logits[0]} alone")
     elif len(files) < FEWEST_MODELS:
         _refuse_few(len(files))
     elif len({file.resolve() for file in files}) < len(files):

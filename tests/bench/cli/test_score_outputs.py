@@ -250,7 +250,11 @@ def test_names_and_numbers_of_files(score_outputs, logits: Arrays, tmp_path: Pat
         np.savez(path, **logits)
     _refused(score_outputs(one, code=2).stderr, "scrub is the name of an installed method; choose another for your row")
     _refused(score_outputs(other, "--name", "../x", code=2).stderr, "'../x' cannot be a row's name")
-    _refused(score_outputs(one, other, "--name", "x", code=2).stderr, "one npz has the logits of all models")
+    (tmp_path / "0.pth").write_bytes(b"")
+    (tmp_path / "all.zip").write_bytes(b"")
+    told = f"one npz has the logits of all models: name {one} alone"
+    _refused(score_outputs(tmp_path / "0.pth", one, other, "--name", "x", code=2).stderr, told)
+    _refused(score_outputs(tmp_path / "all.zip", code=2).stderr, "all.zip is an archive: unzip it, and name the checkpoints")
     _refused(score_outputs(tmp_path / "none.npz", code=2).stderr, "does not exist")
     _refused(score_outputs(other, "--budget", "much", code=2).stderr, "budget 'much' is not understood")
 
