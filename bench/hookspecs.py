@@ -12,6 +12,7 @@ import pluggy
 
 if TYPE_CHECKING:
     import click
+    from torch.nn import Module
 
     from bench.engine.executor import ExecutorFactory
     from bench.method import Method
@@ -33,6 +34,11 @@ def register_methods(register: Callable[[type[Method]], None]) -> None:
 @hookspec
 def register_tasks(register: Callable[[Task | Dataset], None]) -> None:
     """Register one task, or a dataset that becomes one once it is prepared. Entry-point group: `bench.tasks`."""
+
+
+@hookspec
+def register_networks(register: Callable[[Callable[..., Module]], None]) -> None:
+    """Register one network: a class, or a function that makes one. Entry-point group: `bench.networks`."""
 
 
 @hookspec

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.budget import Allowance
-from bench.models.build import initialised
-from bench.models.stacked import stack
+from bench.models.build import Blueprint, blueprint
 from bench.seeds import generator, purpose_seed
 
 
@@ -27,6 +26,7 @@ class Trial:
     network: str
     classes: int
     dtype: torch.dtype = field(default=torch.float32, kw_only=True)  # of the models' weights
+    blueprint: Blueprint | None = field(default=None, kw_only=True, repr=False)  # how `network` is made; None: it is ours
     _own: Sequence[torch.Generator] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -39,8 +39,9 @@ class Trial:
 
     def fresh_model(self) -> nn.Module:
         """Freshly initialised models, in train mode; the same at every call."""
-        nets = [initialised(self.network, self.classes, purpose_seed(seed, "fresh model")) for seed in self.seeds]
-        return (stack(nets) if self.stacked else nets[0]).to(self.device, self.dtype)
+        made_by = self.blueprint or blueprint(self.network, self.classes)
+        nets = [made_by.initialised(purpose_seed(seed, "fresh model")) for seed in self.seeds]
+        return (made_by.stack(nets) if self.stacked else nets[0]).to(self.device, self.dtype)
 
     def normal_like(self, view: Tensor) -> Tensor:
         """Standard normal numbers in the shape of a weight view [M, ...]."""

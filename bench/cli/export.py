@@ -64,6 +64,7 @@ def challenge(
     from bench.engine.session import Session
     from bench.export.checkpoints import write_checkpoints
     from bench.progress import Bars
+    from bench.registry.networks import blueprint_of
     from bench.store.store import Store
     from bench.tasks.variants import load_task
 
@@ -76,7 +77,8 @@ def challenge(
         Session(opened, chosen, found, made, workers=workers, progress=progress, memory_limit=memory_limit) as session,
     ):
         unlearned = unlearned_weights(session, request, describe(session, request))
-        write_checkpoints(unlearned, chosen.network, len(chosen.groups), out / "submission.zip")
+        made_by = blueprint_of(chosen.network, chosen.own_network, len(chosen.groups), chosen.size)
+        write_checkpoints(unlearned, made_by, out / "submission.zip")
     click.echo(f"wrote {out / 'submission.zip'}")
 
 

@@ -28,11 +28,11 @@ def _bytes(ctx: click.Context, param: click.Parameter, text: str | None) -> int 
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def complete(group: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Shell completion by the names of a group of plugins; reads metadata only."""
+def complete(*groups: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion by the names of groups of plugins; reads metadata only."""
 
     def names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-        return [plugin.name for plugin in discovery.plugins(group) if plugin.name.startswith(incomplete)]
+        return [plugin.name for group in groups for plugin in discovery.plugins(group) if plugin.name.startswith(incomplete)]
 
     return names
 
@@ -68,7 +68,11 @@ _task_form = (
     click.option(
         "--forget", help="Whom to forget: identities:40, random:500, group:3, memorised:120, file:PATH.  [default: the task's]"
     ),
-    click.option("--model", help="Network: resnet8 or resnet18.  [default: the task's]"),
+    click.option(
+        "--model",
+        help="Network: resnet8, resnet18, the name of an installed one, or file.py:CLASS.  [default: the task's]",
+        shell_complete=complete(discovery.NETWORKS),
+    ),
     click.option("--size", type=click.IntRange(min=1), help="Pixels of a side at which the task was prepared."),
 )
 

@@ -37,7 +37,7 @@ class Listed:
 @options.as_json
 @click.pass_context
 def plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
-    """List installed methods, tasks, metrics, executors and commands; without --check none is imported."""
+    """List installed methods, tasks, networks, metrics, executors and commands; without --check none is imported."""
     if ctx.invoked_subcommand:
         return
     problems = _problems() if check else {}
@@ -117,10 +117,10 @@ def show(name: str, as_json: bool) -> None:
 
 
 @plugins.command()
-@click.argument("name", shell_complete=options.complete(discovery.METHODS))
+@click.argument("name", shell_complete=options.complete(discovery.METHODS, discovery.NETWORKS))
 @options.as_json
 def test(name: str, as_json: bool) -> None:
-    """Run the conformance kit on a method, installed or in a file, on a task of ten seconds; exit code 1 if a check fails.
+    """Run the conformance kit on a method or network, installed or in a file, in ten seconds; exit code 1 if a check fails.
 
     Of a task it is looked whether it can be trained on.
     """
@@ -142,13 +142,13 @@ def _outcomes(name: str, *, remarks: bool) -> Iterator[Outcome]:
 
         return outcomes(name)
     from bench.registry import loading
-    from bench.testing.checks import CHECKS
-    from bench.testing.subject import subject
+    from bench.testing.kit import kit_of
 
-    tested = subject(name)
-    if remarks and (remark := loading.remark(tested.method)):
+    kit = kit_of(name)
+    tested = kit.subject(name)
+    if remarks and (remark := loading.remark(getattr(tested, "method", None))):
         click.echo(f"note  {remark}")
-    return (check.run(tested) for check in CHECKS)
+    return (check.run(tested) for check in kit.checks)
 
 
 def _line(outcome: Outcome) -> str:

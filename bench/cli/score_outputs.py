@@ -153,10 +153,12 @@ def _read(file: Path, rows: Rows) -> Outputs:
 def _evaluated(session: Session, files: Sequence[Path]) -> Outputs:
     """What the models of checkpoints answer."""
     from bench.engine import elsewhere
+    from bench.registry.networks import blueprint_of
     from bench.tasks.checkpoints import read_weights, stacked
 
     task, size = session.task, session.stack_size
-    weights = [read_weights(file, task.network, len(task.groups)) for file in files]
+    template = blueprint_of(task.network, task.own_network, len(task.groups), task.size).build()
+    weights = [read_weights(file, template) for file in files]
     return elsewhere.evaluated(session, [stacked(weights[start : start + size]) for start in range(0, len(weights), size)])
 
 

@@ -18,6 +18,7 @@ from bench.engine.worker.calls import MethodCalls, TrustedCalls
 from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import OnProgress
 from bench.errors import WorkerError, one_line
+from bench.models.networks import Cost
 from bench.outputs import Arrays, Outputs
 from bench.store.records import Failed, Killed, Measured
 
@@ -65,6 +66,12 @@ def _trusted(machine: Machine, setting: Setting, *, fresh: bool = False) -> Iter
             if calls.worker.alive or machine.stopped.is_set():
                 raise
             raise _TrustedDiedError(str(problem), kind="died") from problem
+
+
+def _examine_network(job: jobs.ExamineNetwork, machine: Machine, listener: _Listener) -> Cost:
+    with machine.lock(job.setting).shared(), _trusted(machine, job.setting) as trusted:
+        found = trusted.examine_network()
+        return Cost(found.parameters, found.activations)
 
 
 def _train_original(job: jobs.TrainOriginal, machine: Machine, listener: _Listener) -> jobs.Trained:
@@ -265,6 +272,7 @@ def _tell(listener: _Listener, problem: WorkerError) -> None:
 
 
 _COMPUTE: dict[type, Callable[..., object]] = {
+    jobs.ExamineNetwork: _examine_network,
     jobs.TrainOriginal: _train_original,
     jobs.Evaluate: _evaluate,
     jobs.TrainRetrained: _train_retrained,

@@ -36,14 +36,14 @@ def inspect_all(groups: Iterable[str] = KINDS) -> Iterator[Inspected]:
         yield from pool.map(lambda item: Inspected(item[0], item[1], _problem(*item)), found)
 
 
-def changed_by_loading(plugin: Plugin) -> list[str]:
-    """What importing a method changes in a process, in words.
+def changed_by_loading(group: str, plugin: Plugin) -> list[str]:
+    """What importing a plugin changes in a process, in words.
 
     Raises:
         WorkerError: it does not load.
     """
     with _probe() as worker:
-        return ProbeCalls(worker).changed_by_loading(plugin)
+        return ProbeCalls(worker).changed_by_loading(group, plugin)
 
 
 def _probe() -> Worker:

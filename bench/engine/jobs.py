@@ -11,9 +11,11 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.models.networks import Cost
 from bench.models.recipe import Recipe
 from bench.outputs import Arrays, Outputs
 from bench.registry.discovery import Plugin
+from bench.registry.networks import OwnNetwork
 from bench.registry.specs import Spec
 from bench.store.records import Failed, Killed, Measured
 
@@ -30,6 +32,14 @@ class Setting:
     device: str  # for torch: "cpu" or "cuda"
     device_kind: str  # `cpu`, or the CUDA device's name
     data: str  # the digest of the task's data
+    own_network: OwnNetwork | None = None  # where the network comes from, if not with bench
+    size: int = 32  # pixels of a side
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """Hashes of what must be fetched: the data, and the source of a network that is a file."""
+        own = self.own_network
+        return (self.data, own.source) if own and not own.plugin.distribution else (self.data,)
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,17 @@ class Job(Generic[T]):
     @property
     def contents(self) -> tuple[str, ...]:
         """Hashes of what must be fetched for it."""
-        return (self.setting.data,)
+        return self.setting.contents
 
     @property
     def label(self) -> str:
         """What it is, in words."""
         return type(self).__name__
+
+
+@dataclass(frozen=True)
+class ExamineNetwork(Job[Cost]):
+    """See whether a network that does not come with bench keeps what every network has to, and what it costs."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,7 @@ class Evaluate(Job[Outputs]):
     @property
     def contents(self) -> tuple[str, ...]:
         """The data and the weights."""
-        return self.setting.data, self.weights
+        return *self.setting.contents, self.weights
 
 
 @dataclass(frozen=True)
@@ -131,7 +146,7 @@ class _MethodJob(Job[T]):
     def contents(self) -> tuple[str, ...]:
         """The data, the original weights, and the source of a plugin that is a file."""
         own = () if self.work.plugin.distribution else (self.work.source,)
-        return self.setting.data, self.work.original, *own
+        return *self.setting.contents, self.work.original, *own
 
 
 @dataclass(frozen=True)

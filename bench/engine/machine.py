@@ -148,8 +148,11 @@ class Machine:
         once = fresh or setting.device == "cpu"
         worker = (None if once else self._idle_worker(work)) or self._start_method(setting, work)
         worker.hand_to(printed)
+        calls = MethodCalls(worker)
         try:
-            yield MethodCalls(worker)
+            if setting.own_network:
+                calls.know_network()
+            yield calls
         except BaseException:
             worker.close()
             raise
@@ -177,14 +180,21 @@ class Machine:
         Raises:
             WorkerError: its source is another here.
         """
-        plugin = work.plugin
+        return self._fetched(work.plugin, work.source)
+
+    def _fetched(self, plugin: Plugin, source: str) -> Plugin:
         if not plugin.distribution:
             with self._fetching:
-                plugin = replace(plugin, text=self._source(work.source))
-        if plugin.source_hash() != work.source:
+                plugin = replace(plugin, text=self._source(source))
+        if plugin.source_hash() != source:
             remedy = f"; install version {plugin.version}" if plugin.version else ""
             raise WorkerError(f"plugin {plugin.name} has another source on this machine{remedy}")
         return plugin
+
+    def _with_network(self, setting: Setting) -> Setting:
+        """With the source of a network that is a file."""
+        own = setting.own_network
+        return replace(setting, own_network=replace(own, plugin=self._fetched(own.plugin, own.source))) if own else setting
 
     def stop(self) -> None:
         """End every child of this process, whoever waits for it."""
@@ -229,13 +239,13 @@ class Machine:
         return None
 
     def _start_trusted(self, setting: Setting) -> Worker:
-        pictures = _pictures(self.data(setting.data), SPLITS)
-        return self._started(lambda: Worker(entries.trusted, setting, pictures, device_kind=setting.device_kind))
+        pictures, known = _pictures(self.data(setting.data), SPLITS), self._with_network(setting)
+        return self._started(lambda: Worker(entries.trusted, known, pictures, device_kind=setting.device_kind))
 
     def _start_method(self, setting: Setting, work: Work) -> Worker:
-        data, plugin = self.data(setting.data), self.plugin(work)
+        data, plugin, known = self.data(setting.data), self.plugin(work), self._with_network(setting)
         original = {name: array[0:1] for name, array in self.weights(work.original).items()}
-        return self._started(lambda: start_method(setting, plugin, work.spec, work.share, work.memory_limit, data, original))
+        return self._started(lambda: start_method(known, plugin, work.spec, work.share, work.memory_limit, data, original))
 
     def _started(self, start: Callable[[], Worker]) -> Worker:
         """A new worker; `stop` does not find one that is just starting, so it is looked at before and after."""

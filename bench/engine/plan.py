@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from itertools import groupby
 
-_GPU_STACK = 64
+CPU_STACK, _GPU_STACK = 8, 64
 # Bytes that the models of a stack may take in training: a device of 4 GB has room for the pictures, too.
 _STACK_MEMORY = 2 * 2**30
 
 Trials = tuple[int, ...]
 
 
-def stack_size(device_kind: str, cpu_stack: int = 8, model_bytes: int = 0) -> int:
+def stack_size(device_kind: str, cpu_stack: int = CPU_STACK, model_bytes: int = 0) -> int:
     """Models per stack on a kind of device: a fixed number, halved until their training fits into 2 GiB.
 
     >>> stack_size("cpu"), stack_size("cpu", model_bytes=300 * 2**20), stack_size("cpu", model_bytes=2**40)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bench.budget import Budget
 from bench.engine.jobs import Work
 from bench.engine.machine import start_method
@@ -51,7 +53,7 @@ def describe(session: Session, request: Request) -> Description:
         session.progress.note(one_line(f"{request.plugin.name}: {description.remark}"))
     if description.control:
         _check_control(request, description.reference_models)
-    return description
+    return msgspec.structs.replace(description, stackable=description.stackable and session.stackable)
 
 
 def _check_control(request: Request, stand_ins: Sequence[int | None]) -> None:

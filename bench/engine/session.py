@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
 
 from bench.engine import plan
 from bench.engine.contents import Shelf
 from bench.engine.executor import Executor, ExecutorFactory, Printed, unheard
-from bench.engine.jobs import Job, Setting, T
+from bench.engine.jobs import ExamineNetwork, Job, Setting, T
 from bench.engine.keeper import Keeper
 from bench.engine.machine import Device, default_memory_limit, default_workers
 from bench.errors import BenchError, WorkerError
-from bench.models.networks import NETWORKS
+from bench.models.networks import NETWORKS, Cost
 from bench.progress import Progress
 from bench.tasks.task import Task, TaskData
 from bench.tasks.validation import wrong_digest
@@ -39,12 +40,37 @@ class Session:
         self.shipped = shipped  # whether a reference that comes with the package may be used
         self.workers = workers or default_workers(device.kind)
         self.progress = progress or Progress()
-        network = NETWORKS[task.network]
-        model_bytes = network.training_bytes(task.size, task.recipe.batch_size)
-        self.stack_size = plan.stack_size(device.kind, network.cpu_stack, model_bytes)
         self.memory_limit = memory_limit or default_memory_limit(self.workers)
         self.shelf = Shelf()
         self._make_executor = partial(executor, self.shelf, self.workers, self.progress.note)
+
+    @property
+    def stackable(self) -> bool:
+        """Whether many models of the task's network can be computed as one."""
+        own = self.task.own_network
+        return own is None or own.stackable
+
+    @cached_property
+    def stack_size(self) -> int:
+        """How many models are computed as one; a network that does not come with bench is examined first.
+
+        Raises:
+            BenchError: it does not keep what every network has to.
+        """
+        task, known = self.task, NETWORKS.get(self.task.network)
+        model_bytes = (known or self._examined()).training_bytes(task.size, task.recipe.batch_size)
+        if not self.stackable:
+            return 1
+        return plan.stack_size(self.device.kind, known.cpu_stack if known else plan.CPU_STACK, model_bytes)
+
+    def _examined(self) -> Cost:
+        self.progress.stage(f"examining the network {self.task.network}", 1)
+        try:
+            return self.attempt(ExamineNetwork(self.setting))
+        except WorkerError as problem:
+            own = self.task.own_network
+            blamed = "" if own is None or own.plugin.label in str(problem) else f"network {own.plugin.label}: "
+            raise BenchError(f"{blamed}{problem}") from problem
 
     @cached_property
     def data(self) -> TaskData:
@@ -58,8 +84,11 @@ class Session:
     def setting(self) -> Setting:
         """What every process must know of the task and the device."""
         task, device = self.task, self.device
-        digest = self.shelf.put_data(task.digest, lambda: self.data)
-        return Setting(task.network, len(task.groups), task.recipe, device.torch_name, device.kind, digest)
+        digest, own = self.shelf.put_data(task.digest, lambda: self.data), task.own_network
+        if own and own.plugin.text is not None:
+            self.shelf.put_source(own.source, own.plugin.text)
+            own = replace(own, plugin=replace(own.plugin, text=None))  # which machines fetch
+        return Setting(task.network, len(task.groups), task.recipe, device.torch_name, device.kind, digest, own, task.size)
 
     def results(
         self,

@@ -13,21 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.models.build import build
+from bench.models.build import Blueprint
 from bench.weights import state
 
 Weights = Mapping[str, NDArray[Any]]  # {name: [M, ...]}
 
 
-def write_checkpoints(unlearned: Iterable[tuple[Sequence[int], Weights]], network: str, classes: int, path: Path) -> None:
+def write_checkpoints(unlearned: Iterable[tuple[Sequence[int], Weights]], blueprint: Blueprint, path: Path) -> None:
     """Zip models as `unlearned_checkpoint_0.pth` ...; the file is whole or absent.
 
     A checkpoint is what `torch.save` makes of a state dict.
 
     Args:
         unlearned: trials and the weights of their models, which may be computed as they are asked for.
-        network: the network's name.
-        classes: how many classes it has.
+        blueprint: how the network is made.
         path: the zip to write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,15 +35,15 @@ def write_checkpoints(unlearned: Iterable[tuple[Sequence[int], Weights]], networ
         with zipfile.ZipFile(partial, "x") as archive:
             for trials, weights in unlearned:
                 for position, index in enumerate(trials):
-                    archive.writestr(f"unlearned_checkpoint_{index}.pth", _checkpoint(network, classes, weights, position))
+                    archive.writestr(f"unlearned_checkpoint_{index}.pth", _checkpoint(blueprint, weights, position))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _checkpoint(network: str, classes: int, weights: Weights, position: int) -> bytes:
+def _checkpoint(blueprint: Blueprint, weights: Weights, position: int) -> bytes:
     """One model of a stack, as torch.save writes a state dict."""
-    model = build(network, classes)
+    model = blueprint.build()
     for name, view in state(model).items():
         view.copy_(torch.from_numpy(np.ascontiguousarray(weights[name][position : position + 1])))
     buffer = io.BytesIO()

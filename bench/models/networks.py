@@ -1,12 +1,9 @@
-"""The networks, by name and version: what each costs, and how it is trained if a task does not say. Needs no torch."""
+"""The networks that come with bench: what each costs, and how it is trained if a task does not say. Needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from bench.errors import BenchError
 from bench.models.recipe import Recipe
 
 _OPTIMISER_COPIES = 4  # weights, gradients and two moments
@@ -14,17 +11,23 @@ _FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True)
-class Network:
-    """What is known of a network without building it."""
+class Cost:
+    """What a network takes in training."""
 
-    parameters: int  # for 10 classes
+    parameters: int
     activations: float  # numbers that a training step keeps, per pixel of the picture
-    cpu_stack: int  # models that one CPU thread trains fastest at once
-    recipe: Recipe
 
     def training_bytes(self, size: int, batch_size: int) -> int:
         """Memory that one model takes in training on pictures of `size` pixels a side."""
         return int(_FLOAT * (_OPTIMISER_COPIES * self.parameters + batch_size * self.activations * size**2))
+
+
+@dataclass(frozen=True)
+class Network(Cost):
+    """What is known of a network without building it, for 10 classes."""
+
+    cpu_stack: int  # models that one CPU thread trains fastest at once
+    recipe: Recipe
 
 
 SMALL = Recipe(epochs=12, batch_size=64, learning_rate=4e-3, weight_decay=1e-4, warmup=0.1)
@@ -40,7 +43,7 @@ CHALLENGE = Recipe(
     cosine="epochs",
 )
 
-NETWORKS: Mapping[str, Network] = {
+NETWORKS: dict[str, Network] = {
     # One thread, 32x32: 9,200 images/s in stacks of 8, 6,800 alone; of ResNet-18 190 in stacks of 8, 380 alone.
     "resnet8-v1": Network(79_000, 22, 8, SMALL),
     "resnet18-v1": Network(11_200_000, 113, 1, LARGE),
@@ -48,21 +51,13 @@ NETWORKS: Mapping[str, Network] = {
 }
 
 
-def find_network(name: str) -> str:
-    """The network of that name, with or without its version.
+def shipped_network(name: str) -> str | None:
+    """The network of that name, with or without its version; None if none that comes with bench has it.
 
-    Raises:
-        BenchError: there is none.
-
-    >>> find_network("resnet18")
+    >>> shipped_network("resnet18")
     'resnet18-v1'
     """
-    found = [known for known in NETWORKS if name in (known, known.rpartition("-v")[0])]
-    if not found:
-        close = get_close_matches(name, NETWORKS, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(NETWORKS)}"
-        raise BenchError(f"unknown network {name!r}; {hint}")
-    return found[-1]
+    return next((known for known in reversed(NETWORKS) if name in (known, known.rpartition("-v")[0])), None)
 
 
 def recipe_for(network: str) -> Recipe:

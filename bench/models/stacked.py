@@ -55,6 +55,15 @@ def stack(nets: Sequence[nn.Module]) -> nn.Module:
     return net.to(memory_format=torch.channels_last)
 
 
+def alone(net: nn.Module) -> nn.Module:
+    """A stack of one: a copy of any network, also of one that cannot be stacked, which is called as a stack is."""
+    copied = copy.deepcopy(net)
+    copied.stack_size = 1  # type: ignore[assignment]
+    copied.register_forward_pre_hook(_without_lead)
+    copied.register_forward_hook(_with_lead)
+    return copied
+
+
 def unstack(net: nn.Module, index: int, template: nn.Module) -> nn.Module:
     """Model `index` of a stack as a plain network; `template` is any plain network of the architecture."""
     plain = copy.deepcopy(template)
@@ -98,6 +107,15 @@ def _fold(count: int, _module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
     shared = images.dim() == 4
     images = images[:, None].expand(-1, count, -1, -1, -1) if shared else images.transpose(0, 1)
     return (images.flatten(1, 2).contiguous(memory_format=torch.channels_last),)
+
+
+def _without_lead(_module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+    (images,) = args
+    return (images if images.dim() == 4 else images[0],)
+
+
+def _with_lead(_module: nn.Module, _args: tuple[Tensor], logits: Tensor) -> Tensor:
+    return logits[None]
 
 
 def _unfold(count: int, _module: nn.Module, _args: tuple[Tensor], logits: Tensor) -> Tensor:

@@ -22,8 +22,16 @@ from bench.registry.sources import Source, source_file
 from bench.registry.syntax import parsed
 
 METHODS, TASKS, METRICS = "bench", "bench.tasks", "bench.metrics"
+NETWORKS = "bench.networks"
 EXECUTORS, COMMANDS = "bench.executors", "bench.commands"
-KINDS = {METHODS: "method", TASKS: "task", METRICS: "metric", EXECUTORS: "executor", COMMANDS: "command"}
+KINDS = {
+    METHODS: "method",
+    TASKS: "task",
+    NETWORKS: "network",
+    METRICS: "metric",
+    EXECUTORS: "executor",
+    COMMANDS: "command",
+}
 DISABLED = "BENCH_PLUGINS_DISABLED"  # environment variable
 FILES = (".py", ".ipynb")
 RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # of a run's folder: a method's name, a hyphen, and a hash
@@ -102,18 +110,18 @@ def plugins(group: str) -> list[Plugin]:
     return [plugin for plugin in installed(group) if plugin.name not in disabled()]
 
 
-def find(group: str, name: str, noun: str) -> Plugin:
-    """The plugin of that name.
+def find(group: str, name: str, noun: str, others: Sequence[str] = ()) -> Plugin:
+    """The plugin of that name; `others` are names of the kind that are no plugins, and may have been meant.
 
     Raises:
         BenchError: there is none, and close names are suggested; or two distributions claim it.
     """
     if name in disabled():
         raise BenchError(f"{noun} {name!r} is disabled by {DISABLED}")
-    return choose(plugins(group), name, noun)
+    return choose(plugins(group), name, noun, others)
 
 
-def choose(known: Sequence[Plugin], name: str, noun: str) -> Plugin:
+def choose(known: Sequence[Plugin], name: str, noun: str, others: Sequence[str] = ()) -> Plugin:
     """`find` among plugins that were listed before: listing takes 40 ms."""
     claims = [plugin for plugin in known if plugin.name == name]
     if len(claims) > 1:
@@ -121,7 +129,7 @@ def choose(known: Sequence[Plugin], name: str, noun: str) -> Plugin:
         raise BenchError(f"two packages claim the {noun} {name!r}: {both}; uninstall one of them")
     if claims:
         return claims[0]
-    names = list(dict.fromkeys(plugin.name for plugin in known))
+    names = list(dict.fromkeys([*others, *(plugin.name for plugin in known)]))
     close = get_close_matches(name, names, 3, 0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(names)}"
     raise BenchError(f"unknown {noun} {name!r}; {hint}")
@@ -135,24 +143,24 @@ def find_method(name: str) -> Plugin:
     Raises:
         BenchError: there is none, or its name cannot be that of a run.
     """
-    return _with_fit_name(_in_file(name, "plugin") or find(METHODS, name, "plugin"))
+    return _with_fit_name(in_file(name, "plugin") or find(METHODS, name, "plugin"))
 
 
 def find_task(name: str) -> Plugin:
     """The task of that entry-point name, or the one in that file: `age-synthetic`, `my_task.py`."""
-    return _in_file(name, "task") or find(TASKS, name, "task")
+    return in_file(name, "task") or find(TASKS, name, "task")
 
 
 def is_task(name: str) -> bool:
     """Whether a name is that of a task, or of a file that registers one; a method's comes first."""
-    file = _in_file(name, "plugin")
+    file = in_file(name, "plugin")
     if file:
         return b"def register_tasks(" in (file.text or b"")
     return name not in {plugin.name for plugin in plugins(METHODS)} and name in {plugin.name for plugin in plugins(TASKS)}
 
 
-def _in_file(name: str, noun: str) -> Plugin | None:
-    """What a file holds, which is read now; None: it is no file that is named.
+def in_file(name: str, noun: str) -> Plugin | None:
+    """What a file holds that is named as `my_file.py` or `my_file.py:Thing`, read now; None: it is no file that is named.
 
     Raises:
         BenchError: the file is not there, or cannot be read.

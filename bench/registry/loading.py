@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import linecache
 import os
 import sys
@@ -26,20 +27,16 @@ if TYPE_CHECKING:
 STRICT = "BENCH_STRICT"  # environment variable
 EXCERPT = "__bench_excerpt__"  # of a module, and its method: why not all of its file was executed
 FUNCTION = "unlearning"  # of the challenge, if a file's name says no other
+_NETWORK_KEYWORDS = {"classes", "size"}
 
 
 def load_method(plugin: Plugin) -> type[Method]:
     """Import the plugin and return the method that it registers."""
     module = _imported(plugin)
-    if plugin.distribution or (hasattr(module, "register_methods") and not plugin.attribute):
-        candidates = _registered_by(plugin, module, "register_methods")
-    elif plugin.attribute:
-        if not hasattr(module, plugin.attribute):
-            raise BenchError(f"{plugin.module} has no {plugin.attribute}")
-        candidates = [getattr(module, plugin.attribute)]
-    else:
-        own = [item for item in vars(module).values() if getattr(item, "__module__", "") == module.__name__]
-        candidates = [item for item in own if _is_method(item)] or [vars(module)[FUNCTION]] * (FUNCTION in vars(module))
+    candidates = _asked_for(plugin, module, "register_methods")
+    if candidates is None:
+        own = [item for item in _defined_by(module) if _is_method(item)]
+        candidates = own or [vars(module)[FUNCTION]] * (FUNCTION in vars(module))
     if len(candidates) == 1 and not (_is_method(candidates[0]) or _can_be_called(candidates[0])):
         what = f"class {candidates[0].__name__}" if isinstance(candidates[0], type) else type(candidates[0]).__name__
         raise BenchError(f"plugin {plugin.label}: expected a subclass of bench.Method, or a function, found the {what}")
@@ -50,9 +47,76 @@ def load_method(plugin: Plugin) -> type[Method]:
     return method
 
 
-def remark(method: Method) -> str:
+def remark(method: object) -> str:
     """What a user should know of how the method was loaded; "" if nothing."""
     return str(getattr(method, EXCERPT, ""))
+
+
+def _asked_for(plugin: Plugin, module: ModuleType, hook: str) -> list[Any] | None:
+    """What a package registers, or what a file does or has under the name that was given; None: whatever it defines."""
+    if plugin.distribution or (hasattr(module, hook) and not plugin.attribute):
+        return _registered_by(plugin, module, hook)
+    if not plugin.attribute:
+        return None
+    if not hasattr(module, plugin.attribute):
+        raise BenchError(f"{plugin.module} has no {plugin.attribute}")
+    return [getattr(module, plugin.attribute)]
+
+
+def _defined_by(module: ModuleType) -> list[Any]:
+    return [item for item in vars(module).values() if getattr(item, "__module__", "") == module.__name__]
+
+
+def load_network(plugin: Plugin) -> Callable[..., Any]:
+    """Import the plugin and return what makes its network: a class, or a function.
+
+    Raises:
+        BenchError: it cannot be called with `classes` and `size`.
+    """
+    module = _imported(plugin)
+    candidates = _asked_for(plugin, module, "register_networks")
+    if candidates is None:
+        candidates = [item for item in _defined_by(module) if is_network_class(item)]
+    made_by: Callable[..., Any] = only(plugin, candidates, callable)
+    if not takes_classes_and_size(made_by):
+        raise BenchError(f"plugin {plugin.label} is no network: it must be possible to call it as NETWORK(classes=10, size=32)")
+    return made_by
+
+
+def holds_network(plugin: Plugin) -> bool:
+    """Whether what a file is asked for is a network, and no method.
+
+    Raises:
+        BenchError: it cannot be imported.
+    """
+    module = _imported(plugin)
+    if plugin.attribute:
+        named = getattr(module, plugin.attribute, None)
+        return is_network_class(named) or (
+            inspect.isfunction(named) and set(inspect.signature(named).parameters) >= _NETWORK_KEYWORDS
+        )
+    own = _defined_by(module)
+    if hasattr(module, "register_networks") or any(_is_method(item) for item in own) or FUNCTION in vars(module):
+        return hasattr(module, "register_networks") and not hasattr(module, "register_methods")
+    return any(is_network_class(item) for item in own)
+
+
+def is_network_class(item: object) -> bool:
+    """Whether something is a class of networks."""
+    from torch import nn
+
+    return isinstance(item, type) and issubclass(item, nn.Module)
+
+
+def takes_classes_and_size(made_by: Callable[..., Any]) -> bool:
+    """Whether something can be called with these two keywords and nothing else, as far as it says."""
+    try:
+        inspect.signature(made_by).bind(classes=10, size=32)
+    except TypeError:
+        return False
+    except ValueError:  # it does not say
+        return True
+    return True
 
 
 def _adapted(plugin: Plugin, function: Callable[..., Any]) -> type[Method]:

@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.errors import BenchError, one_line
-from bench.models.build import build
 from bench.outputs import Arrays
 from bench.tasks.answers import content_of
 from bench.weights import state
@@ -25,14 +24,13 @@ PARALLEL = "module."  # what DataParallel puts before every name
 _HOW = "save it with torch.save(model.state_dict(), FILE) or as safetensors"
 
 
-def read_weights(file: Path, network: str, classes: int) -> dict[str, NDArray[np.float32]]:
-    """Weights and buffers {name: array} of a network, from a state dict in a checkpoint.
+def read_weights(file: Path, template: nn.Module) -> dict[str, NDArray[np.float32]]:
+    """Weights and buffers {name: array} of a network as `template` is one, from a state dict in a checkpoint.
 
     Raises:
         BenchError: the file is something else, or of another network, or a number in it is not finite.
     """
     found = _without_prefix(_loaded(file))
-    template = build(network, classes)
     wanted = {name: tuple(view.shape[1:]) for name, view in state(template).items()}
     _check_names(file, set(found) - (set(template.state_dict()) - set(wanted)), set(wanted))
     return {name: _array(file, name, found[name], shape) for name, shape in wanted.items()}

@@ -76,7 +76,8 @@ def _path(task: Task) -> Path:
 
     data = task.load()
     rows = training_rows(data)
-    digest = hashlib.sha256(json.dumps([task.network, asdict(task.recipe), SHARE], sort_keys=True).encode())
+    source = [task.own_network.source] if task.own_network else []
+    digest = hashlib.sha256(json.dumps([task.network, asdict(task.recipe), SHARE, *source], sort_keys=True).encode())
     digest.update((data.images_digest or hashlib.sha256(data.images[rows].tobytes()).hexdigest()).encode())
     digest.update(data.labels[rows].tobytes() + rows.tobytes())
     return home() / "memorisation" / f"{task.name.partition('[')[0]}-{digest.hexdigest()[:16]}.npz"

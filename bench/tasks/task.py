@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.models.recipe import Recipe
+from bench.registry.networks import OwnNetwork
 
 __all__ = ["METHOD_SPLITS", "SPLITS", "UNKNOWN", "Recipe", "Task", "TaskData"]
 
@@ -64,6 +65,7 @@ class Task:
     remarks: tuple[str, ...] = ()  # what readers of its results should know of the data
     original: Mapping[str, NDArray[np.float32]] | None = None  # weights {parameter: array}; None: trained by the recipe
     size: int = 32  # pixels of a side
+    own_network: OwnNetwork | None = None  # where the network comes from, if not with bench; whoever loads the task finds it
 
     @property
     def key(self) -> str:
@@ -75,6 +77,8 @@ class Task:
             "recipe": asdict(self.recipe),
             "precision": "float32",
         }
+        if self.own_network is not None:
+            content["network_source"] = self.own_network.source
         if self.original is not None:
             content["original"] = _digest_of(self.original)
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from bench.errors import BenchError, one_line
-from bench.models.networks import NETWORKS
 from bench.models.recipe import Recipe
-from bench.registry import loading
+from bench.registry import loading, networks
 from bench.tasks.task import SPLITS, UNKNOWN, Task, TaskData
 
 FEWEST_GROUPS = 2
@@ -83,14 +82,25 @@ def _description(task: Task) -> Iterator[str]:
     groups = _groups(task)
     if groups < FEWEST_GROUPS:
         yield "groups must be a tuple of two texts or more, one for each class"
-    if task.network not in NETWORKS:
-        yield f"there is no network {task.network!r}; there are: {', '.join(NETWORKS)}"
+    if task.own_network is None and (problem := _network_problem(task.network)):
+        yield problem
     if not isinstance(recipe, Recipe):
         yield f"recipe is {_kind(recipe)}; a Recipe is needed"
     elif recipe.class_weights and groups and len(recipe.class_weights) != groups:
         yield f"the recipe has {len(recipe.class_weights)} class weights for {groups} groups"
     elif not (_whole(recipe.epochs) and _whole(recipe.batch_size)):
         yield f"epochs ({recipe.epochs}) and batch_size ({recipe.batch_size}) must be whole numbers of 1 or more"
+
+
+def _network_problem(network: Any) -> str:
+    """Why there is no such network; "" if there is one."""
+    if not isinstance(network, str):
+        return f"network is {_kind(network)}; the name of one is needed"
+    try:
+        networks.find(network)
+    except BenchError as problem:
+        return str(problem)
+    return ""
 
 
 def _groups(task: Task) -> int:

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 from bench.errors import BenchError
-from bench.models.networks import find_network, recipe_for
-from bench.registry import discovery, loading, specs
+from bench.registry import discovery, loading, networks, specs
 from bench.registry.specs import Spec
 from bench.tasks import memorisation, validation
 from bench.tasks.datasets.dataset import Dataset
@@ -58,11 +57,13 @@ def make(registered: Task | Dataset, options: Mapping[str, Any]) -> Task:
     _check(registered.name, options)
     task = _sized(registered, options.get(SIZE))
     validation.demand(task)
+    task = _with_its_network(task)
     own_size = registered.size
     kept: dict[str, Any] = {SIZE: task.size} if task.size != own_size else {}
-    if options.get(MODEL) and find_network(options[MODEL]) != task.network:
-        task = _with_network(task, find_network(options[MODEL]))
-        kept[MODEL] = task.network.rpartition("-v")[0]
+    network = networks.find(options[MODEL]) if options.get(MODEL) else None
+    if network and (network.name, network.own) != (task.network, task.own_network):
+        task = _with_network(task, network)
+        kept[MODEL] = options[MODEL] if network.own else network.name.rpartition("-v")[0]
     base, task = task.name, replace(task, name=str(Spec(task.name, kept)))
     if options.get(FORGET) and options[FORGET] != task.forget_set:
         task = _with_forget(task, options[FORGET])
@@ -93,9 +94,16 @@ def _sized(registered: Task | Dataset, size: int | None) -> Task:
     return registered
 
 
-def _with_network(task: Task, network: str) -> Task:
-    recipe = replace(recipe_for(network), weighted_classes=task.recipe.weighted_classes, class_weights=task.recipe.class_weights)
-    return replace(task, network=network, recipe=recipe, original=None)
+def _with_its_network(task: Task) -> Task:
+    """A registered task names its network; where that comes from, if not with bench, is found here."""
+    found = networks.find(task.network)
+    return replace(task, network=found.name, own_network=found.own)
+
+
+def _with_network(task: Task, network: networks.Found) -> Task:
+    own, weights = task.recipe, task.recipe.class_weights
+    recipe = replace(network.recipe, weighted_classes=own.weighted_classes, class_weights=weights)
+    return replace(task, network=network.name, own_network=network.own, recipe=recipe, original=None)
 
 
 def _with_forget(task: Task, text: str) -> Task:

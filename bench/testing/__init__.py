@@ -1,4 +1,4 @@
-"""The conformance kit for authors of methods.
+"""The conformance kit for authors of methods and networks.
 
 In a test file of a plugin package:
 
@@ -16,15 +16,16 @@ from typing import Any
 
 
 def conformance(spec: str) -> Callable[..., None]:
-    """A test, once per check, of a method given as to `bench run --plugin`: a name, `name[k=v]`, or a file."""
+    """A test, once per check, of a method given as to `bench run --plugin`, or of a network given as to `--model`."""
     import pytest
 
-    from bench.testing.checks import CHECKS
+    from bench.testing.kit import kit_of
 
     def test(check: Any) -> None:
         demand(spec, check)
 
-    parametrized: Callable[..., None] = pytest.mark.parametrize("check", CHECKS, ids=lambda check: str(check.name))(test)
+    checks = kit_of(spec).checks
+    parametrized: Callable[..., None] = pytest.mark.parametrize("check", checks, ids=lambda check: str(check.name))(test)
     return parametrized
 
 
@@ -32,10 +33,10 @@ def demand(spec: str, check: Any) -> None:
     """Apply one check within pytest."""
     import pytest
 
+    from bench.testing.kit import kit_of
     from bench.testing.outcome import Status
-    from bench.testing.subject import subject
 
-    outcome = check.run(subject(spec))
+    outcome = check.run(kit_of(spec).subject(spec))
     if outcome.status is Status.SKIPPED:
         pytest.skip(outcome.reason)
     if outcome.status is Status.FAILED:

@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -14,10 +13,10 @@ from torch import nn
 from bench.budget import USUAL_SHARE, Allowance
 from bench.errors import WorkerError
 from bench.method import Method
-from bench.registry import specs
+from bench.registry import discovery, specs
 from bench.registry.functions import FunctionMethod
 from bench.splits import predict
-from bench.testing.outcome import FailedCheckError, NotApplicableError, Outcome, Status
+from bench.testing.outcome import Check, FailedCheckError, NotApplicableError
 from bench.testing.subject import SEED, Subject
 from bench.testing.toy_task import CLASSES, ORIGINALS, SIZES, distance, seed_globally
 
@@ -28,35 +27,12 @@ LEAST_ACCURACY = 0.5  # on retain, where the original has 1 and methods that end
 _SOURCE = re.compile(r"source\s*:|arxiv|doi\.org|https?://|\(\d{4}\)|\b(19|20)\d\d\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check."""
-
-    name: str
-    what: str  # one line
-    look: Callable[[Subject], str]  # what a reader should know, "" for nothing; raises FailedCheckError or NotApplicableError
-    runs: bool  # whether it needs a method that runs at all
-
-    def run(self, subject: Subject) -> Outcome:
-        """Apply it."""
-        if self.runs and subject.problem:
-            return Outcome(self.name, Status.SKIPPED, "the method does not run")
-        try:
-            return Outcome(self.name, Status.PASSED, self.look(subject))
-        except NotApplicableError as reason:
-            return Outcome(self.name, Status.SKIPPED, str(reason))
-        except FailedCheckError as reason:
-            return Outcome(self.name, Status.FAILED, str(reason))
-        except Exception as problem:  # whatever a plugin raises is its failure
-            return Outcome(self.name, Status.FAILED, subject.told(problem))
-
-
-CHECKS: list[Check] = []
+CHECKS: list[Check[Subject]] = []
 
 
 def _check(*, runs: bool = True) -> Callable[[Callable[[Subject], str]], Callable[[Subject], str]]:
     def add(look: Callable[[Subject], str]) -> Callable[[Subject], str]:
-        CHECKS.append(Check(look.__name__.replace("_", "-"), (look.__doc__ or "").splitlines()[0], look, runs))
+        CHECKS.append(Check.of(look, runs=runs))
         return look
 
     return add
@@ -70,14 +46,19 @@ def _demand(holds: bool, reason: str) -> None:
 @_check(runs=False)
 def loads_without_side_effects(subject: Subject) -> str:
     """Importing the plugin changes nothing in the process and prints nothing."""
+    demand_no_side_effects(discovery.METHODS, subject.plugin, "do that in unlearn, or not at all")
+    return ""
+
+
+def demand_no_side_effects(group: str, plugin: discovery.Plugin, remedy: str) -> None:
+    """Import a plugin in a fresh process, and see what that changes."""
     from bench.engine.inspection import changed_by_loading
 
     try:
-        changed = changed_by_loading(subject.plugin)
+        changed = changed_by_loading(group, plugin)
     except WorkerError as problem:
         raise FailedCheckError(f"it does not load in a fresh process: {problem}") from problem
-    _demand(not changed, f"importing it changes {', '.join(changed)}; do that in unlearn, or not at all")
-    return ""
+    _demand(not changed, f"importing it changes {', '.join(changed)}; {remedy}")
 
 
 @_check(runs=False)

@@ -8,7 +8,7 @@ import pytest
 
 
 class ConformanceItem(pytest.Item):
-    """One check of one method."""
+    """One check of one plugin."""
 
     def __init__(self, *, spec: str, check: Any, **rest: Any) -> None:
         super().__init__(**rest)
@@ -27,14 +27,14 @@ class ConformanceItem(pytest.Item):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--conformance SPEC`."""
-    group = parser.getgroup("bench", "conformance of unlearning methods")
-    group.addoption("--conformance", action="append", default=[], metavar="SPEC", help="Test a method, as `bench plugins test`.")
+    group = parser.getgroup("bench", "conformance of unlearning methods and networks")
+    group.addoption("--conformance", action="append", default=[], metavar="SPEC", help="Test a plugin, as `bench plugins test`.")
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add the checks of the methods that were asked for."""
+    """Add the checks of the plugins that were asked for."""
     for spec in config.getoption("conformance"):
-        from bench.testing.checks import CHECKS
+        from bench.testing.kit import kit_of
 
-        name = "conformance of {}[{}]".format
-        items += [ConformanceItem.from_parent(session, name=name(spec, check.name), spec=spec, check=check) for check in CHECKS]
+        name, checks = "conformance of {}[{}]".format, kit_of(spec).checks
+        items += [ConformanceItem.from_parent(session, name=name(spec, check.name), spec=spec, check=check) for check in checks]

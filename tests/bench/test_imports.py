@@ -15,9 +15,10 @@ import pytest
 import bench
 
 ROOT = Path(__file__).parents[2]
-NO_MODULES = {"bench.task", "bench.commands"}  # an audit event, and a group of entry points
+NO_MODULES = {"bench.task", "bench.commands", "bench.networks"}  # an audit event, and groups of entry points
 
 COMPUTES = (  # with torch; all other modules must not need it
+    "bench.engine.worker.examination",
     "bench.engine.worker.loop",
     "bench.engine.worker.method",
     "bench.engine.worker.preloaded",
@@ -41,6 +42,7 @@ COMPUTES = (  # with torch; all other modules must not need it
     "bench.tasks.checkpoints",
     "bench.tasks.datasets.pictures",
     "bench.testing.checks",
+    "bench.testing.networks",
     "bench.testing.observation",
     "bench.testing.subject",
     "bench.testing.toy_task",

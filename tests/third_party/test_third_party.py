@@ -39,7 +39,14 @@ def test_every_kind_is_listed_and_loads(bench) -> None:
     rows = json.loads(bench("plugins", "--check", "--json").stdout)
     ours = {row["name"]: row for row in rows if row["distribution"] == "bench-third-party"}
     kinds = {name: row["kind"] for name, row in ours.items()}
-    assert kinds == {"shrink": "method", "age-stripes": "task", "mean-margin": "metric", "pool": "executor", "shout": "command"}
+    assert kinds == {
+        "shrink": "method",
+        "age-stripes": "task",
+        "patches": "network",
+        "mean-margin": "metric",
+        "pool": "executor",
+        "shout": "command",
+    }
     assert all(row["status"] == "ok" and row["version"] == "1.2.3" for row in ours.values())
     assert ours["shrink"]["summary"].startswith("Shrink: scale all weights down")
 
@@ -60,6 +67,19 @@ def test_the_metric_is_explained(bench) -> None:
 
 def test_the_method_conforms(bench) -> None:
     assert "FAIL" not in bench("plugins", "test", "shrink").stdout
+
+
+def test_the_network_conforms(bench) -> None:
+    assert "FAIL" not in bench("plugins", "test", "patches").stdout
+
+
+def test_the_network_is_trained_in_the_pool_too(bench, tmp_path: Path) -> None:
+    task = ["--task", "age-stripes", "--model", "patches", "--models", 8]
+    for place in ("local", "pool"):
+        bench("reference", "build", *task, "--executor", place, "--store", tmp_path / place)
+    ours, theirs = (sorted((tmp_path / place).glob("references/*/*/*.npz")) for place in ("local", "pool"))
+    assert len(ours) > 2
+    assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in theirs]
 
 
 def test_a_run_of_the_method_on_the_task_has_the_metric(bench, store: Path) -> None:

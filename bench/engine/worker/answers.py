@@ -48,6 +48,13 @@ class Description(Record, frozen=True, kw_only=True):
     sources: dict[str, str]  # of the defaults of hyper-parameters
 
 
+class Examined(Record, frozen=True, kw_only=True):
+    """What a network takes in training: see `bench.models.networks.Cost`."""
+
+    parameters: Annotated[int, Meta(ge=1)]
+    activations: Annotated[float, Meta(ge=0)]
+
+
 class PeakMemory(Record, frozen=True, kw_only=True):
     """Most bytes of device memory that tensors have had."""
 

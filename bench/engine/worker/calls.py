@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.engine.worker.answers import Changed, Description, Devices, Nothing, PeakMemory
+from bench.engine.worker.answers import Changed, Description, Devices, Examined, Nothing, PeakMemory
 from bench.engine.worker.process import OnProgress, Worker
 from bench.errors import WorkerError
 from bench.outputs import Arrays, Outputs, from_arrays
@@ -34,9 +34,9 @@ class ProbeCalls:
         """Import a plugin of any kind."""
         self._worker.ask("load", limit=SETUP_LIMIT, group=group, plugin=plugin).read(Nothing)
 
-    def changed_by_loading(self, plugin: Plugin) -> list[str]:
-        """What importing a method changes in a process, in words."""
-        return self._worker.ask("changed_by_loading", limit=SETUP_LIMIT, plugin=plugin).read(Changed).changed
+    def changed_by_loading(self, group: str, plugin: Plugin) -> list[str]:
+        """What importing a plugin changes in a process, in words."""
+        return self._worker.ask("changed_by_loading", limit=SETUP_LIMIT, group=group, plugin=plugin).read(Changed).changed
 
 
 class TrustedCalls:
@@ -44,6 +44,10 @@ class TrustedCalls:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
+
+    def examine_network(self) -> Examined:
+        """What a network costs that keeps what every network has to."""
+        return self.worker.ask("examine_network").read(Examined)
 
     def train_original(self, reached: OnProgress) -> tuple[Arrays, Outputs]:
         """The original model: weights {name: [1, ...]} and outputs."""
@@ -86,6 +90,10 @@ class MethodCalls:
     def describe(self, models: int) -> Description:
         """What the engine must know of the method."""
         return self.worker.ask("describe", limit=SETUP_LIMIT, models=models).read(Description)
+
+    def know_network(self) -> None:
+        """Import a network that does not come with bench and make one: first times are slow, and no method's fault."""
+        self.worker.ask("know_network", limit=SETUP_LIMIT)
 
     def load(self, trial: int) -> None:
         """Import the plugin, and make the method that a trial uses."""

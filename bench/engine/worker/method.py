@@ -23,9 +23,8 @@ from bench.engine.worker.guards import Guards
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.errors import BenchError
 from bench.method import Control, Method
-from bench.models.build import build
 from bench.models.returned import returned_model, shapes
-from bench.models.stacked import size, stack
+from bench.models.stacked import size
 from bench.models.training import class_weights, warm_up
 from bench.registry import discovery, documentation, loading, specs
 from bench.seeds import purpose_seed, seed_of
@@ -65,6 +64,7 @@ class MethodServer(Server):
         """What can be asked."""
         return {
             "describe": self.describe,
+            "know_network": self.know_network,
             "load": self.load,
             "start": self.start,
             "warm_up": self.warm_up,
@@ -94,6 +94,11 @@ class MethodServer(Server):
             documentation=(type(method).__doc__ or "")[:LONGEST_TEXT],
             sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
         ), {}
+
+    def know_network(self) -> Answer:
+        """Import the network and make one."""
+        self.blueprint.build()
+        return Nothing(), {}
 
     def load(self, trial: int) -> Answer:
         """Import the plugin, and make the method that a trial uses."""
@@ -157,6 +162,7 @@ class MethodServer(Server):
             class_weights=class_weights(self.setting.recipe, trained, self.setting.classes),
             network=self.setting.network,
             classes=self.setting.classes,
+            blueprint=self.blueprint,
         )
 
     def _clock(self) -> Callable[[], float]:
@@ -171,10 +177,10 @@ class MethodServer(Server):
         return synchronised
 
     def _original_model(self, count: int | None) -> nn.Module:
-        plain = build(self.setting.network, self.setting.classes)
+        plain = self.blueprint.build()
         for name, view in state(plain).items():
             view.copy_(torch.from_numpy(self.original[name]))
-        return (plain if count is None else stack([plain] * count)).to(self.device)
+        return (plain if count is None else self.blueprint.stack([plain] * count)).to(self.device)
 
 
 def _checked(variant: object) -> Method:

@@ -17,7 +17,7 @@ import torch
 
 from bench.engine.worker.answers import Changed, Devices, Nothing
 from bench.engine.worker.server import Answer
-from bench.registry import discovery, loading
+from bench.registry import discovery, loading, networks
 
 _STATE: dict[str, Callable[[], Any]] = {
     "the working directory": os.getcwd,
@@ -49,24 +49,28 @@ class Probe:
 
     def load(self, group: str, plugin: discovery.Plugin) -> Answer:
         """Import a plugin of any kind."""
+        self._load(group, plugin)
+        return Nothing(), {}
+
+    def changed_by_loading(self, group: str, plugin: discovery.Plugin) -> Answer:
+        """What importing a plugin changes in its process, beside `sys.modules`."""
+        printed = StringIO()
+        before = {what: look() for what, look in _STATE.items()}
+        with redirect_stdout(printed):
+            self._load(group, plugin)
+        changed = [what for what, look in _STATE.items() if look() != before[what]]
+        return Changed(changed=[*changed, *(["standard output, by printing"] if printed.getvalue() else [])]), {}
+
+    def _load(self, group: str, plugin: discovery.Plugin) -> None:
         from bench.metrics.installed import load_metric
         from bench.tasks.variants import load_registered
 
         loaders: dict[str, Callable[[discovery.Plugin], object]] = {
             discovery.METHODS: loading.load_method,
             discovery.TASKS: load_registered,
+            discovery.NETWORKS: networks.own_network,
             discovery.METRICS: load_metric,
             discovery.EXECUTORS: loading.load_executor,
             discovery.COMMANDS: loading.load_command,
         }
         loaders[group](plugin)
-        return Nothing(), {}
-
-    def changed_by_loading(self, plugin: discovery.Plugin) -> Answer:
-        """What importing a method changes in its process, beside `sys.modules`."""
-        printed = StringIO()
-        before = {what: look() for what, look in _STATE.items()}
-        with redirect_stdout(printed):
-            loading.load_method(plugin)
-        changed = [what for what, look in _STATE.items() if look() != before[what]]
-        return Changed(changed=[*changed, *(["standard output, by printing"] if printed.getvalue() else [])]), {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.engine.jobs import Setting
+from bench.models.build import Blueprint
+from bench.registry.networks import blueprint_of
 from bench.splits import Split, bind
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -29,6 +32,12 @@ class Server:
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.backends.cudnn.allow_tf32 = False  # torch's default: gradients of a ResNet-8 are then off by 3 to 5 %
         self.columns = {name: self._resident(*columns) for name, columns in pictures.items()}
+
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """How the task's network is made."""
+        setting = self.setting
+        return blueprint_of(setting.network, setting.own_network, setting.classes, setting.size)
 
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
         """What can be asked."""

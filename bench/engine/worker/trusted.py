@@ -1,4 +1,4 @@
-"""Trains references, times retraining and evaluates weights: a child that never loads a plugin."""
+"""Trains references, times retraining and evaluates weights: a child that never loads a method."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.engine.jobs import Setting
-from bench.engine.worker.answers import Header, Nothing
+from bench.engine.worker.answers import Examined, Header, Nothing
+from bench.engine.worker.examination import Subject, examined
 from bench.engine.worker.loop import send
 from bench.engine.worker.server import Answer, Pictures, Server
-from bench.models.build import build, initialised
 from bench.models.returned import NOT_THE_NETWORK, RETURN_IT, mismatch, shapes
-from bench.models.stacked import size, stack
+from bench.models.stacked import size
 from bench.models.training import class_weights, fit, warm_up
 from bench.outputs import OUTPUT_SPLITS, retain_sample_rows
 from bench.seeds import purpose_seed, seed_of
@@ -30,7 +30,7 @@ SHARES_INDEX = 2**30  # likewise, of models that measure memorisation
 
 
 class TrustedServer(Server):
-    """Trains references, times retraining, evaluates weights. Has all splits and never loads a plugin."""
+    """Trains references, times retraining, evaluates weights. Has all splits and never loads a method."""
 
     def __init__(self, connection: Connection, setting: Setting, pictures: Mapping[str, Pictures]) -> None:
         super().__init__(connection, setting, pictures)
@@ -43,6 +43,7 @@ class TrustedServer(Server):
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
         """What can be asked."""
         return {
+            "examine_network": self.examine_network,
             "train_original": self.train_original,
             "train_retrained": self.train_retrained,
             "train_on_shares": self.train_on_shares,
@@ -50,6 +51,11 @@ class TrustedServer(Server):
             "run_epoch": self.run_epoch,
             "evaluate": self.evaluate,
         }
+
+    def examine_network(self) -> Answer:
+        """What the network costs; it raises what is wrong with one that does not keep what every network has to."""
+        cost = examined(Subject(self.blueprint, self.setting.classes, self.setting.size, self.device))
+        return Examined(parameters=cost.parameters, activations=cost.activations), {}
 
     def train_original(self) -> Answer:
         """The original model: its weights and outputs."""
@@ -74,7 +80,7 @@ class TrustedServer(Server):
     def prepare_epoch(self) -> Answer:
         """A plain network to be trained, after one forward and backward pass of a throw-away copy, as methods get it."""
         seed = purpose_seed(seed_of(REFERENCE_ROOT, "init", 0), "init")
-        throw_away, self.timed = (initialised(self.setting.network, self.setting.classes, seed).to(self.device) for _ in range(2))
+        throw_away, self.timed = (self.blueprint.initialised(seed).to(self.device) for _ in range(2))
         warm_up(throw_away, self._retained())
         self._synchronise()
         return Nothing(), {}
@@ -87,7 +93,7 @@ class TrustedServer(Server):
 
     def evaluate(self, weights: Mapping[str, NDArray[np.float32]]) -> Answer:
         """Outputs of M models given by their weights {name: [M, ...]}, loaded into a network built here."""
-        template = build(self.setting.network, self.setting.classes)
+        template = self.blueprint.build()
         given = {name: torch.from_numpy(array) for name, array in weights.items()}
         if different := mismatch({name: tuple(array.shape[1:]) for name, array in given.items()}, shapes(template)):
             raise ValueError(f"{NOT_THE_NETWORK}: {different}; {RETURN_IT}")
@@ -95,7 +101,7 @@ class TrustedServer(Server):
             if not array.isfinite().all():
                 raise ValueError(f"the returned model has weights that are not finite: {name}")
         models = len(next(iter(given.values())))
-        model = stack([template] * models)
+        model = self.blueprint.stack([template] * models)
         for name, view in state(model).items():
             view.copy_(given[name])
         outputs = self._outputs(model.to(self.device))
@@ -109,10 +115,11 @@ class TrustedServer(Server):
         return self._fit(self._bind(split, seeds, stacked=True), seeds)
 
     def _fit(self, data: Split, seeds: Sequence[int]) -> nn.Module:
-        nets = [initialised(self.setting.network, self.setting.classes, purpose_seed(seed, "init")) for seed in seeds]
+        nets = [self.blueprint.initialised(purpose_seed(seed, "init")) for seed in seeds]
         epochs = self.setting.recipe.epochs
+        torch.manual_seed(purpose_seed(seeds[0], "global"))  # for a network that draws while it trains, which is never stacked
         return fit(
-            stack(nets).to(self.device),
+            self.blueprint.stack(nets).to(self.device),
             data,
             self.setting.recipe,
             self._class_weights(),

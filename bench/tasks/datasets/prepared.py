@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from bench.errors import BenchError
-from bench.models.networks import recipe_for
+from bench.registry import networks
 from bench.registry.paths import expanded
 from bench.store.archives import read_npz
 from bench.store.fields import MANY, Line, Name, Positive, Record, Sha256, Short, Whole
@@ -213,12 +213,13 @@ def task_of(dataset: Dataset, size: int | None = None) -> Task:
     prepared = Prepared.find(dataset, size)
     wanted = prepared.record.forget
     data = prepared.data if wanted == PUBLISHED else with_forget(prepared.data, Choice.parse(wanted), _no_scores)
-    recipe = dataset.recipe or recipe_for(dataset.network)
+    network = networks.find(dataset.network)
     return Task(
         name=dataset.name,
         groups=prepared.record.groups,
-        network=dataset.network,
-        recipe=replace(recipe, class_weights=prepared.record.class_weights),
+        network=network.name,
+        own_network=network.own,
+        recipe=replace(dataset.recipe or network.recipe, class_weights=prepared.record.class_weights),
         forget_set=wanted,
         digest=data.digest(),
         load=lambda: data,

@@ -11,6 +11,7 @@ import pytest
 from bench.engine.executor import pickled
 from bench.engine.jobs import (
     Evaluate,
+    ExamineNetwork,
     Job,
     Setting,
     TimeRetraining,
@@ -29,6 +30,7 @@ from bench.errors import BenchError
 from bench.models.recipe import Recipe
 from bench.registry import discovery, specs
 from bench.registry.discovery import Plugin
+from bench.registry.networks import OwnNetwork
 from bench.tasks.age_synthetic import age_synthetic
 from bench.tasks.memorisation import SHARE
 
@@ -46,6 +48,7 @@ def kinds(kind: type[Job] = Job) -> set[type[Job]]:
 def jobs(setting: Setting, work: Work) -> list[Job]:
     """One of each kind, with the largest stacks there are."""
     return [
+        ExamineNetwork(setting),
         TrainOriginal(setting),
         Evaluate(setting, "a" * 64),
         TrainRetrained(setting, STACK),
@@ -69,10 +72,11 @@ def large() -> tuple[Setting, Work]:
     """A thousand classes with a weight each, a spec of two hundred numbers, and paths as long as they come."""
     weights = tuple(np.random.default_rng(0).random(1000).tolist())
     recipe = Recipe(100, 256, 1e-3, 1e-4, 0.1, weighted_classes=True, class_weights=weights)
-    setting = Setting("resnet18-v1", 1000, recipe, "cuda", GPU, "d" * 64)
     numbers = tuple(np.random.default_rng(1).random(200).tolist())
     spec = specs.Spec("mine", {f"hyper_parameter_{index}": value for index, value in enumerate(numbers)})
     folder = "/" + "/".join(["a folder with a long name"] * 40)  # about a thousand characters
+    own = OwnNetwork(Plugin("net", f"{folder}/net.py", "", "", "ANetworkWithALongName"), "c" * 64, True)
+    setting = Setting("ANetworkWithALongName", 1000, recipe, "cuda", GPU, "d" * 64, own, 128)
     plugin = Plugin("mine", f"{folder}/mine.py", "", "", "AMethodWithALongName")
     return setting, Work(plugin, "e" * 64, spec, 2**31, True, True, 1.5, None, "f" * 64, 2**40)
 
@@ -90,12 +94,14 @@ def test_every_kind_of_job_is_small_and_comes_back_as_it_was(of) -> None:
 @pytest.mark.parametrize("of", [embedded, large])
 def test_what_a_job_needs_is_named_and_not_in_it(of) -> None:
     setting, work = of()
+    network = (setting.own_network.source,) if setting.own_network else ()
+    assert setting.contents == (setting.data, *network)
     for job in jobs(setting, work):
-        assert job.contents[0] == setting.data
+        assert set(setting.contents) <= set(job.contents)
         assert all(len(name) == 64 for name in job.contents)
-    assert Evaluate(setting, "a" * 64).contents == (setting.data, "a" * 64)
+    assert Evaluate(setting, "a" * 64).contents == (*setting.contents, "a" * 64)
     own = () if work.plugin.distribution else (work.source,)  # an installed plugin does not travel
-    assert Unlearn(setting, work, (0,)).contents == (setting.data, work.original, *own)
+    assert Unlearn(setting, work, (0,)).contents == (*setting.contents, work.original, *own)
 
 
 def test_of_installed_plugins_and_those_in_files_only_files_travel() -> None:

@@ -18,6 +18,7 @@ from bench.engine.machine import Device, Machine, find_device, processor
 from bench.errors import BenchError, WorkerError
 from bench.registry import discovery
 from bench.registry.discovery import Plugin
+from bench.registry.networks import OwnNetwork
 from bench.store.records import Failed
 
 
@@ -208,6 +209,19 @@ def test_a_plugin_file_is_what_the_driver_has_read_whatever_lies_there_now(room,
     plugin = machine.plugin(work)
     assert (plugin, plugin.text, plugin.source_hash()) == (work.plugin, b"", work.source)
     assert fetched == [work.source]
+
+
+def test_workers_get_the_source_of_a_network_that_is_a_file_and_make_one_before_a_method_is_timed(room) -> None:
+    plugin = Plugin("net", "/nowhere/net.py", "", "", "Net", text=b"Net = None\n")
+    source = room.shelf.put_source(plugin.source_hash(), plugin.text)
+    own = OwnNetwork(replace(plugin, text=None), source, stackable=False)
+    setting = replace(room.setting, network="Net", own_network=own)
+    with room.machine.trusted(setting), room.machine.method(setting, room.work()) as calls:
+        assert calls.worker.asked == ["know_network"]
+    for child in (*room.trusted, *room.children):
+        assert child.arguments[0].own_network.plugin.text == b"Net = None\n"
+    with room.machine.method(room.setting, room.work()) as calls:
+        assert calls.worker.asked == []
 
 
 def test_a_fetched_file_that_is_not_what_was_named_is_refused(room) -> None:

@@ -58,7 +58,7 @@ class Child:
 def described(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes | WorkerError], Description]:
     """What is made of the answer of a process that is started as the session says."""
 
-    def ask(answer: bytes | WorkerError) -> Description:
+    def ask(answer: bytes | WorkerError, *, stackable: bool = True) -> Description:
         asked = ["the setting", REQUEST.plugin, REQUEST.spec, 0.2, 10**9]  # and neither data nor weights
         children = []
 
@@ -69,7 +69,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes | WorkerError]
 
         monkeypatch.setattr(requests, "start_method", start)
         try:
-            return describe(SimpleNamespace(setting="the setting", memory_limit=10**9), REQUEST)
+            return describe(SimpleNamespace(setting="the setting", memory_limit=10**9, stackable=stackable), REQUEST)
         finally:
             assert [child.open for child in children] == [False]
 
@@ -78,6 +78,10 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes | WorkerError]
 
 def answer(**changes: object) -> bytes:
     return msgspec.json.encode({**HONEST, **changes})
+
+
+def test_no_method_stacks_a_network_that_cannot_be_stacked(described) -> None:
+    assert not described(answer(), stackable=False).stackable
 
 
 def test_an_honest_description(described) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.engine.jobs import TimeRetraining, TrainRetrained
+from bench.engine.jobs import ExamineNetwork, TimeRetraining, TrainRetrained
 from bench.engine.machine import Device
 from bench.engine.session import Session
 from bench.errors import BenchError, WorkerError
+from bench.models.networks import Cost
+from bench.registry import networks
 from bench.tasks.age_synthetic import age_synthetic
 from bench.tasks.task import Task
 
@@ -49,6 +52,37 @@ def test_stacks_depend_on_the_task_and_the_kind_of_device_only() -> None:
     assert session(own).stack_size == session(own, workers=7, memory_limit=10**9).stack_size == 8
     assert session(own, GPU).stack_size == 64
     assert session(replace(own, network="resnet18-v1", size=128), GPU).stack_size == 2
+
+
+def own(folder: Path, *, stackable: bool) -> Task:
+    """The embedded task with a network of a file."""
+    (folder / "net.py").write_text(f"def net(classes, size): pass\nnet.stackable = {stackable}\n")
+    found = networks.find(f"{folder / 'net.py'}:net")
+    return replace(age_synthetic(), network=found.name, own_network=found.own)
+
+
+def test_a_network_that_is_none_of_ours_is_examined_before_it_is_planned_with(answering, told, tmp_path: Path) -> None:
+    """By a job, whose machine fetches its source. What it costs says how many are stacked, if any are."""
+    stacks = {}
+    for stackable, activations in ((True, 10.0), (True, 1e5), (False, 10.0)):
+        executor = answering(lambda job, activations=activations: Cost(1000, activations))
+        with session(own(tmp_path, stackable=stackable), executor=executor, progress=told) as opened:
+            stacks[stackable, activations] = opened.stack_size, opened.stack_size
+            (job,) = executor.asked
+            assert isinstance(job, ExamineNetwork)
+            assert job.contents == (opened.task.digest, opened.task.own_network.source)
+            assert opened.shelf.source(opened.task.own_network.source).startswith(b"def net")
+            assert job.setting.own_network.plugin.text is None
+    assert stacks == {(True, 10.0): (8, 8), (True, 1e5): (1, 1), (False, 10.0): (1, 1)}
+
+
+def test_what_is_wrong_with_a_network_is_one_line_that_names_it(answering, told, tmp_path: Path) -> None:
+    def refuse(job: Any) -> Any:
+        raise WorkerError("it has no parameters")
+
+    opened = session(own(tmp_path, stackable=True), executor=answering(refuse), progress=told)
+    with opened, pytest.raises(BenchError, match=r"^network net\.net \(.*net\.py\): it has no parameters$"):
+        _ = opened.stack_size
 
 
 def test_what_every_process_must_know_is_known_before_the_data_are_loaded() -> None:

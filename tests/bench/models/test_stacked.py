@@ -10,7 +10,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from bench.losses import cross_entropy, step
 from bench.models.build import build, initialised
-from bench.models.stacked import size, stack, unstack
+from bench.models.stacked import alone, size, stack, unstack
 from bench.weights import state
 
 MODELS = 3
@@ -68,6 +68,18 @@ def test_models_of_a_stack_differ_and_can_be_taken_out() -> None:
     for m in range(MODELS):
         plain = unstack(stacked, m, build("resnet8-v1", 10))
         torch.testing.assert_close(plain.eval()(images), logits[m], rtol=1e-4, atol=1e-5)
+
+
+def test_any_network_is_a_stack_of_one() -> None:
+    """It learns what it learns alone, and is called as a stack is."""
+    net = nn.Sequential(nn.Flatten(), nn.LayerNorm(3 * 8 * 8), nn.Linear(3 * 8 * 8, 5)).double()
+    one, images = alone(net), torch.rand(4, 3, 8, 8, dtype=torch.float64)
+    assert (size(one), one(images).shape, one(images[None]).shape) == (1, (1, 4, 5), (1, 4, 5))
+    for model, given in ((net, images), (one, images[None])):
+        optimizer = SGD(model.parameters(), lr=1e-2)
+        step(optimizer, cross_entropy(model(given), torch.arange(4)))
+    assert torch.equal(one(images)[0], net(images))
+    assert torch.equal(unstack(one, 0, net)(images), net(images))
 
 
 def test_stacking_copies() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from bench.errors import BenchError
-from bench.models.build import initialised
+from bench.models.build import build, initialised
 from bench.tasks.checkpoints import read_weights, stacked
 from bench.weights import state
 
@@ -30,7 +30,7 @@ def weights() -> State:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    return read_weights(path, NETWORK, CLASSES)
+    return read_weights(path, build(NETWORK, CLASSES))
 
 
 def test_every_kind_of_file_has_the_same_weights(weights: State, tmp_path: Path) -> None:

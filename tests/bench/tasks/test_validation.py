@@ -129,7 +129,8 @@ def test_mistakes_in_data(make: Callable[[], TaskData], wanted: list[str]) -> No
     [
         ({"groups": ("a",)}, "groups must be a tuple of two texts or more"),
         ({"groups": 4}, "groups must be a tuple of two texts or more"),
-        ({"network": "resnet8"}, "there is no network 'resnet8'; there are: resnet8-v1"),
+        ({"network": "resnet9"}, "unknown network 'resnet9'"),
+        ({"network": 8}, "network is a int; the name of one is needed"),
         ({"recipe": {"epochs": 1}}, "recipe is a dict; a Recipe is needed"),
         ({"recipe": Recipe(1, 8, 1e-3, 0.0, 0.0, class_weights=(1.0,))}, "the recipe has 1 class weights for 4 groups"),
         ({"recipe": Recipe(0, 8, 1e-3, 0.0, 0.0)}, "epochs (0) and batch_size (8) must be whole numbers"),

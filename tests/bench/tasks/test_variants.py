@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
+from bench.tasks import memorisation
 from bench.tasks.variants import load_task, registered_task
 
 
@@ -19,6 +20,47 @@ def test_variants_are_other_tasks_by_their_key() -> None:
     assert both.name == 'age-synthetic[forget="random:100",model="resnet18"]'
     assert load_task(both.name).key == both.key
     assert own.name == load_task('age-synthetic[model="resnet8",size=32]').name == "age-synthetic"
+
+
+KEYS = {  # which references in stores, and the one that comes with the package, are found by
+    "age-synthetic": "9e4f085b95dc6f7c38585c89e00d256404659a8b7a75a57c4a0c8f8c20d45477",
+    'age-synthetic[model="resnet18"]': "04e701dcdfccca40c99676697227b340b87e67313f5242d3a40ef5c5ec602a3f",
+}
+NET = "from torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self, classes, size):\n        super().__init__()\n"
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_stay_what_they_are(name: str) -> None:
+    assert load_task(name).key == KEYS[name]
+
+
+def test_the_key_has_the_source_of_a_network_that_is_none_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where it lies: whoever has the same file has the same task."""
+    monkeypatch.chdir(tmp_path)
+    sources = {"one/net.py": NET, "two/net.py": NET, "three/net.py": f"{NET}        self.head = None\n"}
+    for path, source in sources.items():
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(source)
+    one, two, three = (load_task(f'age-synthetic[model="{path}:Net"]') for path in sources)
+    assert one.key == two.key != three.key
+    assert (one.name, one.network) == ('age-synthetic[model="one/net.py:Net"]', "Net")
+    assert load_task(one.name).key == one.key
+    assert len({memorisation._path(task) for task in (one, two, three)}) == 2
+
+
+def test_a_task_and_a_dataset_name_an_installed_network(install) -> None:
+    head = "from dataclasses import replace\nfrom bench import hookimpl\nfrom bench.tasks.age_synthetic import age_synthetic\n"
+    task = '\n\n@hookimpl\ndef register_tasks(register):\n    register(replace(age_synthetic(), name="own", network="my-net"))\n'
+    install("third-task", "own", "third_task", head + task, "bench.tasks")
+    with pytest.raises(BenchError, match="unknown network 'my-net'"):
+        load_task("own")
+    hook = "\n\n@hookimpl\ndef register_networks(register):\n    register(Net)\n"
+    install("third-net", "my-net", "third_net", "from bench import hookimpl\n" + NET + hook, "bench.networks")
+    own = load_task("own")
+    assert (own.name, own.network, own.own_network.plugin.distribution) == ("own", "my-net", "third-net")
+    assert load_task('own[model="my-net"]').name == "own"
+    assert load_task('own[model="resnet8"]').name == 'own[model="resnet8"]'
+    assert own.key != load_task('own[model="resnet8"]').key
 
 
 @pytest.mark.parametrize(
