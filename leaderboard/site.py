@@ -24,7 +24,7 @@ from bench.scoring.gates import stated, why_unranked
 from bench.scoring.ranking import CONTROL, RANKED, UNRANKED, ranked, ranks_json
 from bench.scoring.rows import Row
 from bench.store.files import write_bytes
-from bench.store.records import origin
+from bench.store.reference_records import origin
 from bench.store.store import Store
 
 from . import methods, runs, tables, text, words

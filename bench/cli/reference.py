@@ -100,7 +100,7 @@ def _summaries(store: Path, task_key: str) -> list[dict[str, Any]]:
 
 def _summary(reference: Reference) -> dict[str, Any]:
     from bench.metrics.metric import Models
-    from bench.store.records import origin
+    from bench.store.reference_records import origin
 
     record, labels, count = reference.record, reference.labels(), reference.record.available
     sides = {"original": reference.original()}

@@ -28,9 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # part of a folder's nam
 
 
 @click.command("score-outputs")
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILES..."
-)
+@click.argument("files", nargs=-1, required=True, type=options.UserPath(exists=True, dir_okay=False), metavar="FILES...")
 @click.option("--name", help="What the row is called.  [default: the first file's name]")
 @options.task
 @click.option(

@@ -16,7 +16,8 @@ from bench.scoring.columns import Column, columns, target, values, written
 from bench.scoring.ranking import UNRANKED, Place
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import HEADLINE, Measure, Scorecard
-from bench.store.records import RunRecord, origin
+from bench.store.records import RunRecord
+from bench.store.reference_records import origin
 
 LONGEST_WORD = 20  # columns that the last one has at least, if a word in it needs them
 GAP = 2  # columns between two columns

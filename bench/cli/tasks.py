@@ -150,7 +150,7 @@ def preview(task: str, out: Path) -> None:
 
 @tasks.command("export-rows")
 @options.named_task
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("rows.npz"), show_default=True)
+@click.option("--out", type=options.UserPath(dir_okay=False), default=Path("rows.npz"), show_default=True)
 @click.option("--images", is_flag=True, help="Also all photos [n, 3, size, size], bytes, which the rows count.")
 def export_rows(task: str, out: Path, images: bool) -> None:
     """Write which photos each split has, in the order in which `bench score-outputs` wants logits."""

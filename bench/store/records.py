@@ -275,28 +275,17 @@ class RunRecord(Record, frozen=True, kw_only=True):
     def problem(self) -> str:
         """What contradicts itself, or is not written as bench writes it; "" if nothing does."""
         trials = sorted(index for chunk in self.chunks for index in chunk.trials)
-        wanted = [] if self.method.control else list(range(self.models))
-        if trials != wanted:
-            return "its chunks do not hold every trial once"
-        if len(self.method.reference_models) != (self.models if self.method.control else 0):
-            return "reference models stand in for the trials of a control row, and for no others"
-        if self.budget != str(Budget.parse(self.budget)):
-            return f"its budget {self.budget} is written {Budget.parse(self.budget)}"
-        if any(each.seconds < self.allowance_seconds for each in self.timed if isinstance(each, Killed)):
-            return "a timed trial is said to be killed before its time was over"
-        if self.self_reported and (len(self.chunks) != 1 or self.timed or self.method.uses_clock):
-            return "it is self-reported, and has trials as of a run"
-        timed = [each.trial for each in self.known_times]
-        drawn = self._drawn() if self.secret else []
-        return "" if len(set(timed)) == len(timed) and set(timed) <= set(drawn) else "its secret names other trials to be timed"
-
-
-def origin(models: int, shipped: int) -> str:
-    """Where retrained models come from, in words.
-
-    >>> origin(16, 16), origin(512, 128), origin(16, 0)
-    ('shipped', '128 shipped, 384 own', 'trained here')
-    """
-    if 0 < shipped < models:
-        return f"{shipped} shipped, {models - shipped} own"
-    return "shipped" if shipped else "trained here"
+        control, budget = self.method.control, str(Budget.parse(self.budget))
+        timed, drawn = [each.trial for each in self.known_times], self._drawn() if self.secret else []
+        early = [each for each in self.timed if isinstance(each, Killed) and each.seconds < self.allowance_seconds]
+        as_of_a_run = len(self.chunks) != 1 or self.timed or self.method.uses_clock
+        wrong = {
+            "its chunks do not hold every trial once": trials != ([] if control else list(range(self.models))),
+            "it is self-reported, and has trials as of a run": self.self_reported and as_of_a_run,
+            "reference models stand in for the trials of a control row, and for no others": len(self.method.reference_models)
+            != (self.models if control else 0),
+            f"its budget {self.budget} is written {budget}": self.budget != budget,
+            "a timed trial is said to be killed before its time was over": early,
+            "its secret names other trials to be timed": len(set(timed)) < len(timed) or not set(timed) <= set(drawn),
+        }
+        return next((told for told, holds in wrong.items() if holds), "")

@@ -77,3 +77,14 @@ class ReferenceRecord(Record, frozen=True, kw_only=True):
         while self.retrained_file(range(count, count + self.stack_size)) in files:
             count += self.stack_size
         return count
+
+
+def origin(models: int, shipped: int) -> str:
+    """Where retrained models come from, in words.
+
+    >>> origin(16, 16), origin(512, 128), origin(16, 0)
+    ('shipped', '128 shipped, 384 own', 'trained here')
+    """
+    if 0 < shipped < models:
+        return f"{shipped} shipped, {models - shipped} own"
+    return "shipped" if shipped else "trained here"

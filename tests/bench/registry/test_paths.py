@@ -78,7 +78,7 @@ def test_files_of_methods_and_of_positions_and_stores(house: Path) -> None:
     assert find_method("~/mine.py").module == str(house / "mine.py")
     assert find_method("~/mine.py:Mine").module == str(house / "mine.py")
     np.save(house / "rows.npy", np.arange(3))
-    assert _read_positions(expanded("~/rows.npy")).tolist() == [0, 1, 2]
+    assert _read_positions(expanded("~/rows.npy"), 3).tolist() == [0, 1, 2]
     with pytest.raises(BenchError, match=rf"^{house}/results is no folder of results"):
         load("~/results")
 

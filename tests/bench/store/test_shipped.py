@@ -17,8 +17,8 @@ from bench.outputs import OUTPUT_SPLITS, Outputs, concatenate
 from bench.store import shipped
 from bench.store.exchange import add_reference, export_reference
 from bench.store.files import DamagedFileError, write_record
-from bench.store.records import RunRecord, origin
-from bench.store.reference_records import KeptBaseline, ReferenceRecord, ReferenceTask
+from bench.store.records import RunRecord
+from bench.store.reference_records import KeptBaseline, ReferenceRecord, ReferenceTask, origin
 from bench.store.references import Reference
 from bench.store.store import Store
 
