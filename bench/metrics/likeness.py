@@ -18,6 +18,12 @@ def closeness(unlearned: ArrayLike, retrained: ArrayLike) -> float:
 
     The statistic is that of `distinguishability`. A p-value cannot do this: of few models even exact copies are not rare, with a
     probability of at least 2^N / C(2N, N).
+
+    >>> draws = np.random.default_rng(0).normal(size=(2, 16, 40))
+    >>> abs(closeness(draws[0], draws[1])) < 3
+    True
+    >>> closeness(np.roll(draws[1], 1, axis=0), draws[1]) > 3
+    True
     """
     distances = exchanged_distances(unlearned, retrained, EXCHANGES)
     spread = float(distances[1:].std())
@@ -30,6 +36,12 @@ def copies(unlearned: Floats, retrained: Floats) -> NDArray[np.bool_]:
     Per model, what is particular to it (confidences less the mean over its side, in standard deviations) is correlated over
     examples with the same of every retrained model [N', E]. A copy is beyond halfway from the largest correlation between two
     retrained models to 1.
+
+    >>> draws = np.random.default_rng(0).normal(size=(3, 4, 200))
+    >>> copies(draws[0], draws[1]).tolist()
+    [False, False, False, False]
+    >>> copies(np.concatenate([draws[1][2:], draws[0][2:]]) + 0.3 * draws[2], draws[1]).tolist()
+    [True, True, False, False]
     """
     ours, theirs = (particulars(side) for side in (unlearned, retrained))
     among = theirs @ theirs.T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -108,11 +108,13 @@ class Scorer:
             self._others[absent] = Scorer(self._reference, self._models, self._id, absent)
         return self._others[absent] if absent else self
 
-    def recomputed(self, run: Run, item: InstalledMetric) -> Section:
-        """What a metric says of a run and of the reference, from their outputs alone; nothing is kept."""
+    def recomputed(self, run: Run, metrics: Collection[InstalledMetric]) -> Iterator[tuple[str, Section]]:
+        """What metrics say of a run and of the reference, by name, from their outputs alone; nothing is kept."""
         scorer = self._fitting(run)
+        evidence = scorer._evidence(run)
         with one_thread():
-            return _section(item, scorer._evidence(run), lambda: scorer._computed(item.metric))
+            for item in metrics:
+                yield item.name, _section(item, evidence, partial(scorer._computed, item.metric))
 
     def forget_baselines(self, metrics: Sequence[InstalledMetric]) -> None:
         """Have what metrics say of the reference computed again when it is needed next."""
@@ -120,10 +122,11 @@ class Scorer:
 
     def prepare(self, metrics: Sequence[InstalledMetric], advance: Told = lambda name: None) -> None:
         """Compute what metrics say of the reference itself, so that no run waits for it."""
-        for item in metrics:
-            with suppress(Exception), one_thread():  # comes again, and is reported, where a run is scored
-                self._baseline(item)
-            advance(item.name)
+        with one_thread():
+            for item in metrics:
+                with suppress(Exception):  # comes again, and is reported, where a run is scored
+                    self._baseline(item)
+                advance(item.name)
 
     def unlearned(self, run: Run) -> Models:
         """The models of a run.

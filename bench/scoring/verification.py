@@ -55,8 +55,8 @@ def _scores(scorer: Scorer, run: Run, found: dict[str, Section]) -> Iterator[Che
         yield CheckResult("scorecard", "", "there is none", "`bench score` makes one")
         return
     installed = {item.name: item for item in installed_metrics()[0]}
+    found.update(scorer.recomputed(run, installed.values()))
     for name, item in installed.items():
-        found[name] = scorer.recomputed(run, item)
         if name not in card.sections and type(item.metric).__module__.startswith("bench."):  # the sender had it, too
             yield CheckResult(f"metric {name}", "", "the scorecard lacks it", "`bench score` computes what is missing")
     for name, kept in card.sections.items():

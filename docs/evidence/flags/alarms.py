@@ -27,16 +27,15 @@ from bench.outputs import Floats
 from bench.scoring.calibration import UNTIMED
 from bench.scoring.ceilings import ABOVE, ABOVE_CEILING
 from bench.scoring.constructions import (
+    CHOSEN,
+    DIFFERENCES,
     Change,
     Fresh,
     copied,
     levels_in_turn,
-    of_strangers,
     on_two_levels,
     shifted,
-    shifted_by_class,
     strangers_of,
-    widened,
 )
 from bench.scoring.gates import VOIDING
 from bench.store.references import Reference
@@ -71,20 +70,13 @@ def lowered(fresh: Fresh, reference: Floats) -> Floats:
 
 
 CHANGES: Mapping[str, Change] = {
-    "40 and 65 % quantiles, one 6 above": on_two_levels(0.4, 0.65, away=6.0),
-    "35 and 60 %, one 6 below": on_two_levels(0.35, 0.6, away=-6.0),
-    "25 and 75 %": on_two_levels(0.25, 0.75),
+    **{name: change for name, change in CHOSEN.items() if name != "gaming"},  # flags' own tests have that
     "40 and 65 %, noise .1": noisy_levels(0.1),
     "40 and 65 %, noise .3": noisy_levels(0.3),
     "quartiles in turn": levels_in_turn,
-    "copies, noise .01": copied(0.01),
-    "copies, noise .1": copied(0.1),
-    "copies, noise .3": copied(0.3),
-    "copies halfway to the mean": copied(0.01, moved=0.5),
-    "spread doubled": widened(2.0),
-    "spread halved": widened(0.5),
-    "classes up or down by the spread": shifted_by_class,
-    "strangers": of_strangers,
+    "copied, noise .3": copied(0.3),
+    "double width": DIFFERENCES["double width"],
+    "half width": DIFFERENCES["half width"],
     "lowered": lowered,
 }
 

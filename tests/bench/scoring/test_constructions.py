@@ -95,3 +95,8 @@ def test_strangers_are_of_the_same_class() -> None:
 
 def test_a_class_without_strangers_has_any() -> None:
     assert strangers_of(np.array([7, 7, 0]), np.array([0, 1])).tolist() == [0, 1, 0]
+
+
+def test_every_case_is_looked_at() -> None:
+    apart = {"deterministic", "gaming", "copied, noise .01", "copied, noise .1", "halfway to the mean", "strangers"}
+    assert set(CASES) == {*GAPS, *WIDTHS, *LEVELS, *apart}

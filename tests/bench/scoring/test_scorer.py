@@ -386,8 +386,8 @@ def test_what_models_from_elsewhere_do_not_answer_costs_what_asks_for_it(drawn, 
     assert card.notes == {"unseen": ["needs answers on unseen, which these models came without"]}
     assert (card.measures["seven"].value, card.measures["seven"].retrained) == (200, 200)
     assert scorer.missing(run, metrics) == []
-    assert scorer.recomputed(run, metrics[0]).notes == card.notes["unseen"]
-    assert scorer.recomputed(whole, metrics[0]).measures["seven"].value == 200
+    assert dict(scorer.recomputed(run, metrics))["unseen"].notes == card.notes["unseen"]
+    assert dict(scorer.recomputed(whole, metrics))["unseen"].measures["seven"].value == 200
     with pytest.raises(DamagedFileError, match="it lacks forget_people"):
         drawn.add("no-excuse", dataclasses.replace(models, outputs=few), timed=()).outputs(drawn.reference)
 
