@@ -110,7 +110,7 @@ def memorise(task: str, device: str, executor: str, workers: int | None, models:
     from bench.progress import Bars
     from bench.store.store import Store
     from bench.tasks import memorisation
-    from bench.tasks.datasets.prepared import home
+    from bench.tasks.datasets.home import home
     from bench.tasks.variants import load_task
 
     chosen, found = load_task(task), find_device(device)

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.engine.inspection import inspect_all
 from bench.engine.machine import Device, default_memory_limit, default_workers, find_device, usable_cores
 from bench.engine.neighbours import Neighbours
+from bench.engine.worker.closed import OPEN_REMEDY, can_close
 from bench.engine.worker.group import UNCOUNTED_REMEDY, ControlGroup, uncounted
 from bench.errors import BenchError, CheckResult, WorkerError
 from bench.metrics.installed import installed_metrics
@@ -37,6 +38,7 @@ def diagnose(store: Path, task_name: str) -> Iterator[CheckResult]:
         yield CheckResult("device", "", str(problem))  # which says what to do
     yield _threads(device, neighbours)
     yield _processes()
+    yield _files()
     yield _memory(device)
     yield _disk(store)
     yield from _task(task_name, device)
@@ -69,6 +71,13 @@ def _processes() -> CheckResult:
     """How what a method starts is counted and ended."""
     how = "in control groups" if ControlGroup.can_be_made() else "by descent"
     return CheckResult("processes", f"what methods start is counted {how}", uncounted(), UNCOUNTED_REMEDY)
+
+
+def _files() -> CheckResult:
+    """Whether a method could look up what retrained models answer."""
+    seen = "methods have no access to retrained models and prepared data"
+    open_ = "" if can_close() else "methods can read what retrained models answer"
+    return CheckResult("files", seen, open_, OPEN_REMEDY)
 
 
 def _memory(device: Device | None) -> CheckResult:

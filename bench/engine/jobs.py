@@ -56,6 +56,7 @@ class Work:
     share: float | None  # of one retraining, that one trial may take; None: the budget is in seconds
     original: str  # hash of the original model's weights
     memory_limit: int  # bytes that the processes of a trial may have
+    closed: tuple[str, ...] = ()  # folders to which they have no access
 
     @property
     def at_once(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,6 +97,10 @@ class ReferenceKeeper(Protocol):
 
 class Keeper(Protocol):
     """Keeps runs and references."""
+
+    @property
+    def closed(self) -> Sequence[Path]:
+        """Folders to which no method has access."""
 
     def run(self, record: RunRecord, *, again: bool, note: Note) -> AbstractContextManager[RunKeeper]:
         """The run of a record's identity, found or made, to oneself for as long as the block lasts."""

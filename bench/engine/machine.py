@@ -18,6 +18,7 @@ import psutil
 from bench.engine.contents import Contents
 from bench.engine.device_lock import DeviceLock
 from bench.engine.jobs import Setting, Work
+from bench.engine.method_process import start_method
 from bench.engine.worker import entries
 from bench.engine.worker.calls import MethodCalls, ProbeCalls, TrustedCalls
 from bench.engine.worker.limits import Limits
@@ -27,8 +28,7 @@ from bench.errors import BenchError, WorkerError
 from bench.outputs import Arrays
 from bench.progress import Note
 from bench.registry.discovery import Plugin
-from bench.registry.specs import Spec
-from bench.tasks.task import METHOD_SPLITS, SPLITS, TaskData
+from bench.tasks.task import SPLITS, TaskData
 
 _A_MOMENT = 1.0  # seconds after which the machine may be another than it was
 
@@ -239,13 +239,15 @@ class Machine:
         return None
 
     def _start_trusted(self, setting: Setting) -> Worker:
-        pictures, known = _pictures(self.data(setting.data), SPLITS), self._with_network(setting)
+        data, known = self.data(setting.data), self._with_network(setting)
+        pictures = {name: data.split(name) for name in SPLITS}
         return self._started(lambda: Worker(entries.trusted, known, pictures, device_kind=setting.device_kind))
 
     def _start_method(self, setting: Setting, work: Work) -> Worker:
         data, plugin, known = self.data(setting.data), self.plugin(work), self._with_network(setting)
         original = {name: array[0:1] for name, array in self.weights(work.original).items()}
-        return self._started(lambda: start_method(known, plugin, work.spec, work.share, work.memory_limit, data, original))
+        limits = work.memory_limit, work.closed
+        return self._started(lambda: start_method(known, plugin, work.spec, work.share, *limits, data, original))
 
     def _started(self, start: Callable[[], Worker]) -> Worker:
         """A new worker; `stop` does not find one that is just starting, so it is looked at before and after."""
@@ -255,33 +257,3 @@ class Machine:
                 return worker
             worker.close()
         raise WorkerError("stopped", kind="died")
-
-
-def start_method(
-    setting: Setting,
-    plugin: Plugin,
-    spec: Spec,
-    share: float | None,
-    memory_limit: int,
-    data: TaskData | None = None,
-    original: Arrays | None = None,
-) -> Worker:
-    """A fresh process for one plugin, with the splits that a method may see; without data it can only be described."""
-    splits = METHOD_SPLITS if data else ()
-    return Worker(
-        entries.method,
-        setting,
-        _pictures(data, splits) if data else {},
-        {name: data.identities[data.splits[name]] for name in splits} if data else {},
-        original or {},
-        plugin,
-        spec,
-        share,
-        device_kind=setting.device_kind,
-        heard=data is not None,
-        memory_limit=memory_limit,
-    )
-
-
-def _pictures(data: TaskData, splits: tuple[str, ...]) -> dict[str, object]:
-    return {name: data.split(name) for name in splits}

@@ -10,7 +10,7 @@ import msgspec
 
 from bench.budget import Budget
 from bench.engine.jobs import Work
-from bench.engine.machine import start_method
+from bench.engine.method_process import start_method
 from bench.engine.worker.answers import Description
 from bench.engine.worker.calls import MethodCalls
 from bench.errors import BenchError, WorkerError, one_line
@@ -42,7 +42,8 @@ def describe(session: Session, request: Request) -> Description:
         BenchError: it cannot be loaded, or does not take these hyper-parameters.
     """
     try:
-        with start_method(session.setting, request.plugin, request.spec, request.budget.as_share, session.memory_limit) as worker:
+        limits = session.memory_limit, session.closed
+        with start_method(session.setting, request.plugin, request.spec, request.budget.as_share, *limits) as worker:
             description = MethodCalls(worker).describe(request.models)
             if len(description.variants) != request.models:
                 raise WorkerError(f"{len(description.variants)} variants for {request.models} trials")
@@ -84,4 +85,5 @@ def work_of(session: Session, request: Request, method: Description | MethodReco
         share=request.budget.as_share,
         original=session.shelf.put_weights(original),
         memory_limit=session.memory_limit,
+        closed=session.closed,
     )

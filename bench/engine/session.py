@@ -45,6 +45,11 @@ class Session:
         self._make_executor = partial(executor, self.shelf, self.workers, self.progress.note)
 
     @property
+    def closed(self) -> tuple[str, ...]:
+        """Folders to which no method has access."""
+        return tuple(str(folder.absolute()) for folder in self.keeper.closed)
+
+    @property
     def stackable(self) -> bool:
         """Whether many models of the task's network can be computed as one."""
         own = self.task.own_network

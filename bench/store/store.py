@@ -55,6 +55,11 @@ class Store:
         """The folder of runs."""
         return self.path / "runs"
 
+    @property
+    def closed(self) -> list[Path]:
+        """Folders to which no method has access: what retrained models answer, and what other methods do."""
+        return [self.references, self.runs]
+
     def run_folders(self) -> Iterator[Path]:
         """Folders of all runs that have a record."""
         return run_folders(self.runs)

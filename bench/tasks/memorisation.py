@@ -72,7 +72,7 @@ def read(task: Task) -> NDArray[np.float64]:
 
 def _path(task: Task) -> Path:
     """The same for all forget sets of a task: whom to forget is what the scores are for."""
-    from bench.tasks.datasets.prepared import home
+    from bench.tasks.datasets.home import home
 
     data = task.load()
     rows = training_rows(data)

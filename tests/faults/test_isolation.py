@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.engine.worker.closed import can_close
 from bench.store.archives import unpack
 from bench.store.references import Reference
 from bench.store.runs import Run
+from bench.store.shipped import FOLDER as PACKS
 from bench.store.store import Store
 from bench.tasks.variants import load_task
 
@@ -103,6 +105,16 @@ for split in (data.retain, data.forget, data.validation):
     split.labels.zero_()
 return model
 """,
+    "looks-up": """
+for place in PLACES:
+    for folder, _, files in os.walk(place):
+        for name in files:
+            try:
+                print("READ", name, len(open(os.path.join(folder, name), "rb").read()))
+            except PermissionError:
+                print("REFUSED", name)
+return model
+""",
     "searches": """
 if 0 not in trial.indices:
     return model
@@ -155,11 +167,17 @@ def ran(run, filled, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("isolation")
     np.savez(folder / "sought.npz", **_sought(filled.path))
     asked = []
+    prepared = folder / "prepared"
+    prepared.mkdir()
+    (prepared / "images.npy").write_bytes(b"of unseen people")
+    constants = f"SOUGHT, PLACES = {str(folder / 'sought.npz')!r}, {list(map(str, (PACKS, filled.path, prepared)))!r}"
     for name, body in BODIES.items():
         lines = "".join(f"        {line}\n" for line in body.strip().splitlines())
-        (folder / f"{name}.py").write_text(f"{HEAD}SOUGHT = {str(folder / 'sought.npz')!r}\n\n\n{METHOD}{lines}")
+        (folder / f"{name}.py").write_text(f"{HEAD}{constants}\n\n\n{METHOD}{lines}")
         asked += ["--plugin", str(folder / f"{name}.py")]
-    done = run(*asked, "--budget", "100s", "--store", filled.path, "--json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_DATA", str(prepared))
+        done = run(*asked, "--budget", "100s", "--store", filled.path, "--json")
     return Ran({row["method"]["name"]: row for row in json.loads(done.stdout)}, filled.path)
 
 
@@ -203,6 +221,15 @@ def test_held_out_data_and_retrained_models_are_not_there(ran: Ran) -> None:
         "outputs of original.npz",
         "outputs of retrained-0000-0007.npz",
     } <= absent
+
+
+@pytest.mark.skipif(not can_close(), reason="this system closes no folders")
+def test_no_method_reads_what_retrained_models_answer(ran: Ran) -> None:
+    """Neither in the package nor in the store, nor pictures that were prepared; of the store it sees which version it has."""
+    log = (ran.folder("looks-up") / "log.txt").read_text()
+    lines = {tuple(line.split()[:2]) for line in log.splitlines() if line.startswith(("READ", "REFUSED"))}
+    assert {name for told, name in lines if told == "READ"} == {"store.json", ".lock"}
+    assert {"original.npz", "retrained-0000-0007.npz", "reference.json", "run.json", "images.npy"} <= {name for _, name in lines}
 
 
 def test_no_file_of_the_parent_is_open(ran: Ran) -> None:

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from bench.engine.worker.closed import close
 from bench.engine.worker.memory import keep_what_is_freed, status_bytes
 from bench.lifetime import adopt_orphans, die_with_parent, restore_environment
 
@@ -29,6 +30,7 @@ class Guards:
     printing: Connection | None = None
     memory_limit: int | None = None  # bytes of private memory, on a CPU
     folder: str = ""  # of its own, to work in
+    closed: tuple[str, ...] = ()  # folders to which it has no access
 
     def put_up(self) -> None:
         """Guard this process."""
@@ -41,6 +43,7 @@ class Guards:
         adopt_orphans()  # of its children, where the parent finds them
         self._free()
         self.enter_folder()
+        close(self.closed)
         self._redirect()
 
     def _free(self) -> None:

@@ -12,7 +12,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -109,8 +109,8 @@ def _why(problem: Exception) -> str:
 class Worker:
     """A child process that serves requests one at a time.
 
-    One that may run a plugin is given a memory limit, and is watched; it works in a folder of its own, which ends with it.
-    What a child prints goes nowhere, unless it is `heard`.
+    One that may run a plugin is given a memory limit, and is watched; it works in a folder of its own, which ends with it, and
+    has no access to those that are `closed`. What a child prints goes nowhere, unless it is `heard`.
     """
 
     _living: ClassVar[set[Worker]] = set()
@@ -122,6 +122,7 @@ class Worker:
         device_kind: str = "cpu",
         heard: bool = False,
         memory_limit: int | None = None,
+        closed: Sequence[str] = (),
     ) -> None:
         ours, theirs = multiprocessing.Pipe()
         printed, prints = multiprocessing.Pipe(duplex=False) if heard else (None, None)
@@ -130,7 +131,8 @@ class Worker:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         try:
             self._folder = _own_folder() if memory_limit else None
-            guards = Guards(printing=prints, memory_limit=memory_limit, folder=self._folder.name if self._folder else "")
+            own = self._folder.name if self._folder else ""
+            guards = Guards(printing=prints, memory_limit=memory_limit, folder=own, closed=tuple(closed))
             with Family.beginning:
                 self._process = start_child(serve, theirs, guards, *arguments)
                 self._watch = Watch(self._pid, memory_limit=memory_limit, cpu_clock=self._on_cpu, hang_up=self._hang_up)

@@ -31,7 +31,8 @@ from bench.progress import Progress
 from bench.store.files import DamagedFileError, EarlierVersionError, locked, write_bytes, write_record
 from bench.tasks.data_quality import find_twins
 from bench.tasks.datasets.dataset import PARTS, Catalogue, Dataset, Photo
-from bench.tasks.datasets.prepared import HOME, IMAGES, ORIGINAL, RECORD, TABLE, Prepared, PreparedRecord, home, stamp
+from bench.tasks.datasets.home import HOME, home
+from bench.tasks.datasets.prepared import IMAGES, ORIGINAL, RECORD, TABLE, Prepared, PreparedRecord, stamp
 from bench.tasks.datasets.rows import beside
 from bench.tasks.task import UNKNOWN
 

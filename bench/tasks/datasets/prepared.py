@@ -11,42 +11,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import platformdirs
 from msgspec import Meta, field
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from bench.errors import BenchError
 from bench.registry import networks
-from bench.registry.paths import expanded
 from bench.store.archives import read_npz
 from bench.store.fields import MANY, Line, Name, Positive, Record, Sha256, Short, Whole
 from bench.store.files import DamagedFileError, OtherVersionError, read_checked, read_record
 from bench.tasks.datasets.dataset import FORGET, PARTS, PUBLISHED, TRAIN, UNSEEN, VALIDATION, Dataset
+from bench.tasks.datasets.home import HOME, home
 from bench.tasks.forget import Choice, with_forget
 from bench.tasks.task import Task, TaskData
 
 MEND = "prepare it again"
-HOME = "BENCH_DATA"  # environment variable: where prepared data lie
 RECORD, IMAGES, TABLE, ORIGINAL = "prepared.json", "images.npy", "table.npz", "original.safetensors"
 _SPLIT_OF = {TRAIN: "retain", FORGET: "forget", VALIDATION: "validation", "test": "test", UNSEEN: "unseen"}
-
-
-def home() -> Path:
-    """Where prepared data lie: $BENCH_DATA, or the place that the platform has for such things.
-
-    Raises:
-        BenchError: the user has no home, as in some containers.
-    """
-    if named := os.environ.get(HOME):
-        return expanded(named)
-    try:
-        place = platformdirs.user_data_path("unlearning-bench")
-    except (RuntimeError, KeyError):  # it asks for the home folder of a user whom the system does not know
-        raise BenchError(f"there is no home folder for prepared data; set {HOME} to a folder that you may write to") from None
-    if not place.is_absolute():
-        raise BenchError(f"{place} is no place for prepared data; set {HOME} to a folder that you may write to")
-    return place
 
 
 def prepared_sizes(name: str) -> list[int]:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.engine import machine
+from bench.engine import machine, method_process
 from bench.engine.contents import Shelf
 from bench.engine.jobs import Job, Setting, Work
 from bench.engine.machine import Machine
@@ -214,7 +214,7 @@ class Room:
         self.shelf.put_source(plugin.source_hash(), b"")
         source, original = plugin.source_hash(), {"fc.weight": np.zeros((1, 4, 2), np.float32)}
         weights = self.shelf.put_weights(original)
-        self._work = Work(plugin, source, Spec("stub", {}), 7, True, False, 1.5, 0.2, weights, 10**9)
+        self._work = Work(plugin, source, Spec("stub", {}), 7, True, False, 1.5, 0.2, weights, 10**9, ("/store",))
         self.machine = Machine(self.shelf)
 
     def work(self, **changes: Any) -> Work:
@@ -257,8 +257,9 @@ def room_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_data) -> It
     def make(device: str) -> Room:
         room = Room(tmp_path, small_data(), device)
         rooms.append(room)
-        monkeypatch.setattr(machine, "Worker", _Starts(room))
-        monkeypatch.setattr(machine, "DeviceLock", lambda kind, note: room.lock)
+        for place in (machine, method_process):
+            monkeypatch.setattr(place, "Worker", _Starts(room))
+        monkeypatch.setattr(machine, "DeviceLock", lambda kind, note, stopped: room.lock)
         return room
 
     yield make

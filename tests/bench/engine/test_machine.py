@@ -66,6 +66,8 @@ def test_trusted_workers_have_every_split_and_methods_only_their_own(room) -> No
     assert pictures["forget"][1].tolist() == [2, 3]
     assert original["fc.weight"].shape == (1, 4, 2)
     assert (plugin, spec, share) == (room.work().plugin, room.work().spec, 0.2)
+    closed = method.options.pop("closed")
+    assert closed[0] == "/store"
     assert method.options == {"device_kind": "cpu", "heard": True, "memory_limit": 10**9}
 
 

@@ -59,7 +59,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes | WorkerError]
     """What is made of the answer of a process that is started as the session says."""
 
     def ask(answer: bytes | WorkerError, *, stackable: bool = True) -> Description:
-        asked = ["the setting", REQUEST.plugin, REQUEST.spec, 0.2, 10**9]  # and neither data nor weights
+        asked = ["the setting", REQUEST.plugin, REQUEST.spec, 0.2, 10**9, ("/store",)]  # and neither data nor weights
         children = []
 
         def start(*arguments: object) -> Child:
@@ -69,7 +69,8 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes | WorkerError]
 
         monkeypatch.setattr(requests, "start_method", start)
         try:
-            return describe(SimpleNamespace(setting="the setting", memory_limit=10**9, stackable=stackable), REQUEST)
+            session = SimpleNamespace(setting="the setting", memory_limit=10**9, closed=("/store",), stackable=stackable)
+            return describe(session, REQUEST)
         finally:
             assert [child.open for child in children] == [False]
 

@@ -16,7 +16,8 @@ from bench.errors import BenchError
 from bench.registry.discovery import find_method
 from bench.registry.paths import expanded
 from bench.scoring.results import load
-from bench.tasks.datasets.prepared import home, prepared_sizes
+from bench.tasks.datasets.home import home
+from bench.tasks.datasets.prepared import prepared_sizes
 from bench.tasks.forget import _read_positions
 
 
