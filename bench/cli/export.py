@@ -22,7 +22,7 @@ def export() -> None:
 @click.option(
     "--plugin", "text", required=True, help="Method, as for `bench run`.", shell_complete=options.complete(discovery.METHODS)
 )
-@click.option("--out", type=options.UserPath(), required=True, help="Folder to write submission.py into.")
+@click.option("--out", type=options.UserPath(file_okay=False), required=True, help="Folder to write submission.py into.")
 @click.option("--checkpoints", type=click.IntRange(min=1), metavar="N", help="Also unlearn N times and zip the models.")
 @click.option("--budget", default="20%", show_default=True, help="Time per trial, as for `bench run`.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root of all randomness of the trials.")

@@ -50,7 +50,7 @@ class UserPath(click.Path):
 
 store = click.option(
     "--store",
-    type=UserPath(),
+    type=UserPath(file_okay=False),
     envvar="BENCH_STORE",
     default=Path(DEFAULT),
     show_default=True,
