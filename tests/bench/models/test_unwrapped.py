@@ -96,6 +96,7 @@ def _wrapped(way: str) -> nn.Module:
     return WAYS[way](_net())
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python")  # torch says so of 3.13.0
 @pytest.mark.parametrize("way", WAYS)
 def test_a_network_without_its_wrappers_computes_what_it_did(way: str) -> None:
     plain, wrapped = returned_model(_wrapped(way), shapes(_net()), 1), _wrapped(way)

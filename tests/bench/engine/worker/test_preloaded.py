@@ -44,8 +44,8 @@ BROKEN = {
 
 
 def _said(*arguments: str, path: Path | None = None) -> str:
-    environment = {**os.environ, **({"PYTHONPATH": str(path)} if path else {})}
-    command = [sys.executable, "-c", CODE, *arguments]
+    first = os.pathsep.join(filter(None, [str(path or ""), os.environ.get("PYTHONPATH", "")]))
+    command, environment = [sys.executable, "-c", CODE, *arguments], {**os.environ, "PYTHONPATH": first}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "Traceback" not in done.stderr
     return done.stdout
