@@ -18,7 +18,7 @@ from bench.registry.functions import FunctionMethod
 from bench.splits import predict
 from bench.testing.outcome import Check, FailedCheckError, NotApplicableError
 from bench.testing.subject import SEED, Subject
-from bench.testing.toy_task import CLASSES, ORIGINALS, SIZES, distance, seed_globally
+from bench.testing.toy_task import AMPLE, CLASSES, ORIGINALS, SIZES, distance, seed_globally
 
 TOLERANCE = 1e-9  # in float64; a whole-parameter standard deviation differs by 5e-4, so nothing much looser finds it
 SHARES = (0.01, 0.05, 0.1, USUAL_SHARE, 0.6, 1.0)  # of one retraining
@@ -235,6 +235,20 @@ def sees_no_held_out_data(subject: Subject) -> str:
     """Unlearning opens no data file and loads no task: what a method may see is handed to it."""
     opened = list(dict.fromkeys(subject.run.observation.opened))
     _demand(not opened, f"it reads {', '.join(opened[:3])}")
+    return ""
+
+
+@_check()
+def runs_in_its_own_process(subject: Subject) -> str:
+    """It does as a run computes it: in a process and an empty folder of its own, which nothing that it starts outlives."""
+    from bench.testing.real_trial import real_trials
+
+    stacked = type(subject.method).stackable
+    allowance = TINY_BUDGET if type(subject.method).uses_clock else AMPLE
+    try:
+        real_trials(subject, _equal_variants(subject.method) if stacked else [0], allowance)
+    except WorkerError as problem:
+        raise FailedCheckError(f"there it fails, though not here: {str(problem).partition(': ')[2]}") from problem
     return ""
 
 

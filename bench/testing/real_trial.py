@@ -1,14 +1,11 @@
-"""Trials of the method under test as a run computes them: in a process of their own, by the engine, on the toy task's data."""
+"""Trials of the method under test as a run computes them: by the engine, in a process of their own, on the toy task's data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import nn
 
 from bench.engine.compute import compute
 from bench.engine.contents import Shelf
@@ -23,51 +20,46 @@ from bench.weights import state
 
 
 def real_trials(subject: Subject, trials: Sequence[int], allowance: float) -> Arrays:
-    """Weights of unlearned models {name: [M, ...]}, a stack if the method is stackable.
+    """Weights of the unlearned models {name: [M, ...]}, which are a stack if the method is stackable.
 
     Args:
-        subject: whose method.
-        trials: which.
-        allowance: seconds of one trial; what takes more than twice of that, and 5 s, is killed.
+        subject: with the method.
+        trials: their indices.
+        allowance: seconds of one trial; one that takes 5 s more than twice of that is killed.
 
     Raises:
-        WorkerError: as in a run, the method fails, or returns what cannot be evaluated.
+        WorkerError: it fails; the message says why, as that of a run does.
     """
-    shelf, machine, data = Shelf(), None, _data(subject.task)
-    plugin, source, method = subject.plugin, subject.plugin.source(), type(subject.method)
+    shelf, plugin, method = Shelf(), subject.plugin, type(subject.method)
+    source, data = plugin.source().digest, _data(subject.task)
     if plugin.text is not None:
-        shelf.put_source(source.digest, plugin.text)
+        shelf.put_source(source, plugin.text)
     digest = shelf.put_data(data.digest(), lambda: data)
-    setting = Setting(NETWORK, CLASSES, recipe_for(NETWORK), "cpu", "cpu", digest)
+    original = {name: view.detach().numpy() for name, view in state(subject.task.original()).items()}
     work = Work(
         plugin=replace(plugin, text=None),
-        source=source.digest,
+        source=source,
         spec=subject.spec,
         seed=SEED,
         stackable=method.stackable and not method.uses_clock,
         uses_clock=method.uses_clock,
         allowance=allowance,
         share=None,
-        original=shelf.put_weights(_weights(subject.task.original())),
+        original=shelf.put_weights(original),
         memory_limit=default_memory_limit(1),
     )
     machine = Machine(shelf)
     try:
+        setting = Setting(NETWORK, CLASSES, recipe_for(NETWORK), "cpu", "cpu", digest)
         return compute(UnlearnWeights(setting, work, tuple(trials)), machine)
     finally:
         machine.close()
 
 
-def _weights(model: nn.Module) -> Arrays:
-    return {name: view.detach().cpu().numpy() for name, view in state(model).items()}
-
-
 def _data(task: ToyTask) -> TaskData:
-    """The toy task's splits as a task has them; of those that no method sees, none has a photo."""
-    columns: list[tuple[NDArray[Any], NDArray[Any]]] = [task.pictures(name) for name in SIZES]
-    ends = np.cumsum([0, *SIZES.values()])
-    rows = {name: np.arange(start, end) for name, start, end in zip(SIZES, ends[:-1], ends[1:], strict=True)}
-    images, labels = (np.concatenate(each) for each in zip(*columns, strict=True))
-    nobody = np.arange(0)
-    splits = {name: rows.get(name, nobody) for name in SPLITS}
-    return TaskData(images, labels, np.arange(len(labels)) // 4, splits)
+    """The splits that a method may see; in the others there is nobody."""
+    images, labels = (np.concatenate(each) for each in zip(*map(task.pictures, SIZES), strict=True))
+    ends = np.cumsum(list(SIZES.values()))
+    rows = dict(zip(SIZES, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
+    splits = {name: rows.get(name, np.arange(0)) for name in SPLITS}
+    return TaskData(images, labels, np.arange(ends[-1]) // 4, splits)

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.budget import Allowance
@@ -27,7 +28,7 @@ SIZES = {"retain": 96, "forget": 32, "validation": 32}
 ORIGINALS = 3
 _STEPS, _RATE = 25, 0.05
 _NOISE = 0.25  # of a pattern's images, whose pixels are in [0, 1]
-_AMPLE = 600.0  # seconds: a budget that does not bind
+AMPLE = 600.0  # seconds: a budget that does not bind
 
 Columns = tuple[Tensor, Tensor]
 
@@ -56,6 +57,11 @@ class ToyTask:
         images, labels = self.columns["forget"]
         return replace(self, columns={**self.columns, "forget": (1 - images, (labels + 1) % CLASSES)})
 
+    def pictures(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Images [n, 3, 32, 32] and labels [n] of a split, as a task has them."""
+        images, labels = self.columns[name]
+        return (255 * images).round().to(torch.uint8).cpu().numpy(), labels.cpu().numpy()
+
     def data(self, seeds: Sequence[int], *, stacked: bool = False) -> MethodData:
         """The splits for trials of the given seeds."""
         people = torch.arange(max(SIZES.values()), device=self.device) // 4
@@ -66,7 +72,7 @@ class ToyTask:
         self, indices: Sequence[int], seeds: Sequence[int], *, stacked: bool = False, budget: Allowance | None = None
     ) -> Trial:
         """What comes with them."""
-        allowance = budget or Allowance(_AMPLE, lambda: 0.0)
+        allowance = budget or Allowance(AMPLE, lambda: 0.0)
         dtype = next(self.originals[0].parameters()).dtype
         return Trial(tuple(indices), tuple(seeds), stacked, self.device, allowance, None, NETWORK, CLASSES, dtype=dtype)
 

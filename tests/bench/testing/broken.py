@@ -51,6 +51,13 @@ BROKEN = {
             fields="epochs: float = 2.0\n\ndef __post_init__(self):\n    object.__setattr__(self, 'epochs', self.epochs / 2)",
         ),
     ),
+    "leaves-a-thread": (
+        "runs-in-its-own-process",
+        _method(
+            "threading.Thread(target=time.sleep, args=(20,), daemon=True).start()\nreturn train(model, data)",
+            top="import threading",
+        ),
+    ),
     "of-another-class": (
         "fits-budgets",
         _method("return train(model, data)", fields="def within(self, share):\n    return Method()"),
