@@ -28,7 +28,7 @@ def test_the_first_method(bench, run, copied, tmp_path: Path) -> None:
     tested = bench("plugins", "test", "doubt.py", cwd=tmp_path).stdout
     assert "FAIL" not in tested
     assert "ok    stacked-equals-alone" in tested
-    assert len(tested.splitlines()) == 16
+    assert len(tested.splitlines()) == 17
     done = run("--plugin", "doubt.py", "--store", copied.path, cwd=tmp_path)
     assert "doubt" in done.stdout
 
