@@ -156,7 +156,7 @@ def test_a_first_result(executed: dict[str, nbformat.NotebookNode]) -> None:
 def test_a_first_method(executed: dict[str, nbformat.NotebookNode]) -> None:
     notebook = executed["first-method"]
     checks = _outputs(notebook, "check").strip().splitlines()
-    assert len(checks) == 16
+    assert len(checks) == 17
     assert {line.split()[0] for line in checks} <= {"ok", "skip"}
     assert _outputs(notebook, "run").endswith("[]")
     assert len(_rows(notebook, "frame")) == 3
