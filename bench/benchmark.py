@@ -26,8 +26,8 @@ from bench.engine.neighbours import Neighbours
 from bench.engine.requests import Request, describe
 from bench.engine.runs import complete_run
 from bench.engine.session import Session
+from bench.engine.worker.forking import prepare_children
 from bench.engine.worker.group import UNCOUNTED_REMEDY, uncounted
-from bench.engine.worker.process import prepare_children
 from bench.errors import BenchError, WorkerError
 from bench.metrics.installed import installed_metrics
 from bench.progress import Bars, Progress

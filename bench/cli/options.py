@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -35,6 +36,11 @@ def complete(*groups: str) -> Callable[[click.Context, click.Parameter, str], li
         return [plugin.name for group in groups for plugin in discovery.plugins(group) if plugin.name.startswith(incomplete)]
 
     return names
+
+
+def as_typed(**values: tuple[object, object]) -> str:
+    """Options, each with its value and its default, as somebody types those whose value is another."""
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, (value, default) in values.items() if value != default)
 
 
 class UserPath(click.Path):

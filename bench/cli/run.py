@@ -189,12 +189,12 @@ def _print_next_steps(results: Results, task: str, divisions: Sequence[Sequence[
 
     click.echo(f"\nfiles: {', '.join(str(done.folder) for done in results.runs)}")
     absent = set(CONTROLS) - {place.row.record.method.name for place in divisions[0]}
-    where = _options(store=(str(results.store.path), DEFAULT))
+    where = options.as_typed(store=(str(results.store.path), DEFAULT))
     record = divisions[0][0].row.record
     named = task if ".py" in task.partition("[")[0] else record.task.name  # a file is found by its path only
-    same = _options(task=(named, "age-synthetic"), budget=(record.budget, "20%")) + where
+    same = options.as_typed(task=(named, "age-synthetic"), budget=(record.budget, "20%")) + where
     if absent:
-        models = _options(models=(record.models, 16))
+        models = options.as_typed(models=(record.models, 16))
         click.echo(f"next:  bench run --controls{models}{same}    (rows that a table needs to be read)")
     else:
         click.echo(f"next:  bench leaderboard build{where} --out site")
@@ -211,11 +211,6 @@ def _seconds_to_publish(record: RunRecord) -> float:
 
     workers = 1 if record.method.uses_clock else default_workers(record.device.kind)
     return sum(chunk.wall_seconds for chunk in record.finished_chunks) * TO_PUBLISH / record.models / workers
-
-
-def _options(**values: tuple[object, object]) -> str:
-    """Options whose value is not the default, as typed."""
-    return "".join(f" --{name} {shlex.quote(str(value))}" for name, (value, default) in values.items() if value != default)
 
 
 @hookimpl

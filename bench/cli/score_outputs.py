@@ -176,6 +176,7 @@ def _show(store: Store, run: Run, *, as_json: bool) -> None:
     from bench.scoring.ranking import as_json as place_json
     from bench.scoring.ranking import places
     from bench.scoring.rows import rows
+    from bench.store import DEFAULT
 
     (division,) = (each for each in divisions(rows(store)[0]) if any(item.folder == run.folder for item in each))
     top = ceiling(division)
@@ -190,7 +191,8 @@ def _show(store: Store, run: Run, *, as_json: bool) -> None:
     evidence_table(shown)
     if own.row.scorecard:
         notes(own.row.scorecard)
-    click.echo(f"\nfiles: {run.folder}\nnext:  bench score {run.folder.name}    (every number)")
+    where = options.as_typed(store=(str(store.path), DEFAULT))
+    click.echo(f"\nfiles: {run.folder}\nnext:  bench score {run.folder.name}{where}    (every number)")
 
 
 @hookimpl

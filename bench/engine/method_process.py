@@ -10,6 +10,7 @@ from bench.engine.worker import entries
 from bench.engine.worker.process import Worker
 from bench.errors import BenchError
 from bench.outputs import Arrays
+from bench.registry import discovery
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
 from bench.store.shipped import FOLDER
@@ -51,5 +52,6 @@ def start_method(
 def _prepared() -> list[str]:
     """Where the pictures lie that no method may see, if they are anywhere."""
     with suppress(BenchError):
-        return [str(home())]
+        names = {plugin.name for plugin in discovery.plugins(discovery.TASKS)}
+        return [str(folder) for name in names if (folder := home().absolute() / name).is_dir()]
     return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -57,10 +57,23 @@ class Excerpt:
 
 
 def drives(tree: ast.Module, function: str) -> bool:
-    """Whether importing a file calls the function, writes checkpoints or starts programs; but for a main guard."""
+    """Whether importing a file calls the function, writes checkpoints or starts programs; but for a main guard.
+
+    It may do so in functions of its own.
+    """
     origins = _origins(tree.body)
-    called = (_dotted(node.func, origins) for node in _at_once(tree) if isinstance(node, ast.Call))
-    return any(name == function or name in _DRIVES or name.startswith("subprocess.") for name in called)
+    own = {node.name: node for node in _statements(tree.body) if isinstance(node, _DEFINED[:2])}
+    waiting, seen = _calls(_at_once(tree), origins), set[str]()
+    while waiting:
+        if any(name == function or name in _DRIVES or name.startswith("subprocess.") for name in waiting):
+            return True
+        seen |= waiting
+        waiting = set[str]().union(*(_calls(ast.walk(own[name]), origins) for name in waiting if name in own)) - seen
+    return False
+
+
+def _calls(nodes: Iterable[ast.AST], origins: Mapping[str, str]) -> set[str]:
+    return {_dotted(node.func, origins) for node in nodes if isinstance(node, ast.Call)}
 
 
 def excerpt(tree: ast.Module, function: str) -> Excerpt | None:

@@ -24,9 +24,9 @@ from bench.trial import Trial
 SIGNATURE = "unlearning(net, retain_loader, forget_loader, val_loader)"
 ROLES = {  # what is handed over, in the challenge's order, and names of arguments that say so
     "net": r"net|network|model",
-    "retain": r"(retain|remain)[a-z]*",
-    "forget": r"forget[a-z]*",
-    "validation": r"val(?!ue)[a-z]*",
+    "retain": r"(retain|remain|keep|kept)[a-z]*|(?<=_)r|dr",
+    "forget": r"(forg[eo]t|erase)[a-z]*|(?<=_)f|df",
+    "validation": r"val(?!ue)[a-z]*|(?<=_)v|dv|test[a-z]*",
 }
 _SPREAD = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _HINT = "another order is understood where names say net or model, retain, forget and val"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import linecache
@@ -171,9 +172,10 @@ def _execute(plugin: Plugin, text: bytes, module: ModuleType) -> None:
     path, clean = plugin.module, dict(vars(module))
     lines = importlib.util.decode_source(text).splitlines(keepends=True)
     linecache.cache[path] = (len(text), None, lines, path)  # without a time, so that nobody looks whether the file is newer
-    code = compile(text, path, "exec", dont_inherit=True)
+    notebook = path.endswith(".ipynb")
+    code = compile(text, path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if notebook else 0, dont_inherit=True)
     part, why = _part(text, plugin.attribute or FUNCTION)
-    why = "it is a notebook" if path.endswith(".ipynb") else why
+    why = "it is a notebook" if notebook else why
     if not (part and why):
         try:
             exec(code, vars(module))  # noqa: S102

@@ -35,9 +35,13 @@ def _without_magics(cell: str) -> str:
 
 
 def _lines(cell: str) -> Iterator[str]:
+    """The lines of a cell; what only IPython understands may go on where a line ends with a backslash."""
+    goes_on = False
     for line in cell.split("\n"):
         found: Any = _OF_IPYTHON.fullmatch(line)
-        yield f"{found[1]}pass" if found else line
+        left_out = goes_on or found
+        yield ("" if goes_on else f"{found[1]}pass") if left_out else line
+        goes_on = bool(left_out) and line.rstrip().endswith("\\")
 
 
 def _is_python(cell: str) -> bool:

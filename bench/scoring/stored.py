@@ -45,7 +45,7 @@ def find_folders(store: Store, names: Sequence[str]) -> list[Path]:
 
 def _find_folder(store: Store, name: str) -> Path:
     folders = list(store.run_folders())
-    if len(Path(name).parts) > 1 or Path(name).is_absolute():  # a run of the same name in another store is another run
+    if len(Path(name).parts) > 1 or name.startswith(("/", "~")):  # a run of the same name in another store is another run
         there = [folder for folder in folders if folder.resolve() == expanded(name).resolve()]
         if not there:
             raise BenchError(f"{name} is no run of {store.path}; say with --store which store it is in")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
@@ -90,6 +91,15 @@ def _description(task: Task) -> Iterator[str]:
         yield f"the recipe has {len(recipe.class_weights)} class weights for {groups} groups"
     elif not (_whole(recipe.epochs) and _whole(recipe.batch_size)):
         yield f"epochs ({recipe.epochs}) and batch_size ({recipe.batch_size}) must be whole numbers of 1 or more"
+    else:
+        yield from _rates(recipe)
+
+
+def _rates(recipe: Recipe) -> Iterator[str]:
+    given = {name: getattr(recipe, name) for name in ("learning_rate", "weight_decay", "warmup")}
+    odd = {name: value for name, value in given.items() if not isinstance(value, int | float) or not 0 <= value < math.inf}
+    for name, value in odd.items():
+        yield f"{name} is {value}; a number of 0 or more is needed"
 
 
 def _network_problem(network: Any) -> str:

@@ -44,6 +44,7 @@ COMPUTES = (  # with torch; all other modules must not need it
     "bench.testing.checks",
     "bench.testing.networks",
     "bench.testing.observation",
+    "bench.testing.real_trial",
     "bench.testing.subject",
     "bench.testing.toy_task",
     "bench.trial",

@@ -168,8 +168,8 @@ def ran(run, filled, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     np.savez(folder / "sought.npz", **_sought(filled.path))
     asked = []
     prepared = folder / "prepared"
-    prepared.mkdir()
-    (prepared / "images.npy").write_bytes(b"of unseen people")
+    (prepared / "age-folder").mkdir(parents=True)
+    (prepared / "age-folder" / "images.npy").write_bytes(b"of unseen people")
     constants = f"SOUGHT, PLACES = {str(folder / 'sought.npz')!r}, {list(map(str, (PACKS, filled.path, prepared)))!r}"
     for name, body in BODIES.items():
         lines = "".join(f"        {line}\n" for line in body.strip().splitlines())

@@ -14,6 +14,7 @@ from msgspec import Raw
 from safetensors.torch import save
 
 from bench.engine.worker.answers import Header
+from bench.engine.worker.closed import REFUSED
 from bench.engine.worker.guards import Guards
 from bench.errors import BenchError, described
 from bench.store.fields import plain
@@ -42,6 +43,8 @@ def serve(connection: Connection, guards: Guards, make: Callable[[], Any]) -> No
 
 def _failure(problem: Exception) -> Header:
     """What the parent is told; it makes the reason fit to be shown."""
+    if isinstance(problem, PermissionError):
+        problem.add_note(REFUSED)
     text = str(problem)
     lacks_memory = isinstance(problem, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
     reason = text if isinstance(problem, BenchError) else described(problem)

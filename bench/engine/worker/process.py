@@ -12,11 +12,9 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
-from multiprocessing.process import BaseProcess
 from typing import ClassVar
 
 import msgspec
@@ -26,22 +24,17 @@ from safetensors.numpy import load
 
 from bench.engine.worker.answers import Header
 from bench.engine.worker.family import Family
+from bench.engine.worker.forking import start_child
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.log import LogPump, Printed
 from bench.engine.worker.memory import status_bytes
 from bench.engine.worker.watch import Watch
 from bench.errors import WorkerError, advice, one_line
-from bench.lifetime import apart_from_caller, short_folder
+from bench.lifetime import short_folder
 from bench.outputs import Arrays
 from bench.store.fields import R
 
 OnProgress = Callable[[float], None]
-PRELOADED = (
-    "bench.engine.worker.reaper",
-    "bench.engine.worker.preloaded",
-)  # of the server that forks children
-_SERVER = forkserver.ForkServer()
-_SERVER.set_forkserver_preload(list(PRELOADED))
 _LARGEST_HEADER = 16 * 2**20
 _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
@@ -71,31 +64,6 @@ class Reply:
             return msgspec.json.decode(self.values, type=kind)
         except (ValueError, RecursionError) as problem:
             raise WorkerError(one_line(f"the process answered nonsense: {problem}")) from problem
-
-
-def prepare_children() -> None:
-    """Have the server that forks children begin to import torch, which takes seconds, while the caller goes on."""
-    with apart_from_caller(), suppress(OSError):  # whoever starts the first child is told why none can be
-        _SERVER.ensure_running()
-
-
-def start_child(serve: Callable[..., None], *arguments: object) -> BaseProcess:
-    """A process that serves, forked by the server that has imported torch."""
-    process: BaseProcess = multiprocessing.get_context("forkserver").Process(target=serve, args=arguments, daemon=True)
-    with apart_from_caller(), _of_our_server():
-        process.start()
-    return process
-
-
-@contextmanager
-def _of_our_server() -> Iterator[None]:
-    """Processes that are started in such a block are forked by a server that nobody else uses: what is below it is ours."""
-    common = forkserver.connect_to_new_process
-    forkserver.connect_to_new_process = _SERVER.connect_to_new_process
-    try:
-        yield
-    finally:
-        forkserver.connect_to_new_process = common
 
 
 def _why(problem: Exception) -> str:

@@ -26,7 +26,9 @@ DATA = TaskData(
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """What a process is started with, by the arguments that follow the limits."""
-    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "prepared"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_DATA", "data")  # from here, wherever the process works
+    (tmp_path / "data" / "age-folder").mkdir(parents=True)
     calls: list[Any] = []
 
     def worker(*arguments: Any, **named: Any) -> None:
@@ -57,7 +59,7 @@ def test_to_be_described_it_needs_none(started) -> None:
 def test_what_retrained_models_answer_and_prepared_pictures_are_closed_to_it(started, tmp_path: Path) -> None:
     _, named = started(DATA)
     store = tmp_path / "store"
-    assert named["closed"] == [*map(str, (store / "references", store / "runs", FOLDER, tmp_path / "prepared"))]
+    assert named["closed"] == [*map(str, (store / "references", store / "runs", FOLDER, tmp_path / "data" / "age-folder"))]
 
 
 def test_a_user_without_a_home_has_no_prepared_pictures(started, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def repeated(answering, population: Population) -> Repeated:
     executor = answering(lambda job: Computed(by_trials[job.trials], Measured(), 1.0))
     weights = {"fc.weight": np.zeros((1, 4, 2), np.float32)}
     reference = SimpleNamespace(original_weights=lambda: weights, labels=lambda: population.labels)
-    keeper = SimpleNamespace(reference=lambda task_key, device_kind, note: reference)
+    keeper = SimpleNamespace(closed=[], reference=lambda task_key, device_kind, note: reference)
     session = Session(keeper, age_synthetic(), Device("cpu", "cpu", "Some CPU", {}), executor)
     return Repeated(session, executor, record, stored)
 

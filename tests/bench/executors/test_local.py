@@ -193,6 +193,16 @@ class Children:
         """Processes of this test that have not ended."""
         return [worker._pid for worker in set(Worker._living) - self._before if worker.alive]
 
+    def when_stopped(self, then: Callable[[], None]) -> None:
+        """Have something done once everything has been told to end."""
+        stop = self.executor._machine.stop
+
+        def stop_and_tell() -> None:
+            stop()
+            then()
+
+        self.executor._machine.stop = stop_and_tell
+
     def have_ended(self) -> bool:
         """Whether no process is left: the kernel takes its time to end one that was killed."""
         return not self.living()
@@ -252,6 +262,13 @@ def test_a_job_whose_worker_is_killed_every_time_is_given_up(children: Children)
     assert len(set(killed)) == 2
 
 
+def _interrupt_until(heard: threading.Event, thread: int) -> None:
+    """As somebody at a keyboard does: Python loses an interruption that comes while it looks for garbage."""
+    while not heard.is_set():
+        signal.pthread_kill(thread, signal.SIGINT)
+        heard.wait(30)
+
+
 def _interrupt(results: Iterator[Any]) -> None:
     next(results)
     raise KeyboardInterrupt
@@ -289,11 +306,14 @@ def test_an_interruption_while_nothing_has_come_yet_ends_every_worker(until, chi
     def interrupt(job: Job[Any], share: float) -> None:
         if not interrupted.is_set():
             interrupted.set()
-            signal.pthread_kill(main, signal.SIGINT)
+            interruption.start()
 
-    interrupted = threading.Event()
+    interrupted, done = threading.Event(), threading.Event()
+    interruption = threading.Thread(target=_interrupt_until, args=(done, main))
+    children.when_stopped(done.set)
     with pytest.raises(KeyboardInterrupt):
         list(children.executor.submit(jobs, reached=interrupt))
+    interruption.join()
     until(children.have_ended)
 
 
@@ -310,19 +330,13 @@ def test_an_interruption_while_workers_are_starting_ends_them_too(
         return data(digest)
 
     monkeypatch.setattr(children.executor._machine, "_data", load)
-    stop = children.executor._machine.stop
-
-    def stop_while_one_starts() -> None:
-        stop()
-        goes_on.set()
-
-    monkeypatch.setattr(children.executor._machine, "stop", stop_while_one_starts)
+    children.when_stopped(goes_on.set)
     main = threading.main_thread().ident
     assert main is not None
 
     def interrupt() -> None:
         assert starting.wait()
-        signal.pthread_kill(main, signal.SIGINT)
+        _interrupt_until(goes_on, main)
 
     thread = threading.Thread(target=interrupt)
     thread.start()

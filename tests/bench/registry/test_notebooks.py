@@ -25,7 +25,13 @@ def _notebook(*cells: str, kind: str = "code") -> bytes:
 
 
 def test_a_function_in_a_notebook_is_run(tmp_path: Path) -> None:
-    cells = ["!pip install tqdm", "%matplotlib inline\nimport torch, tqdm_that_nobody_has", "RATE = 0.5", FUNCTION]
+    cells = [
+        "!pip install tqdm",
+        "import asyncio\nawait asyncio.sleep(0)",
+        "%matplotlib inline\nimport torch, tqdm_that_nobody_has",
+        "RATE = 0.5",
+        FUNCTION,
+    ]
     (tmp_path / "submission.ipynb").write_bytes(_notebook(*cells, "unlearning(*get_dataset(64))", "display(RATE)"))
     for name in ("submission.ipynb:unlearning", "submission.ipynb"):
         plugin = discovery.find_method(str(tmp_path / name))
@@ -44,6 +50,8 @@ def test_a_function_in_a_notebook_is_run(tmp_path: Path) -> None:
         ("if a:\n    !ls\nb = 2", "if a:\n    pass\nb = 2"),
         ("files = !ls\nb = 2", "pass\nb = 2"),
         ("torch.nn?\nb = 2", "pass\nb = 2"),
+        ("!pip install a \\\n  b \\\n  c\nd = 1", "pass\n\n\nd = 1"),
+        ("files = !ls \\\n  -l", "pass\n"),
         ("%%time\na = 1", "\na = 1"),
         ("%%bash\nls\nrm x", "\n\n"),
         ("%%writefile x.py\na = 1", "\n"),

@@ -134,6 +134,8 @@ def test_mistakes_in_data(make: Callable[[], TaskData], wanted: list[str]) -> No
         ({"recipe": {"epochs": 1}}, "recipe is a dict; a Recipe is needed"),
         ({"recipe": Recipe(1, 8, 1e-3, 0.0, 0.0, class_weights=(1.0,))}, "the recipe has 1 class weights for 4 groups"),
         ({"recipe": Recipe(0, 8, 1e-3, 0.0, 0.0)}, "epochs (0) and batch_size (8) must be whole numbers"),
+        ({"recipe": Recipe(1, 8, float("nan"), 0.0, 0.0)}, "learning_rate is nan; a number of 0 or more is needed"),
+        ({"recipe": Recipe(1, 8, 1e-3, -1.0, 0.0)}, "weight_decay is -1.0; a number of 0 or more is needed"),
         ({"load": lambda: int("x")}, "its load fails: ValueError: invalid literal for int() with base 10: 'x'"),
         ({"load": dict}, "its load returns a dict; a TaskData is needed"),
         ({"digest": "0" * 64}, f"their digest is {good().digest()}, and the task says {'0' * 64}"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from findings import Findings, seconds_of
 
-from bench.engine.worker.process import start_child
+from bench.engine.worker.forking import start_child
 
 if TYPE_CHECKING:
     from bench.engine.jobs import Setting

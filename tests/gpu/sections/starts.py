@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 from findings import Findings, synchronise
 
-from bench.engine.worker.process import start_child
+from bench.engine.worker.forking import start_child
 
 CHILDREN = ("the first child", "one more child")  # the first starts the server that forks, which imports torch
 

@@ -56,7 +56,7 @@ def test_the_server_of_children_is_there_before_anybody_asks() -> None:
     """In a process of its own: in this one other tests have started it."""
     code = """
 import psutil
-from bench.engine.worker.process import prepare_children
+from bench.engine.worker.forking import prepare_children
 prepare_children()
 for _ in range(10_000):  # between fork and exec its line is that of this process
     server = [line for process in psutil.Process().children() for line in process.cmdline() if "forkserver" in line]
@@ -72,7 +72,7 @@ def test_the_server_of_children_never_uses_cuda() -> None:
     """A fork of a process that did cannot use it. Here every such use fails, also where there is a CUDA device."""
     code = """
 import importlib, sys, torch
-from bench.engine.worker.process import PRELOADED
+from bench.engine.worker.forking import PRELOADED
 
 def used(*_):
     raise AssertionError("CUDA is used")
