@@ -94,6 +94,12 @@ def draw(path: Path, models: int = 16) -> Drawn:
     return Drawn(store, population, reference, retrained)
 
 
+@pytest.fixture(scope="session", name="draw")
+def give_draw() -> Callable[..., Drawn]:
+    """`draw`, for tests that share a store within their file."""
+    return draw
+
+
 @pytest.fixture
 def drawn(tmp_path: Path) -> Drawn:
     return draw(tmp_path / "store")

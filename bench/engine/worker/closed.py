@@ -44,21 +44,32 @@ def close(folders: Collection[str]) -> bool:
 
     Returns:
         Whether it is so: False where the system does not do that.
+
+    Raises:
+        OSError: it does, and has refused this time.
     """
     closed = {path.resolve() for folder in map(Path, folders) if folder.is_dir() for path in (folder, *_links(folder))}
     if not closed or not can_close():
         return False
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None, use_errno=True)
     wanted = struct.pack("=Q", _ALL)
-    rules = libc.syscall(_CREATE, wanted, ctypes.c_size_t(len(wanted)), 0)
+    rules = _done(libc.syscall(_CREATE, wanted, ctypes.c_size_t(len(wanted)), 0))
     try:
         for root in ("/", sys.base_prefix, *sys.path, os.getcwd()):
             for path in _permitted(Path(root).resolve(), closed):
                 _permit(libc, rules, path)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        return bool(libc.syscall(_RESTRICT, rules, 0) == 0)
+        _done(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        _done(libc.syscall(_RESTRICT, rules, 0))
     finally:
         os.close(rules)
+    return True
+
+
+def _done(answer: int) -> int:
+    """What a system call has answered, unless it has failed."""
+    if answer < 0:
+        raise OSError(ctypes.get_errno(), f"folders cannot be closed to a method: {os.strerror(ctypes.get_errno())}")
+    return answer
 
 
 def _links(folder: Path) -> Iterator[Path]:

@@ -43,8 +43,11 @@ class Guards:
         adopt_orphans()  # of its children, where the parent finds them
         self._free()
         self.enter_folder()
-        close(self.closed)
         self._redirect()
+
+    def close_folders(self) -> bool:
+        """See `bench.engine.worker.closed.close`: the last of them, after which whatever fails can be told."""
+        return close(self.closed)
 
     def _free(self) -> None:
         """It may start processes itself; they end with it, and need not be able to import a plugin that is a file."""

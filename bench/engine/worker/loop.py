@@ -26,24 +26,26 @@ def serve(connection: Connection, guards: Guards, make: Callable[[], Any]) -> No
     """Answer requests with the server that `make` makes, until the parent hangs up."""
     guards.put_up()
     torch.set_num_threads(1)  # one thread per process: two on a busy machine collapse
-    server = None
+    server, closed = None, False
     with suppress(EOFError, BrokenPipeError):
         while True:
             operation, arguments = connection.recv()
             try:
-                server = server or make()
+                if server is None:
+                    closed = guards.close_folders()
+                    server = make()
                 answer, tensors = server.operations()[operation](**arguments)
                 arrays = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}) if tensors else b""
                 send(connection, Header(values=Raw(msgspec.json.encode(plain(answer))), arrays=bool(arrays)))
                 if arrays:
                     connection.send_bytes(arrays)
             except Exception as problem:  # whatever a plugin raises is an answer
-                send(connection, _failure(problem))
+                send(connection, _failure(problem, closed))
 
 
-def _failure(problem: Exception) -> Header:
-    """What the parent is told; it makes the reason fit to be shown."""
-    if isinstance(problem, PermissionError):
+def _failure(problem: Exception, closed: bool) -> Header:
+    """What the parent is told; it makes the reason fit to be shown. `closed`: folders are."""
+    if closed and isinstance(problem, PermissionError):
         problem.add_note(REFUSED)
     text = str(problem)
     lacks_memory = isinstance(problem, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text

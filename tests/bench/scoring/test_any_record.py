@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,15 +27,14 @@ def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 
 @pytest.fixture(scope="module")
-def scored(shared_drawn, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def scored(draw, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with three rows, two of which nobody touches."""
+    drawn = draw(tmp_path_factory.mktemp("forged") / "store")
     metrics = [item for item in installed_metrics()[0] if item.name in QUICK]
     for name, amount in (("forged", 0.5), ("other", 1.0), ("further", 1.5)):
-        run = shared_drawn.add(name, shared_drawn.shifted(amount))
-        Scorer.of(shared_drawn.store, run).score(run, metrics)
-    path = tmp_path_factory.mktemp("forged") / "store"
-    shutil.copytree(shared_drawn.store.path, path)
-    return Store(path)
+        run = drawn.add(name, drawn.shifted(amount))
+        Scorer.of(drawn.store, run).score(run, metrics)
+    return drawn.store
 
 
 @pytest.mark.parametrize("name", ["run.json", "scorecard.json"])
