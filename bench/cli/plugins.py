@@ -137,6 +137,9 @@ def test(name: str, as_json: bool) -> None:
 
 
 def _outcomes(name: str, *, remarks: bool) -> Iterator[Outcome]:
+    from bench.engine.inspection import demand_that_it_can_be_imported
+
+    demand_that_it_can_be_imported(specs.parse(name).plugin)
     if discovery.is_task(specs.parse(name).plugin):
         from bench.testing.task_checks import outcomes
 

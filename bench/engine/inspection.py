@@ -46,6 +46,23 @@ def changed_by_loading(group: str, plugin: Plugin) -> list[str]:
         return ProbeCalls(worker).changed_by_loading(group, plugin)
 
 
+def demand_that_it_can_be_imported(name: str) -> None:
+    """Import what is in a file, or installed under a name, where that harms nobody; what it raises is told later.
+
+    Raises:
+        BenchError: importing it ends its process, or takes without end.
+    """
+    file = discovery.in_file(name, "plugin")
+    found = [file] if file else [plugin for group in KINDS for plugin in discovery.plugins(group) if plugin.name == name]
+    for plugin in found:
+        try:
+            with _probe() as worker:
+                ProbeCalls(worker).load(discovery.METHODS, plugin)
+        except WorkerError as problem:
+            if problem.kind != "error":
+                raise BenchError(f"plugin {plugin.label}: {one_line(str(problem))}, when it was imported") from problem
+
+
 def _probe() -> Worker:
     return Worker(entries.probe, memory_limit=default_memory_limit(1))
 

@@ -44,6 +44,21 @@ _TOUCHES = re.compile(  # files, the network or other processes, by a part of wh
     r"|z_compressed|url.*|dir|tree)?|from_?file|to_?file|memmap|genfromtxt|hub|io|datasets|package|cpp_extension|multiprocessing"
     r"|distributed|jit|_.*|basicConfig|FileHandler"
 )
+_CHANGES = {  # methods of Python's collections that change them
+    *(
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "difference_update",
+        "discard",
+        "extend",
+        "extendleft",
+        "insert",
+        "intersection_update",
+    ),
+    *("move_to_end", "pop", "popitem", "popleft", "remove", "reverse", "setdefault", "sort", "update"),
+}
 _NO_WEIGHTS = ("None", "False")  # of torchvision's networks
 _DRIVES = {"torch.save", "os.system", "shutil.make_archive"}
 
@@ -81,7 +96,7 @@ def excerpt(tree: ast.Module, function: str) -> Excerpt | None:
     tree = _Apart().visit(tree)
     origins = _origins(tree.body)
     body = [kept for statement in tree.body if (kept := _kept(statement, origins))]
-    if not any(isinstance(node, _DEFINED[:2]) and node.name == function for node in _statements(body)):
+    if not any(function in _bound(statement) and _can_be_called(statement) for statement in body):
         return None
     needed, waiting = set[str](), {function, "*", "annotations"}  # of `from __future__ import annotations`
     while waiting:
@@ -107,9 +122,15 @@ class _Apart(ast.NodeTransformer):
     visit_Import = visit_ImportFrom = _each  # noqa: N815 - names that ast calls
 
 
+def _can_be_called(statement: ast.stmt) -> bool:
+    """Whether it may define what is called as a function is: one that is written, imported, or made by other means."""
+    return not isinstance(statement, ast.ClassDef) and not isinstance(getattr(statement, "value", None), ast.Constant)
+
+
 def _is_global(name: str, statements: Sequence[ast.stmt]) -> bool:
     """Whether a function reads a name that it does not set itself."""
-    for function in (node for statement in statements for node in ast.walk(statement) if isinstance(node, _DEFINED[:2])):
+    functions = (*_DEFINED[:2], ast.Lambda)
+    for function in (node for statement in statements for node in ast.walk(statement) if isinstance(node, functions)):
         uses = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == name]
         arguments = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
         if uses and name not in arguments and not any(isinstance(node.ctx, ast.Store) for node in uses):
@@ -123,6 +144,8 @@ def _kept(statement: ast.stmt, origins: Mapping[str, str]) -> ast.stmt | None:
         case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return statement
         case ast.Assign() | ast.AugAssign() | ast.AnnAssign():
+            return statement if _plain(statement, origins) else None
+        case ast.Expr() if _changed(statement):
             return statement if _plain(statement, origins) else None
         case ast.If() if _plain(statement.test, origins):
             return ast.copy_location(
@@ -220,7 +243,20 @@ def _bound(statement: ast.stmt) -> set[str]:
             found |= {(each.asname or each.name).partition(".")[0] for each in node.names}
         elif isinstance(node, _DEFINED):
             found.add(node.name)
+        elif isinstance(node, ast.Expr):
+            found |= _changed(node)
         else:
             targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
             found |= {each.id for target in targets if target for each in ast.walk(target) if isinstance(each, ast.Name)}
     return found
+
+
+def _changed(statement: ast.Expr) -> set[str]:
+    """The name of a collection that a call changes, as `CFG.update(lr=0.1)` does; none if it does not."""
+    call = statement.value
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _CHANGES):
+        return set()
+    place = call.func.value
+    while isinstance(place, ast.Subscript):
+        place = place.value
+    return {place.id} if isinstance(place, ast.Name) else set()

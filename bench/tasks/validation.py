@@ -83,6 +83,8 @@ def _description(task: Task) -> Iterator[str]:
     groups = _groups(task)
     if groups < FEWEST_GROUPS:
         yield "groups must be a tuple of two texts or more, one for each class"
+    if not _are_texts(task.remarks):
+        yield "remarks must be a tuple of texts: ('this is one',)"
     if task.own_network is None and (problem := _network_problem(task.network)):
         yield problem
     if not isinstance(recipe, Recipe):
@@ -116,7 +118,11 @@ def _network_problem(network: Any) -> str:
 def _groups(task: Task) -> int:
     """How many classes there are; 0: the author has given no texts."""
     groups: Any = task.groups
-    return len(groups) if isinstance(groups, tuple) and all(isinstance(each, str) for each in groups) else 0
+    return len(groups) if _are_texts(groups) else 0
+
+
+def _are_texts(given: Any) -> bool:
+    return isinstance(given, tuple) and all(isinstance(each, str) for each in given)
 
 
 def _images(task: Task, data: TaskData) -> Iterator[str]:

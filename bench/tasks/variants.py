@@ -40,6 +40,10 @@ def load_registered(plugin: discovery.Plugin) -> Task | Dataset:
     sys.audit("bench.task", plugin.name)
     found = loading.registered(plugin, "register_tasks")
     in_file = not plugin.distribution  # which may have another name than its task
+    if in_file and len(found) > 1:
+        raise BenchError(
+            f"{plugin.module} registers {len(found)} tasks: one in a file can be used; put the others into files of their own"
+        )
 
     def fits(item: object) -> bool:
         return isinstance(item, Task | Dataset) and (in_file or item.name == plugin.name)

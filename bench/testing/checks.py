@@ -103,7 +103,9 @@ def fits_budgets(subject: Subject) -> str:
 def names_its_source(subject: Subject) -> str:
     """The docstring says where the algorithm comes from: a paper, an address, or a year."""
     text = type(subject.method).__doc__ or ""
-    what = "function" if isinstance(subject.method, FunctionMethod) else "class"
+    what = "class"
+    if isinstance(subject.method, FunctionMethod):
+        what, text = "function", "" if text == FunctionMethod.__doc__ else text  # which is of functions in general
     _demand(bool(_SOURCE.search(text)), f"name the paper or the code in the docstring of the {what}: `Source: ...`")
     return ""
 

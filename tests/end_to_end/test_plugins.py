@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -173,6 +174,13 @@ def test_nothing_is_overwritten(bench, tmp_path: Path) -> None:
     (tmp_path / "mine" / "setup.cfg").write_text("precious")
     assert "exists" in bench("plugins", "new", "mine", code=2, cwd=tmp_path).stderr
     assert (tmp_path / "mine" / "setup.cfg").read_text() == "precious"
+
+
+@pytest.mark.parametrize("statement", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
+def test_a_file_that_ends_whoever_imports_it_is_told(bench, tmp_path: Path, statement: str) -> None:
+    (tmp_path / "ends.py").write_text(f"import os\n{statement}\n")
+    told = bench("plugins", "test", "ends.py", code=2, cwd=tmp_path).stderr
+    assert re.fullmatch(r"bench: plugin ends .*: the worker process (ended|died) \(.*\), when it was imported\n", told)
 
 
 def test_the_kit_on_a_file(bench, tmp_path: Path) -> None:

@@ -72,11 +72,15 @@ def _remarks(lines: Sequence[Mapping[str, str]]) -> list[str]:
 
 def _table(folder: Path) -> Path:
     look_for(folder, FOLDER.title)
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".csv" and not is_hidden(path.name))
+    tables = sorted(path for path in folder.iterdir() if _is_table(path))
     if len(tables) != 1:
         found = ", ".join(path.name for path in tables) or "none"
         raise BenchError(one_line(f"{folder} must have one CSV file, with columns path, age[, person, split]; found {found}"))
     return tables[0]
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() == ".csv" and not is_hidden(path.name) and not path.is_dir()
 
 
 def _forget_set(photos: Sequence[Photo]) -> str:

@@ -94,6 +94,35 @@ def test_what_it_needs_and_nobody_has_is_told(tmp_path: Path) -> None:
         _method(tmp_path, HEAD.replace('float(os.getenv("NO_SUCH_RATE", "0.01"))', "torch.load('rate.pt')") + FUNCTION + DRIVER)
 
 
+SETTINGS = """
+CFG = {"rates": []}
+CFG.update(rate=0.01)
+CFG["rates"].append(0.5)
+os.environ.update(X="1")
+sys.path.append("/nowhere")
+"""
+
+
+def test_collections_have_what_was_put_into_them(tmp_path: Path) -> None:
+    needed = FUNCTION.replace("helper(", "(lambda *given: CFG['rate'] * CFG['rates'][0] * helper(*given))(")
+    unlearned = toy_task().unlearn(_method(tmp_path, HEAD + SETTINGS + needed + DRIVER), 1)
+    assert distance(unlearned, toy_task().original()) > 0
+    unknown = SETTINGS.replace("rate=0.01", "torch.load('settings.pt')")
+    with pytest.raises(BenchError, match="alone do not say what CFG is"):
+        _method(tmp_path, HEAD + unknown + needed + DRIVER)
+
+
+def test_a_function_need_not_be_written_with_def(tmp_path: Path) -> None:
+    named = FUNCTION.replace("def unlearning(", "def mine(") + "unlearning = functools.partial(mine)\n"
+    by_lambda = (
+        FUNCTION.replace("def unlearning(", "def mine(")
+        + "unlearning = lambda net, retain, forget, val: mine(net, retain, forget, val)\n"
+    )
+    for text in (named, by_lambda):
+        method = _method(tmp_path, "import functools\n" + HEAD + text + DRIVER)
+        assert loading.remark(method).startswith("of its file only what it needs is executed, as ")
+
+
 @pytest.mark.parametrize(
     ("value", "plain"),
     [

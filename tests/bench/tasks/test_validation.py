@@ -129,6 +129,7 @@ def test_mistakes_in_data(make: Callable[[], TaskData], wanted: list[str]) -> No
     [
         ({"groups": ("a",)}, "groups must be a tuple of two texts or more"),
         ({"groups": 4}, "groups must be a tuple of two texts or more"),
+        ({"remarks": "hello"}, "remarks must be a tuple of texts: ('this is one',)"),
         ({"network": "resnet9"}, "unknown network 'resnet9'"),
         ({"network": 8}, "network is a int; the name of one is needed"),
         ({"recipe": {"epochs": 1}}, "recipe is a dict; a Recipe is needed"),

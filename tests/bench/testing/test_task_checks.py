@@ -41,6 +41,21 @@ def test_a_wrong_digest_tells_the_right_one(file: Path) -> None:
     assert "their digest is f593d2297ccc" in failed["digest"]
 
 
+def test_splits_without_photos_are_told_whatever_the_digest(file: Path) -> None:
+    """Else its author would mend the digest twice."""
+    file.write_text(
+        TINY.replace("f593d", "00000").replace("    images = ", "    splits['forget'] = splits['forget'][:0]\n    images = ")
+    )
+    failed = [outcome.check for outcome in outcomes(str(file)) if outcome.status is Status.FAILED]
+    assert failed == ["digest", "needed-splits"]
+
+
+def test_a_file_has_one_task(file: Path) -> None:
+    file.write_text(TINY.replace("    register(", "    register(None)\n    register("))
+    with pytest.raises(BenchError, match="registers 2 tasks: one in a file can be used"):
+        list(outcomes(str(file)))
+
+
 def test_data_that_change_are_told(file: Path) -> None:
     changing = TINY.replace("default_rng(0)", "default_rng(int(len(TIMES) > 2))").replace(
         "def load(", "TIMES = []\n\n\ndef load("

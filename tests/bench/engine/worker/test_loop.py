@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bench.engine.worker.answers import Header
-from bench.engine.worker.loop import LONGEST_REASON, LONGEST_TRACEBACK, serve
 from bench.engine.worker.closed import REFUSED
+from bench.engine.worker.loop import LONGEST_REASON, LONGEST_TRACEBACK, serve
 from bench.errors import BenchError
 
 

@@ -423,6 +423,9 @@ def test_the_table_may_be_called_in_capitals_and_has_no_hidden_second(miniature)
     (folder / "other.csv").write_text("x")
     with pytest.raises(BenchError, match=r"must have one CSV file.*found Photos\.CSV, other\.csv"):
         scan("age-folder", folder)
+    (folder / "other.csv").unlink()
+    (folder / "photos.of.csv").mkdir()
+    assert scan("age-folder", folder).photos == before.photos
 
 
 @pytest.mark.parametrize("word", ["nan", "None", "<NA>", "null"])
