@@ -100,3 +100,20 @@ def test_one_of_another_finder_has_its_name(monkeypatch: pytest.MonkeyPatch) -> 
     entries, unreadable = distributions.entries(["bench"])
     assert [entry.distribution for entry in entries["bench"]] == ["odd"]
     assert [each.distribution for each in unreadable] == ["unnamed"]
+
+
+def test_what_changes_is_read_again(odd: Odd, tmp_path: Path) -> None:
+    """Without a new process: notebooks stay open for days."""
+
+    def found() -> list[tuple[str, str]]:
+        return [(each.name, each.version) for each in discovery.installed(discovery.METHODS) if each.name.startswith("odd")]
+
+    odd(METADATA, OURS)
+    assert found() == [("odd", "1.0")]
+    folder = tmp_path / "odd-1.0.dist-info"
+    (folder / "METADATA").write_bytes(METADATA.replace(b"1.0", b"1.0.1"))
+    assert found() == [("odd", "1.0.1")]
+    (folder / "entry_points.txt").write_bytes(OURS + b"odder = odd_module\n")
+    assert found() == [("odd", "1.0.1"), ("odder", "1.0.1")]
+    (folder / "entry_points.txt").unlink()
+    assert found() == []
