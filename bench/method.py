@@ -1,16 +1,93 @@
-"""What a plugin author writes: a frozen dataclass whose fields are its hyper-parameters."""
+"""What a plugin author writes: a frozen dataclass whose fields are its hyper-parameters, and what these may be."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from torch import nn
 
     from bench.splits import MethodData
     from bench.trial import Trial
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Which numbers a hyper-parameter may be; checked before anything trains.
+
+    >>> Domain(low=0.0, high=1.0).holds(1.0), Domain(above=0.0).holds(0.0), str(Domain(low=1))
+    (True, False, '1 or more')
+    """
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None  # as `low`, which it must not be
+
+    def holds(self, value: float) -> bool:
+        """Whether a number is one of them; NaN never is."""
+        low = self.low is None or value >= self.low
+        above = self.above is None or value > self.above
+        high = self.high is None or value <= self.high
+        return low and above and high and not math.isnan(value)
+
+    def __str__(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f"from {self.low:g} to {self.high:g}"
+        if self.above is not None:
+            return f"above {self.above:g}"
+        return f"{self.low:g} or more" if self.low is not None else f"{self.high:g} or less"
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a good value of a hyper-parameter is sought, from `low` to `high`; on a logarithmic scale if `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+Positive = Annotated[float, Domain(above=0.0)]
+NotNegative = Annotated[float, Domain(low=0.0)]
+Share = Annotated[float, Domain(low=0.0, high=1.0)]
+Count = Annotated[int, Domain(low=1)]
+CountFromZero = Annotated[int, Domain(low=0)]
+
+Layer = Literal["batch-norm", "convolution", "linear"]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where an algorithm was published."""
+
+    title: str
+    authors: str  # "Kurmanji, Triantafillou and others"
+    venue: str  # "" for what is published as code or a page only
+    year: int
+    url: str
+    code: str = ""  # address of the authors' code
+
+    @property
+    def bibtex(self) -> str:
+        """An entry for a bibliography.
+
+        >>> print(Paper("Fast", "Doe, Jane and others", "ICML", 2025, "https://arxiv.org/abs/1").bibtex)
+        @misc{doe2025fast,
+          title = {Fast},
+          author = {Doe, Jane and others},
+          year = {2025},
+          howpublished = {ICML},
+          url = {https://arxiv.org/abs/1},
+        }
+        """
+        first_author, first_word = (re.findall(r"\w+", text.lower())[0] for text in (self.authors, self.title))
+        fields = {"title": self.title, "author": self.authors, "year": self.year, "howpublished": self.venue, "url": self.url}
+        lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
+        return f"@misc{{{first_author}{self.year}{first_word},\n{lines}}}"
 
 
 @dataclass(frozen=True)
@@ -22,12 +99,21 @@ class Method:
     One that says `uses_clock = True` may read `trial.budget`; it is never stacked, runs alone on the device, and its row says so.
     `in_place = False` says that `model` is left as it was and another network returned, `uses_forget = False` that the forget
     set is not looked at; the conformance kit holds a method to both.
+
+    `paper` says where the algorithm was published, and `cost` what it takes, in passes over splits. A network without the layers
+    that it `needs` is refused. `presets` are settings by name, such as the published one, that no budget changes:
+    `scrub[preset=paper]`. What a field may be, and where a good value is sought, stands in its annotation:
+    `noise: Annotated[Positive, Search(0.05, 1.0, log=True)] = 0.35`.
     """
 
     stackable: ClassVar[bool] = False
     uses_clock: ClassVar[bool] = False
     in_place: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = True
+    paper: ClassVar[Paper | None] = None
+    cost: ClassVar[str] = ""
+    needs: ClassVar[tuple[Layer, ...]] = ()
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Return a network that has forgotten `data.forget`: `model` changed in place, or another of its class.

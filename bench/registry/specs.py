@@ -11,10 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import BenchError
-from bench.method import Method
+from bench.method import Domain, Method, Search
+
+PRESET = "preset"  # in a spec: the name of a setting that the method has, unless it has a hyper-parameter of that name
+_Said = TypeVar("_Said", Domain, Search)
+_NAME = re.compile(r"[A-Za-z][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def _parameters(rest: str, text: str, noun: str) -> tuple[dict[str, Any], str]:
             raise _unreadable(text, len(text) - len(rest), "another parameter" if match else "parameter=value", noun)
         rest = rest[match.end() :]
         try:
-            found[match[1]], end = _JSON.raw_decode(rest)
+            found[match[1]], end = _value(match[1], rest)
         except ValueError:
             raise _unreadable(text, len(text) - len(rest), 'a finite JSON value (0.1, true, "text")', noun) from None
         rest = rest[end:].lstrip()
@@ -76,6 +80,13 @@ def _parameters(rest: str, text: str, noun: str) -> tuple[dict[str, Any], str]:
             raise _unreadable(text, len(text) - len(rest), "a comma or ]", noun)
         rest = rest.removeprefix(",").lstrip()
     return found, rest[1:]
+
+
+def _value(name: str, rest: str) -> tuple[Any, int]:
+    """The JSON value at the beginning of a text, and where it ends; the name of a preset needs no quotes."""
+    if name == PRESET and (word := _NAME.match(rest)):
+        return word[0], word.end()
+    return _JSON.raw_decode(rest)
 
 
 def _unreadable(text: str, at: int, expected: str, noun: str) -> BenchError:
@@ -86,17 +97,30 @@ def _unreadable(text: str, at: int, expected: str, noun: str) -> BenchError:
 def configure(kind: type[Method], spec: Spec, share: float | None = None) -> Method:
     """The method with, in this order, its defaults, what it says that a budget allows, and the spec's hyper-parameters.
 
-    `share` is the budget's share of one retraining; None: nobody asks what fits.
+    With a preset it has, in the place of the first two, that setting. `share` is the budget's share of one retraining; None:
+    nobody asks what fits.
 
     Raises:
-        BenchError: it has no such hyper-parameter, takes no such value, or cannot keep to the budget.
+        BenchError: it has no such hyper-parameter or preset, takes no such value, or cannot keep to the budget.
     """
-    named = _named(kind, spec)
-    method = _made(spec, lambda: kind(**named))
-    if share is None:
+    preset, named = _preset(kind, spec), _named(kind, spec)
+    method = _made(spec, lambda: kind(**{**(preset or {}), **named}))
+    if share is None or preset is not None:
         return method
     fitting = _within(spec, method, share)
     return fitting if fitting is method else _made(spec, lambda: dataclasses.replace(fitting, **named))
+
+
+def _preset(kind: type[Method], spec: Spec) -> Mapping[str, Any] | None:
+    """The values of the preset that a spec asks for, if it asks for one."""
+    if PRESET not in spec.parameters or PRESET in {field.name for field in dataclasses.fields(kind)}:
+        return None
+    name = str(spec.parameters[PRESET])
+    if name in kind.presets:
+        return kind.presets[name]
+    close = get_close_matches(name, kind.presets, 1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise BenchError(f"{spec.plugin} has no preset {name!r}; {hint}it has: {', '.join(kind.presets) or 'none'}")
 
 
 def scaled(kind: type[Method], spec: Spec, method: Method) -> dict[str, Any]:
@@ -117,9 +141,37 @@ def _within(spec: Spec, method: Method, share: float) -> Method:
 
 def _made(spec: Spec, make: Callable[[], Method]) -> Method:
     try:
-        return make()
+        method = make()
     except (TypeError, ValueError) as problem:
         raise BenchError(f"{spec}: {problem}") from problem
+    for name, domain in domains(type(method)).items():
+        value = getattr(method, name)
+        if isinstance(value, int | float) and not domain.holds(value):
+            raise BenchError(f"{spec.plugin}: {name} is {value}; it must be {domain}")
+    return method
+
+
+def domains(kind: type[Method]) -> dict[str, Domain]:
+    """What hyper-parameters may be, of those that say it."""
+    return _annotations(kind, Domain)
+
+
+def searches(kind: type[Method]) -> dict[str, Search]:
+    """Where good values of hyper-parameters are sought, of those that say it."""
+    return _annotations(kind, Search)
+
+
+def _annotations(kind: type[Method], wanted: type[_Said]) -> dict[str, _Said]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        field.name: each for field in dataclasses.fields(kind) for each in _said(hints[field.name]) if isinstance(each, wanted)
+    }
+
+
+def _said(hint: Any) -> list[Any]:
+    """What annotations say beside the type, also of one of several: `Positive | None`."""
+    inside = [each for kind in get_args(hint) for each in _said(kind)] if get_origin(hint) in (Union, UnionType) else []
+    return [*getattr(hint, "__metadata__", ()), *inside]
 
 
 def _named(kind: type[Method], spec: Spec) -> dict[str, Any]:
@@ -129,6 +181,8 @@ def _named(kind: type[Method], spec: Spec) -> dict[str, Any]:
     fields = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     values = {}
     for name, value in spec.parameters.items():
+        if name == PRESET and name not in fields:
+            continue
         if name not in fields:
             close = get_close_matches(name, fields, 1)
             hint = f"did you mean {close[0]}? " if close else ""

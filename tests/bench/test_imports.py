@@ -29,6 +29,7 @@ COMPUTES = (  # with torch; all other modules must not need it
     "bench.export.submission",
     "bench.losses",
     "bench.models.build",
+    "bench.models.layers",
     "bench.models.normalise",
     "bench.models.resnet18",
     "bench.models.resnet8",

@@ -69,6 +69,46 @@ def setting() -> Setting:
     return Setting(model, columns)
 
 
+@dataclass(frozen=True)
+class Regression:
+    """Softmax regression with 9 parameters, for numbers that were computed elsewhere: 2 inputs, 3 classes, retain and forget.
+
+    Validation is retain again. `theta` lists the weights row by row, then the biases.
+    """
+
+    columns: dict[str, tuple[Tensor, Tensor]]
+
+    def model(self, share: float = 1.0) -> nn.Linear:
+        """The original, or a student whose weights are that share of its own."""
+        model = nn.Linear(2, 3).double()
+        with torch.no_grad():
+            model.weight.copy_(share * torch.tensor([[0.5, -0.3], [0.1, 0.8], [-0.6, 0.2]], dtype=torch.float64))
+            model.bias.copy_(torch.tensor([0.1, -0.2, 0.05], dtype=torch.float64))
+        return model
+
+    def data(self, seed: int = 11) -> MethodData:
+        return MethodData(**{name: bind(columns, [seed], name, stacked=False) for name, columns in self.columns.items()})
+
+    def trial(self, seed: int = 11, index: int = 0) -> Trial:
+        return Trial((index,), (seed,), False, torch.device("cpu"), Allowance(9.0), None, "none", 3, dtype=torch.float64)
+
+    def run(self, method: Method, seed: int = 11) -> list[float]:
+        """What a method makes of the original."""
+        return self.theta(method.unlearn(self.model(), self.data(seed), self.trial(seed)))
+
+    @staticmethod
+    def theta(model: nn.Module) -> list[float]:
+        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).tolist()
+
+
+@pytest.fixture(scope="session")
+def regression() -> Regression:
+    inputs = torch.tensor([[1.0, 0.5], [-0.4, 0.9], [0.3, -1.2], [0.8, 0.8], [0.2, 0.7], [-1.0, 0.1]], dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 1, 1, 2])
+    retain, forget = (inputs[:4], labels[:4]), (inputs[4:], labels[4:])
+    return Regression({"retain": retain, "forget": forget, "validation": retain})
+
+
 @pytest.fixture
 def distance() -> Callable[[nn.Module, nn.Module], float]:
     def largest(one: nn.Module, other: nn.Module) -> float:

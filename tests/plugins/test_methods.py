@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import math
 import re
-from collections.abc import Callable, Iterator
+import sys
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,179 +18,18 @@ from bench_plugins.noise_injection import NoiseInjection
 from bench_plugins.scrub import Scrub
 from bench_plugins.scrub_noise import ScrubNoise
 from bench_plugins.scrub_r import ScrubRewind
-from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import SGD, Adam
 
 from bench import Control, Method
 from bench.registry import discovery, loading, specs
-from bench.seeds import generator
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
+from cases import CASES
+from cases.first import SCRUB
+from loops import Loop
 
 SEEDS = (11, 22, 33)
-SCRUB = {
-    "max_epochs": 2,
-    "epochs": 3,
-    "learning_rate": 2e-2,
-    "alpha": 0.5,
-    "retain_batch": 20,
-    "forget_batch": 6,
-    "decay_epochs": (1, 2),
-}
-
-
-class Loop:
-    """Plain training loops over a setting, with the shuffles that a seed gives."""
-
-    def __init__(self, setting, seed: int) -> None:
-        self.columns = setting.columns
-        self.original = setting.original
-        self.orders = {name: generator(seed, name) for name in setting.columns}
-        self.own = generator(seed, "method")
-        self.model = copy.deepcopy(setting.original)
-
-    def batches(self, split: str, size: int, passes: float = 1.0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        images, labels = self.columns[split]
-        left = round(passes * math.ceil(len(labels) / size))
-        while left > 0:
-            order = torch.randperm(len(labels), generator=self.orders[split])
-            for rows in order.split(size):
-                if left > 0:
-                    yield images[rows], labels[rows], rows
-                left -= 1
-
-    def shake(self, amount: float) -> None:
-        with torch.no_grad():
-            for module in self.model.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    noise = torch.randn(module.weight.shape, generator=self.own, dtype=torch.float64)
-                    module.weight += amount * module.weight.std() * noise
-
-    def fine_tune(self, epochs: float, rate: float, size: int, *, per_epoch: bool) -> None:
-        optimizer = SGD(self.model.parameters(), rate, momentum=0.9, weight_decay=5e-4)
-        batches = math.ceil(len(self.columns["retain"][1]) / size)
-        every = batches if per_epoch else 1
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches / every)
-        for taken, (images, labels, _) in enumerate(self.batches("retain", size, epochs), start=1):
-            optimizer.zero_grad()
-            functional.cross_entropy(self.model(images), labels).backward()
-            optimizer.step()
-            if taken % every == 0:
-                schedule.step()
-
-    def scrub(
-        self,
-        *,
-        max_epochs: int,
-        epochs: int,
-        learning_rate: float,
-        alpha: float,
-        retain_batch: int,
-        forget_batch: int,
-        decay_epochs: tuple[int, ...],
-        gamma: float = 0.99,
-        temperature: float = 4.0,
-        decay_rate: float = 0.1,
-        optimizer: torch.optim.Optimizer | None = None,
-    ) -> Iterator[str]:
-        teacher = copy.deepcopy(self.original).eval()
-        optimizer = optimizer or SGD(self.model.parameters(), learning_rate, momentum=0.9, weight_decay=5e-4)
-
-        def divergence(images: Tensor, logits: Tensor) -> Tensor:
-            with torch.no_grad():
-                target = (teacher(images) / temperature).softmax(1)
-            return temperature**2 * functional.kl_div((logits / temperature).log_softmax(1), target, reduction="batchmean")
-
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(decay_epochs), gamma=decay_rate)
-        for epoch in range(epochs):
-            if epoch < max_epochs:
-                for images, _, _ in self.batches("forget", forget_batch):
-                    optimizer.zero_grad()
-                    (-divergence(images, self.model(images))).backward()
-                    optimizer.step()
-                yield "max"
-            for images, labels, _ in self.batches("retain", retain_batch):
-                logits = self.model(images)
-                optimizer.zero_grad()
-                (gamma * functional.cross_entropy(logits, labels) + alpha * divergence(images, logits)).backward()
-                optimizer.step()
-            schedule.step()
-            yield "min"
-
-    def error(self, split: str, keep: Tensor | None = None) -> float:
-        images, labels = self.columns[split]
-        self.model.eval()
-        with torch.no_grad():
-            wrong = self.model(images).argmax(1) != labels
-        self.model.train()
-        return float((wrong if keep is None else wrong[keep]).double().mean())
-
-
-def fine_tune(loop: Loop) -> None:
-    loop.fine_tune(2.0, 1e-2, 20, per_epoch=True)
-
-
-def noise_injection(loop: Loop) -> None:
-    loop.shake(0.4)
-    loop.fine_tune(1.5, 1e-2, 20, per_epoch=False)
-    loop.shake(0.05)
-
-
-def scrub(loop: Loop) -> None:
-    assert list(loop.scrub(**SCRUB)) == ["max", "min", "max", "min", "min"]
-
-
-def scrub_rewind(loop: Loop) -> None:
-    passes = loop.scrub(**SCRUB)
-    kept = [(loop.error("forget"), copy.deepcopy(loop.model.state_dict())) for done in passes if done == "min"]
-    seen = torch.isin(loop.columns["validation"][1], loop.columns["forget"][1].unique())
-    reference = loop.error("validation", seen)
-    loop.model.load_state_dict(min(kept, key=lambda item: abs(item[0] - reference))[1])
-
-
-def scrub_noise(loop: Loop) -> None:
-    loop.shake(0.3)
-    done = []
-    for one in loop.scrub(**SCRUB):
-        done.append(one)
-        if len(done) == 4:
-            loop.shake(0.05)
-
-
-def negative_gradient(loop: Loop) -> None:
-    optimizer = SGD(loop.model.parameters(), 1e-3, momentum=0.9)
-    for images, labels, _ in loop.batches("forget", 6, 2.0):
-        optimizer.zero_grad()
-        (-functional.cross_entropy(loop.model(images), labels)).backward()
-        torch.nn.utils.clip_grad_norm_(loop.model.parameters(), 1.0)
-        optimizer.step()
-
-
-def neggrad_plus(loop: Loop) -> None:
-    optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
-    forget = (batch for _ in count() for batch in loop.batches("forget", 6))
-    for (images, labels, _), (forget_images, forget_labels, _) in zip(loop.batches("retain", 20, 2.0), forget, strict=False):
-        keep = functional.cross_entropy(loop.model(images), labels)
-        lose = functional.cross_entropy(loop.model(forget_images), forget_labels)
-        optimizer.zero_grad()
-        (0.8 * keep - 0.2 * torch.minimum(lose, torch.tensor(1.5, dtype=torch.float64))).backward()
-        optimizer.step()
-
-
-CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
-    "finetune": (FineTune(epochs=2.0, learning_rate=1e-2, batch_size=20), fine_tune),
-    "noise-injection": (
-        NoiseInjection(noise=0.4, epochs=1.5, learning_rate=1e-2, final_noise=0.05, batch_size=20),
-        noise_injection,
-    ),
-    "scrub": (Scrub(**SCRUB, temperature=4.0, gamma=0.99), scrub),
-    "scrub-r": (ScrubRewind(**SCRUB, temperature=4.0, gamma=0.99), scrub_rewind),
-    "scrub-noise": (ScrubNoise(**SCRUB, temperature=4.0, gamma=0.99, noise=0.3, late_noise=0.05), scrub_noise),
-    "negative-gradient": (NegativeGradient(epochs=2.0, learning_rate=1e-3, batch_size=6, max_norm=1.0), negative_gradient),
-    "neggrad-plus": (
-        NegGradPlus(alpha=0.8, epochs=2.0, learning_rate=1e-2, forget_loss_cap=1.5, retain_batch=20, forget_batch=6),
-        neggrad_plus,
-    ),
-}
+GOLDEN = Path(__file__).parent / "golden"
 everywhere = pytest.mark.parametrize("name", CASES)
 
 
@@ -227,12 +63,11 @@ def test_seeds_differ_and_repeat(setting, distance, name: str) -> None:
 @everywhere
 def test_golden(setting, name: str) -> None:
     """Numbers written down once: a change of an algorithm cannot pass unseen."""
-    golden = json.loads((Path(__file__).parent / "golden.json").read_text())
     method, _ = CASES[name]
     model = setting.run_alone(method, 11).eval()
     with torch.no_grad():
         logits = model(setting.columns["validation"][0][:2])
-    assert logits.flatten().tolist() == pytest.approx(golden[name], abs=1e-6)
+    assert logits.flatten().tolist() == pytest.approx(json.loads((GOLDEN / f"{name}.json").read_text()), abs=1e-6)
 
 
 PUBLISHED = re.findall(r"`(scrub\[.*\])`", (Path(__file__).parents[2] / "docs" / "evidence" / "tuning.md").read_text())
@@ -260,17 +95,18 @@ def test_published_settings_of_scrub_can_be_said(setting, distance, text: str) -
 
 
 def test_every_installed_method_is_a_case() -> None:
-    golden = json.loads((Path(__file__).parent / "golden.json").read_text())
+    golden = {path.stem for path in GOLDEN.iterdir()}
     own = [plugin for plugin in discovery.plugins(discovery.METHODS) if plugin.distribution == "unlearning-bench"]
     methods = {plugin.name for plugin in own if not issubclass(loading.load_method(plugin), Control)}
-    assert set(CASES) == set(golden) == methods
+    assert set(CASES) == golden == methods
 
 
 USUAL = [FineTune(), NegGradPlus(), NegativeGradient(), NoiseInjection(), Scrub(), ScrubNoise(), ScrubRewind()]
 
 
-@pytest.mark.parametrize("method", USUAL, ids=lambda method: type(method).__name__)
-def test_defaults_are_for_the_usual_budget(method: Method) -> None:
+@everywhere
+def test_defaults_are_for_the_usual_budget(name: str) -> None:
+    method = type(CASES[name][0])()
     assert method.within(0.2) == method
 
 

@@ -23,6 +23,7 @@ from bench.engine.worker.guards import Guards
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.errors import BenchError
 from bench.method import Control, Method
+from bench.models.layers import lacking
 from bench.models.returned import returned_model, shapes
 from bench.models.stacked import size
 from bench.models.training import class_weights, warm_up
@@ -81,6 +82,8 @@ class MethodServer(Server):
     def describe(self, models: int) -> Answer:
         """What the engine must know of the method before it plans."""
         method = self.method
+        if missing := lacking(self.blueprint.build(), method.needs) if method.needs else []:
+            raise BenchError(f"{self.plugin.name} needs {' and '.join(missing)}, which network {self.setting.network} has not")
         variants = [_checked(method.variant(index)) for index in range(models)]
         return Description(
             stackable=all(variant.stackable and not variant.uses_clock for variant in variants),

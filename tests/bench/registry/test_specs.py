@@ -1,13 +1,13 @@
 """`name[k=v]`: reading, checking, writing."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 
 from bench.errors import BenchError
-from bench.method import Method
-from bench.registry.specs import Spec, configure, hyper_parameters, parse, scaled
+from bench.method import CountFromZero, Method, NotNegative, Positive, Search, Share
+from bench.registry.specs import Spec, configure, domains, hyper_parameters, parse, scaled, searches
 
 
 @dataclass(frozen=True)
@@ -165,3 +165,64 @@ def test_refusals_of_the_method_itself_are_shown() -> None:
 
     with pytest.raises(BenchError, match="a pass over retain follows each over forget"):
         configure(Scrub, parse("scrub[epochs=1,max_epochs=2]"))
+
+
+@dataclass(frozen=True)
+class Bounded(Method):
+    """Numbers of every domain, two settings by name, and more epochs where there is time."""
+
+    epochs: Annotated[Positive, Search(0.5, 4.0, log=True)] = 1.0
+    share: Share = 0.5
+    blocks: CountFromZero = 1
+    noise: NotNegative | None = None
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"epochs": 10.0, "share": 0.1}, "code": {"blocks": 3}}
+
+    def within(self, share: float) -> "Bounded":
+        return replace(self, epochs=5 * self.epochs * share)
+
+
+@pytest.mark.parametrize(
+    ("inside", "told"),
+    [
+        ("epochs=0", "x: epochs is 0.0; it must be above 0"),
+        ("share=1.1", "x: share is 1.1; it must be from 0 to 1"),
+        ("share=-1", "x: share is -1.0; it must be from 0 to 1"),
+        ("blocks=-1", "x: blocks is -1; it must be 0 or more"),
+        ("noise=-0.1", "x: noise is -0.1; it must be 0 or more"),
+        ("preset=papers", "x has no preset 'papers'; did you mean paper? it has: paper, code"),
+        ("preset=code,epochs=0", "x: epochs is 0.0; it must be above 0"),
+    ],
+)
+def test_what_no_method_can_do_is_refused_before_anything_trains(inside: str, told: str) -> None:
+    with pytest.raises(BenchError) as refused:
+        configure(Bounded, parse(f"x[{inside}]"), 0.2)
+    assert str(refused.value) == told
+
+
+def test_also_what_a_budget_makes_of_it() -> None:
+    with pytest.raises(BenchError, match=r"epochs is 0\.0; it must be above 0"):
+        configure(Bounded, parse("x"), 0.0)
+
+
+def test_a_preset_is_never_scaled_and_what_is_said_beside_it_holds() -> None:
+    spec = parse("x[preset=paper,share=0.2]")
+    method = configure(Bounded, spec, 0.1)
+    assert method == Bounded(epochs=10.0, share=0.2)
+    assert scaled(Bounded, spec, method) == {}
+    assert parse(str(spec)) == spec
+    assert configure(Bounded, parse('x[preset="paper"]'), 0.1).epochs == 10.0
+    with pytest.raises(BenchError, match="x has no preset 'paper'; it has: none"):
+        configure(Example, parse("x[preset=paper]"))
+
+
+def test_a_hyper_parameter_may_be_called_preset() -> None:
+    @dataclass(frozen=True)
+    class Own(Method):
+        preset: int = 1
+
+    assert configure(Own, parse("x[preset=2]"), 0.2) == Own(2)
+
+
+def test_where_good_values_are_sought() -> None:
+    assert searches(Bounded) == {"epochs": Search(0.5, 4.0, log=True)}
+    assert set(domains(Bounded)) == {"epochs", "share", "blocks", "noise"}

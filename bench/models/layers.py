@@ -1,0 +1,20 @@
+"""Which layers a network has, for methods that cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from bench.method import Layer
+
+_KINDS: dict[Layer, tuple[type[nn.Module], str]] = {
+    "batch-norm": (nn.BatchNorm2d, "batch normalisation"),
+    "convolution": (nn.Conv2d, "a convolution"),
+    "linear": (nn.Linear, "a linear layer"),
+}
+
+
+def lacking(network: nn.Module, needed: Iterable[Layer]) -> list[str]:
+    """Of the layers that are needed, those that a network has not, in words."""
+    return [words for kind, words in (_KINDS[each] for each in needed) if not any(isinstance(m, kind) for m in network.modules())]

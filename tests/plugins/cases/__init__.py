@@ -1,0 +1,5 @@
+"""Every method with hyper-parameters that reach all of it, and a second implementation: a module for each kind of methods."""
+
+from cases import first
+
+CASES = {**first.CASES}
