@@ -9,26 +9,66 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from torch import nn
-from torch.optim import SGD
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
 
 from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.losses import cross_entropy, set_learning_rate, step
+from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 
+CHALLENGE = Paper(
+    title="Are we making progress in unlearning? Findings from the first NeurIPS unlearning competition",
+    authors="Triantafillou, Eleni and Kairouz, Peter and Pedregosa, Fabian and others",
+    venue="arXiv",
+    year=2024,
+    url="https://arxiv.org/abs/2406.09073",
+    code="https://github.com/google-deepmind/unlearning_evaluation",
+)
+
+Schedule = Callable[[float], float]  # what a number of epochs, with its fraction, makes of a learning rate
+Loss = Callable[[Tensor, Tensor, float], Tensor]  # logits, labels, epochs so far -> one value per model
+
+
+def constant(learning_rate: float) -> Schedule:
+    """The same rate throughout."""
+    return lambda epoch: learning_rate
+
+
+def cosine(learning_rate: float, epochs: float) -> Schedule:
+    """Half a cosine, one step an epoch: the last epoch is not at 0."""
+    return lambda epoch: learning_rate * (1 + math.cos(math.pi * math.floor(epoch) / epochs)) / 2
+
+
+def smooth_cosine(learning_rate: float, epochs: float) -> Schedule:
+    """Half a cosine, a step a batch: the last is near 0."""
+    return lambda epoch: learning_rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+def plain(logits: Tensor, labels: Tensor, epoch: float) -> Tensor:
+    """Cross-entropy, whatever the epoch."""
+    return cross_entropy(logits, labels)
+
 
 def train_on_retain(
-    model: nn.Module, data: MethodData, *, epochs: float, batch_size: int, optimizer: SGD, rate: Callable[[float], float]
+    model: nn.Module,
+    data: MethodData,
+    *,
+    epochs: float,
+    batch_size: int,
+    optimizer: Optimizer,
+    rate: Schedule,
+    loss: Loss = plain,
 ) -> None:
-    """Minimise cross-entropy on retain; `rate` gives the learning rate after a number of epochs (with its fraction)."""
+    """Minimise cross-entropy, or another loss, on retain."""
     batches = math.ceil(len(data.retain) / batch_size)
     for taken, (images, labels) in enumerate(data.retain.epochs(epochs, batch_size)):
         set_learning_rate(optimizer, rate(taken / batches))
-        step(optimizer, cross_entropy(model(images), labels))
+        step(optimizer, loss(model(images), labels, taken / batches))
 
 
 @dataclass(frozen=True)
@@ -40,13 +80,15 @@ class FineTune(Method):
     Source: Triantafillou et al. 2024, arXiv:2406.09073 (evaluation code, do_unlearning).
     """
 
-    epochs: float = 1.0  # evaluation code
-    learning_rate: float = 1e-3  # evaluation code
-    batch_size: int = 64  # evaluation code
-    momentum: float = 0.9  # evaluation code
-    weight_decay: float = 5e-4  # evaluation code
+    epochs: Annotated[Positive, Search(0.25, 2.0)] = 1.0  # evaluation code
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-3  # evaluation code
+    batch_size: Count = 64  # evaluation code
+    momentum: Share = 0.9  # evaluation code
+    weight_decay: NotNegative = 5e-4  # evaluation code
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    cost: ClassVar[str] = "epochs over retain"
+    paper: ClassVar[Paper] = CHALLENGE
 
     def within(self, share: float) -> FineTune:
         """As many epochs as go into the budget where one goes into the usual one."""
@@ -55,11 +97,9 @@ class FineTune(Method):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train on retain."""
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=self._rate)
+        rate = cosine(self.learning_rate, self.epochs)
+        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         return model
-
-    def _rate(self, epoch: float) -> float:
-        return self.learning_rate * (1 + math.cos(math.pi * math.floor(epoch) / self.epochs)) / 2
 
 
 @hookimpl

@@ -7,7 +7,6 @@ section 5: Seif, with absolute noise on the first convolution).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -21,7 +20,7 @@ from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import std, weights
 
-from .finetune import train_on_retain
+from .finetune import smooth_cosine, train_on_retain
 
 
 def shake(model: nn.Module, amount: float, trial: Trial) -> None:
@@ -56,14 +55,11 @@ class NoiseInjection(Method):
         """Shake, repair, shake."""
         shake(model, self.noise, trial)
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9, weight_decay=5e-4)
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=self._rate)
+        rate = smooth_cosine(self.learning_rate, self.epochs)  # the repair ends on a rate near zero
+        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         if self.final_noise:
             shake(model, self.final_noise, trial)
         return model
-
-    def _rate(self, epoch: float) -> float:
-        """Half a cosine, smooth: the repair ends on a rate near zero."""
-        return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
 
 @hookimpl
