@@ -7,9 +7,9 @@ is the original model in evaluation mode. It never changes, so its logits are co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
@@ -17,8 +17,11 @@ from torch.optim import SGD, Adam, Optimizer
 from bench import Method, hookimpl
 from bench.budget import USUAL_SHARE, as_fits
 from bench.losses import cross_entropy, kl_divergence, set_learning_rate, step
+from bench.method import Count, CountFromZero, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
+
+from .scrub_settings import PRESETS
 
 LEAST_EPOCHS = 2
 
@@ -29,25 +32,37 @@ class Scrub(Method):
 
     Epoch e (from 1): if e <= max_epochs, a pass over forget that maximises KL(teacher || student); then always a pass over
     retain that minimises gamma * cross-entropy + alpha * KL. With epochs > max_epochs it ends on retain-only epochs. The settings
-    of the paper and of its code are in docs/evidence/tuning.md.
+    of the paper and of its code are presets.
 
     Source: Kurmanji et al. 2023, arXiv:2302.09880.
     """
 
-    max_epochs: int = 1  # what fits a budget of 20 % of retraining on the embedded task
-    epochs: int = 2  # likewise
-    learning_rate: float = 1.4e-3  # search on the embedded task (docs/evidence/tuning.md)
-    alpha: float = 2.5e-3  # search
-    gamma: float = 0.99  # public code, large-scale setting
-    temperature: float = 4.0  # search
-    retain_batch: int = 256  # search
-    forget_batch: int = 16  # search
+    max_epochs: CountFromZero = 1  # what fits a budget of 20 % of retraining on the embedded task
+    epochs: Count = 2  # likewise
+    learning_rate: Annotated[Positive, Search(3e-4, 3e-2, log=True)] = (
+        1.4e-3  # search on the embedded task (docs/evidence/tuning.md)
+    )
+    alpha: Annotated[NotNegative, Search(1e-3, 1.0, log=True)] = 2.5e-3  # search
+    gamma: NotNegative = 0.99  # public code, large-scale setting
+    temperature: Annotated[Positive, Search(1.0, 4.0)] = 4.0  # search
+    retain_batch: Annotated[Count, Search(64, 256, log=True)] = 256  # search
+    forget_batch: Annotated[Count, Search(16, 128, log=True)] = 16  # search
     decay_epochs: tuple[int, ...] = (3, 5, 9)  # public code, large-scale setting: the rate falls after each
-    decay_rate: float = 0.1  # public code: times the rate
+    decay_rate: NotNegative = 0.1  # public code: times the rate
     optimizer: Literal["sgd", "adam"] = "sgd"  # public code, large-scale setting; its small one has Adam
-    momentum: float = 0.9  # public code, large-scale setting; of SGD, Adam has its own
-    weight_decay: float = 5e-4  # public code, large-scale setting; in either optimiser added to the gradient
+    momentum: Share = 0.9  # public code, large-scale setting; of SGD, Adam has its own
+    weight_decay: NotNegative = 5e-4  # public code, large-scale setting; in either optimiser added to the gradient
     stackable: ClassVar[bool] = True
+    cost: ClassVar[str] = "epochs over retain, and max_epochs over forget; one pass over both for the teacher"
+    paper: ClassVar[Paper] = Paper(
+        title="Towards Unbounded Machine Unlearning",
+        authors="Kurmanji, Meghdad and Triantafillou, Peter and Hayes, Jamie and Triantafillou, Eleni",
+        venue="NeurIPS",
+        year=2023,
+        url="https://arxiv.org/abs/2302.09880",
+        code="https://github.com/meghdadk/SCRUB",
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_epochs <= self.epochs or not self.epochs:

@@ -14,6 +14,7 @@ import click
 
 from bench.cli import options
 from bench.hookspecs import hookimpl
+from bench.method import Paper
 from bench.registry import discovery, specs
 
 if TYPE_CHECKING:
@@ -107,13 +108,30 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         about = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version, "documentation": text}
         parameters = [asdict(field) for field in fields]
-        click.echo(json.dumps({**about, "hyper_parameters": parameters, "declares": declared}, indent=1, default=str))
+        more = {
+            "paper": asdict(method.paper) if isinstance(method.paper, Paper) else None,
+            "cost": method.cost,
+            "needs": method.needs,
+        }
+        said = {**about, **more, "hyper_parameters": parameters, "presets": dict(method.presets), "declares": declared}
+        click.echo(json.dumps(said, indent=1, default=str))
         return
     click.echo(f"{plugin.name}  {plugin.distribution or plugin.module} {plugin.version}\n\n{text}\n")
+    if isinstance(method.paper, Paper):
+        click.echo("".join(f"  {line}\n" for line in _paper(method.paper)))
     width = max((len(f"{field.name} = {field.default!r}") for field in fields), default=0)
     for field in fields:
-        click.echo(f"  {f'{field.name} = {field.default!r}'.ljust(width)}  {field.source}".rstrip())
+        may_be = f"[{field.domain}]" if field.domain else ""
+        click.echo(f"  {f'{field.name} = {field.default!r}'.ljust(width)}  {f'{may_be}  {field.source}'.strip()}".rstrip())
+    for preset in method.presets:
+        click.echo(f"\nsetting by name: {plugin.name}[preset={preset}]")
     click.echo("\ndeclares: " + ", ".join(f"{flag} = {value}" for flag, value in declared.items()))
+
+
+def _paper(paper: Paper) -> list[str]:
+    """Lines of a bibliography."""
+    published = " ".join(part for part in (paper.venue, str(paper.year)) if part)
+    return [paper.title, f"{paper.authors}. {published}", *(address for address in (paper.url, paper.code) if address)]
 
 
 @plugins.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, cast
@@ -24,6 +25,7 @@ from bench.metrics.timing import FEWEST_TIMED
 from bench.registry.discovery import Plugin
 from bench.store.fields import LONGEST_TEXT, MOST_LINES
 from bench.store.records import (
+    ADDRESS,
     Chunk,
     DeviceRecord,
     Failed,
@@ -31,6 +33,7 @@ from bench.store.records import (
     Killed,
     MethodRecord,
     NotTimed,
+    PaperRecord,
     Pending,
     RunRecord,
     TaskRecord,
@@ -111,7 +114,17 @@ def _method_record(request: Request, description: Description) -> MethodRecord:
         uses_clock=description.uses_clock,
         control=description.control,
         reference_models=tuple(description.reference_models),
+        paper=_paper(description.paper) if description.paper else None,
+        cost=one_line(description.cost),
     )
+
+
+def _paper(said: Mapping[str, Any]) -> PaperRecord:
+    """What a plugin says of its paper, as far as it can be shown."""
+    texts = {name: one_line(str(said.get(name, ""))) for name in ("title", "authors", "venue", "url", "code")}
+    texts |= {name: "" for name in ("url", "code") if not re.match(ADDRESS, texts[name])}
+    year = said.get("year")
+    return PaperRecord(**texts, year=year if isinstance(year, int) and 0 <= year < 10_000 else 0)
 
 
 def _task_record(session: Session) -> TaskRecord:

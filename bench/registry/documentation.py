@@ -8,9 +8,10 @@ import io
 import textwrap
 import tokenize
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from bench.method import Method
+from bench.registry import specs
 from bench.registry.syntax import parsed, source_of
 
 
@@ -19,9 +20,11 @@ class HyperParameter:
     """A field of a method."""
 
     name: str
-    kind: str  # its annotation
+    kind: str  # its type
     default: Any
     source: str  # the comment beside it; "" if there is none
+    domain: str  # what it may be, in words; "" if the method does not say
+    search: tuple[float, float, bool] | None  # where a good value is sought: from, to, on a logarithmic scale
 
 
 def hyper_parameters(method: type[Method]) -> list[HyperParameter]:
@@ -30,10 +33,22 @@ def hyper_parameters(method: type[Method]) -> list[HyperParameter]:
     for kind in reversed(method.__mro__):
         if issubclass(kind, Method):
             sources |= _comments(kind)
+    kinds, domains, searches = get_type_hints(method), specs.domains(method), specs.searches(method)
     return [
-        HyperParameter(field.name, str(field.type), field.default, sources.get(field.name, ""))
+        HyperParameter(
+            name=field.name,
+            kind=_in_words(kinds[field.name]),
+            default=field.default,
+            source=sources.get(field.name, ""),
+            domain=str(domains.get(field.name, "")),
+            search=dataclasses.astuple(searches[field.name]) if field.name in searches else None,
+        )
         for field in dataclasses.fields(method)
     ]
+
+
+def _in_words(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")
 
 
 def flags(method: type[Method]) -> dict[str, bool]:

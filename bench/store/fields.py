@@ -19,9 +19,9 @@ from bench.errors import one_line
 
 VERSION = 2  # of every record's form
 
-_UNPRINTED = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
-ONE_LINE = rf"\A[^{_UNPRINTED}]*\Z"
-_DEVICE = rf"cpu|(?!(?i:cpu)\Z)[^\s{_UNPRINTED}]([^{_UNPRINTED}]*[^\s{_UNPRINTED}])?"  # the CPU has one name
+UNPRINTED = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+ONE_LINE = rf"\A[^{UNPRINTED}]*\Z"
+_DEVICE = rf"cpu|(?!(?i:cpu)\Z)[^\s{UNPRINTED}]([^{UNPRINTED}]*[^\s{UNPRINTED}])?"  # the CPU has one name
 MANY = 100_000  # models, or items of a list
 LONGEST_TEXT = 100_000  # characters
 MOST_LINES = 100

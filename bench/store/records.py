@@ -13,6 +13,7 @@ from bench.seeds import numpy_generator
 from bench.store.fields import (
     MANY,
     ONE_LINE,
+    UNPRINTED,
     DeviceKind,
     Index,
     Line,
@@ -31,6 +32,9 @@ from bench.store.fields import (
 
 OUTPUTS_FILE = r"(outputs|timed)-[0-9]{4,}\.npz"
 
+ADDRESS = rf"\A(https?://[^\s<>\"'{UNPRINTED}]+)?\Z"
+
+Address = Annotated[str, Meta(max_length=1000, pattern=ADDRESS)]
 SpecText = Annotated[str, Meta(max_length=10_000, pattern=ONE_LINE)]
 ReferenceId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 BudgetText = Annotated[str, Meta(max_length=50, pattern=r"\A(?=.*[1-9])[0-9]+(\.[0-9]+)?[%s]\Z")]  # see `bench.budget.Budget`
@@ -42,6 +46,17 @@ OutputsFile = Annotated[str, Meta(pattern=rf"\A{OUTPUTS_FILE}\Z", max_length=100
 
 class StoreRecord(Record, frozen=True, kw_only=True):
     """`store.json`: which version the store is of."""
+
+
+class PaperRecord(Record, frozen=True, kw_only=True):
+    """Where a method was published: see `bench.method.Paper`."""
+
+    title: Line = ""
+    authors: Line = ""
+    venue: Line = ""
+    year: Annotated[int, Meta(ge=0, le=9999)] = 0
+    url: Address = ""
+    code: Address = ""
 
 
 class MethodRecord(Record, frozen=True, kw_only=True):
@@ -61,6 +76,8 @@ class MethodRecord(Record, frozen=True, kw_only=True):
     sources: Lines = msgspec.field(default_factory=dict)  # of the defaults of hyper-parameters
     stackable: bool = False
     uses_clock: bool = False
+    paper: PaperRecord | None = None
+    cost: Line = ""  # in passes over splits
 
     @property
     def has_own_options(self) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,14 +16,12 @@ from bench_plugins.noise_injection import NoiseInjection
 from bench_plugins.scrub import Scrub
 from bench_plugins.scrub_noise import ScrubNoise
 from bench_plugins.scrub_r import ScrubRewind
-from torch.optim import SGD, Adam
 
 from bench import Control, Method
-from bench.registry import discovery, loading, specs
+from bench.registry import discovery, loading
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
 from cases import CASES
-from cases.first import SCRUB
 from loops import Loop
 
 SEEDS = (11, 22, 33)
@@ -68,30 +64,6 @@ def test_golden(setting, name: str) -> None:
     with torch.no_grad():
         logits = model(setting.columns["validation"][0][:2])
     assert logits.flatten().tolist() == pytest.approx(json.loads((GOLDEN / f"{name}.json").read_text()), abs=1e-6)
-
-
-PUBLISHED = re.findall(r"`(scrub\[.*\])`", (Path(__file__).parents[2] / "docs" / "evidence" / "tuning.md").read_text())
-
-
-def test_published_settings_of_scrub_are_in_the_documentation() -> None:
-    assert len(PUBLISHED) == 4
-
-
-@pytest.mark.parametrize("text", PUBLISHED)
-def test_published_settings_of_scrub_can_be_said(setting, distance, text: str) -> None:
-    """And come to what torch's own optimisers and scheduler do with them; in stacks, too."""
-    spec = specs.parse(text)
-    method = specs.configure(Scrub, spec, 0.2)
-    assert dict(spec.parameters).items() <= specs.hyper_parameters(method).items()
-    loop = Loop(setting, SEEDS[0])
-    kind = {"sgd": partial(SGD, momentum=method.momentum), "adam": Adam}[method.optimizer]
-    optimizer = kind(loop.model.parameters(), lr=method.learning_rate, weight_decay=method.weight_decay)
-    names = (*SCRUB, "gamma", "temperature", "decay_rate")
-    passes = list(loop.scrub(**{name: getattr(method, name) for name in names}, optimizer=optimizer))
-    assert passes.count("max") == method.max_epochs
-    alone = setting.run_alone(method, SEEDS[0])
-    assert distance(alone, loop.model) < 1e-9
-    assert distance(setting.run_stacked(method, SEEDS[:2])[0], alone) < 1e-9
 
 
 def test_every_installed_method_is_a_case() -> None:

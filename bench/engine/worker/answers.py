@@ -45,6 +45,8 @@ class Description(Record, frozen=True, kw_only=True):
     reference_models: list[int | None]  # of a control row
     documentation: str
     remark: str = ""  # what a user should know of how it was loaded
+    paper: dict[str, Any] | None = None  # where it was published, in its own words
+    cost: str = ""
     sources: dict[str, str]  # of the defaults of hyper-parameters
 
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -22,7 +22,7 @@ from bench.engine.worker.family import PATIENCE, PAUSE
 from bench.engine.worker.guards import Guards
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.errors import BenchError
-from bench.method import Control, Method
+from bench.method import Control, Method, Paper
 from bench.models.layers import lacking
 from bench.models.returned import returned_model, shapes
 from bench.models.stacked import size
@@ -94,6 +94,8 @@ class MethodServer(Server):
             variants=[variants.index(variant) for variant in variants],
             reference_models=list(method.reference_models(models)) if isinstance(method, Control) else [],
             remark=loading.remark(method),
+            paper=asdict(method.paper) if isinstance(method.paper, Paper) else None,
+            cost=str(method.cost),
             documentation=(type(method).__doc__ or "")[:LONGEST_TEXT],
             sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
         ), {}
