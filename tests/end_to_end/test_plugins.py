@@ -122,6 +122,13 @@ def test_show_explains_a_method(bench) -> None:
     shown = bench("plugins", "show", "scrub").stdout
     assert "Source: Kurmanji et al. 2023" in shown
     assert "gamma = 0.99" in shown
+    assert "Towards Unbounded Machine Unlearning" in shown
+    assert "setting by name: scrub[preset=paper]" in shown
+    assert re.search(r"temperature = 4\.0 +\[above 0\]  search", shown)
+    told = json.loads(bench("plugins", "show", "scrub", "--json").stdout)
+    assert (told["paper"]["year"], told["presets"]["paper"]["alpha"]) == (2023, 0.001)
+    (rate,) = [each for each in told["hyper_parameters"] if each["name"] == "learning_rate"]
+    assert (rate["kind"], rate["domain"], rate["search"]) == ("float", "above 0", [3e-4, 3e-2, True])
     assert "public code, large-scale setting" in shown
     assert "stackable = True" in shown
     fields = json.loads(bench("plugins", "show", "scrub-r", "--json").stdout)["hyper_parameters"]

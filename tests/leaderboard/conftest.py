@@ -17,7 +17,7 @@ from bench.outputs import OUTPUT_SPLITS, Outputs
 from bench.scoring.scorecard import Control, Measure, Presentation, Scorecard, Section, keep_scorecard, presentations
 from bench.store.archives import pack
 from bench.store.files import write_bytes, write_record
-from bench.store.records import DeviceRecord, Failed, Finished, MethodRecord, RunRecord, TaskRecord, Timed
+from bench.store.records import DeviceRecord, Failed, Finished, MethodRecord, PaperRecord, RunRecord, TaskRecord, Timed
 from bench.store.runs import Run
 from bench.store.store import Store
 
@@ -52,6 +52,8 @@ def _put_run(
         spec=spec or name,
         summary=HOSTILE,
         documentation=HOSTILE,
+        paper=PaperRecord(title=HOSTILE, authors=HOSTILE, venue="ICML", year=2025, url="https://example.org/paper"),
+        cost=HOSTILE,
         control=control,
         distribution="somebody",
         version="1",

@@ -69,6 +69,14 @@ def test_headline_names_leader_and_ceiling(page: str) -> None:
     assert "N = 16 is a screening" in page
 
 
+def test_pages_of_methods_name_the_paper(page: str, tmp_path: Path) -> None:
+    shown = next(tmp_path.glob("site/method-good*.html")).read_text(encoding="utf-8")
+    link = f'<a href="https://example.org/paper" rel="nofollow noreferrer"><cite><bdi>{escape(HOSTILE)}</bdi></cite></a>'
+    assert f"{link}, <bdi>{escape(HOSTILE)}</bdi>, <bdi>ICML</bdi> 2025</p>" in shown
+    assert f"Takes <bdi>{escape(HOSTILE)}</bdi>." in shown
+    assert HOSTILE not in shown
+
+
 def test_share_of_the_ceiling(page: str) -> None:
     assert f"{100 * 0.09 / 0.19:.0f} %" in page
 
@@ -89,7 +97,7 @@ def test_text_of_strangers_is_harmless(page: str, tmp_path: Path) -> None:
 
 def test_everything_is_local(page: str, tmp_path: Path) -> None:
     for text in _pages(tmp_path).values():
-        for reference in re.findall(r'(?:src|href)="([^"]+)"', text):
+        for reference in re.findall(r'(?:src|href)="([^"]+)"(?! rel="nofollow noreferrer")', text):  # but for links to papers
             target = reference.partition("#")[0]
             if not target or target == "data:,":
                 continue

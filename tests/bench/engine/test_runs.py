@@ -15,12 +15,13 @@ from bench.engine import runs
 from bench.engine.failures import MOST_FAILURES
 from bench.engine.jobs import Alone, Computed, TimeTrial, Unlearn, Work
 from bench.engine.machine import Device
-from bench.engine.runs import _back_off, _compute_missing
+from bench.engine.runs import _back_off, _compute_missing, _paper
 from bench.engine.session import Session
 from bench.errors import BenchError, WorkerError
 from bench.outputs import Outputs
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
+from bench.store.fields import checked
 from bench.store.records import (
     Chunk,
     DeviceRecord,
@@ -428,3 +429,12 @@ def test_what_does_the_same_at_another_budget_is_not_computed_again(engine: Engi
 )
 def test_others_do_their_own(engine: Engine, changes: dict[str, Any]) -> None:
     assert looked_at(engine, replace(record_of(Pending(trials=tuple(range(8)))), **changes)) == []
+
+
+@pytest.mark.parametrize("year", [2023, -1, 10**9, "2023", None])
+@pytest.mark.parametrize("url", ["https://arxiv.org/abs/1", "javascript:alert(1)", "https://x.org/'onclick", "http://a b", 7])
+def test_of_a_paper_is_kept_what_can_be_shown(year: Any, url: Any) -> None:
+    kept = _paper({"title": "A\x1b[31m " * 1000, "year": year, "url": url, "more": 1})
+    assert kept.title.isprintable()
+    assert (kept.year, kept.url) == (2023 if year == 2023 else 0, url if url == "https://arxiv.org/abs/1" else "")
+    checked(kept)
