@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import in_reading_order
-from bench.store.records import MethodRecord, RunRecord
+from bench.store.method_records import MethodRecord
+from bench.store.records import RunRecord
 
 from . import text
 from .entries import VERIFIED

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import nn
 from torch.optim import SGD
@@ -15,6 +15,7 @@ from torch.optim import SGD
 from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.losses import cross_entropy
+from bench.method import Count, Paper, Positive, Search
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import clip, flat, parameters
@@ -27,11 +28,19 @@ class NegativeGradient(Method):
     Source: Golatkar et al. 2020, arXiv:1911.04933.
     """
 
-    epochs: float = 2.0  # search on the embedded task (docs/evidence/tuning.md)
-    learning_rate: float = 8.5e-3  # search
-    batch_size: int = 64  # search
-    max_norm: float = 5.0  # search
+    epochs: Annotated[Positive, Search(0.5, 6.0)] = 2.0  # search on the embedded task (docs/evidence/tuning.md)
+    learning_rate: Annotated[Positive, Search(1e-4, 3e-2, log=True)] = 8.5e-3  # search
+    batch_size: Annotated[Count, Search(16, 128, log=True)] = 64  # search
+    max_norm: Annotated[Positive, Search(0.1, 10.0, log=True)] = 5.0  # search
     stackable: ClassVar[bool] = True
+    cost: ClassVar[str] = "epochs over forget"
+    paper: ClassVar[Paper] = Paper(
+        title="Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
+        authors="Golatkar, Aditya and Achille, Alessandro and Soatto, Stefano",
+        venue="CVPR",
+        year=2020,
+        url="https://arxiv.org/abs/1911.04933",
+    )
 
     def within(self, share: float) -> NegativeGradient:
         """As many epochs as go into the budget where the default goes into the usual one."""

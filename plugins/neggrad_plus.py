@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import nn
 from torch.optim import SGD
@@ -17,8 +17,11 @@ from torch.optim import SGD
 from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.losses import cross_entropy, step
+from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
+
+from .scrub import Scrub
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,15 @@ class NegGradPlus(Method):
     Source: Kurmanji et al. 2023, arXiv:2302.09880.
     """
 
-    alpha: float = 0.785  # search on the embedded task (docs/evidence/tuning.md)
-    epochs: float = 1.5  # search
-    learning_rate: float = 6.5e-3  # search
-    forget_loss_cap: float = 3.0  # nats, on the batch's mean loss; search
-    retain_batch: int = 128  # search
-    forget_batch: int = 16  # search
+    alpha: Annotated[Share, Search(0.5, 1.0)] = 0.785  # search on the embedded task (docs/evidence/tuning.md)
+    epochs: Annotated[Positive, Search(0.5, 2.0)] = 1.5  # search
+    learning_rate: Annotated[Positive, Search(3e-4, 3e-2, log=True)] = 6.5e-3  # search
+    forget_loss_cap: Annotated[NotNegative, Search(1.0, 8.0)] = 3.0  # nats, on the batch's mean loss; search
+    retain_batch: Annotated[Count, Search(64, 256, log=True)] = 128  # search
+    forget_batch: Annotated[Count, Search(16, 128, log=True)] = 16  # search
     stackable: ClassVar[bool] = True
+    cost: ClassVar[str] = "epochs over retain, with a batch of forget in every step"
+    paper: ClassVar[Paper] = Scrub.paper
 
     def within(self, share: float) -> NegGradPlus:
         """As many epochs as go into the budget where the default goes into the usual one."""

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
 from bench.budget import as_fits
+from bench.method import Count, NotNegative, Paper, Positive, Search
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import std, weights
 
-from .finetune import smooth_cosine, train_on_retain
+from .finetune import CHALLENGE, smooth_cosine, train_on_retain
 
 
 def shake(model: nn.Module, amount: float, trial: Trial) -> None:
@@ -39,13 +40,15 @@ class NoiseInjection(Method):
     Source: the idea of several winners of the challenge (Triantafillou et al. 2024, arXiv:2406.09073, section 5).
     """
 
-    noise: float = 0.35  # standard deviations; search on the embedded task (docs/evidence/tuning.md)
-    epochs: float = 1.0  # search
-    learning_rate: float = 5e-3  # search
-    final_noise: float = 0.0  # search: off
-    batch_size: int = 64  # search
+    noise: Annotated[NotNegative, Search(0.05, 1.0, log=True)] = 0.35  # standard deviations; search (docs/evidence/tuning.md)
+    epochs: Annotated[Positive, Search(0.25, 2.0)] = 1.0  # search
+    learning_rate: Annotated[Positive, Search(5e-4, 5e-2, log=True)] = 5e-3  # search
+    final_noise: Annotated[NotNegative, Search(0.0, 0.1)] = 0.0  # search: off
+    batch_size: Count = 64  # search
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    cost: ClassVar[str] = "epochs over retain"
+    paper: ClassVar[Paper] = CHALLENGE
 
     def within(self, share: float) -> NoiseInjection:
         """As many epochs as go into the budget where the default goes into the usual one."""

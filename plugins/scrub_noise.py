@@ -6,12 +6,14 @@ model, before the noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 from torch import nn
 
 from bench import Method, hookimpl
+from bench.method import NotNegative, Search
 from bench.splits import MethodData
 from bench.trial import Trial
 
@@ -30,8 +32,9 @@ class ScrubNoise(Scrub):
     alpha: float = 4.8e-3  # search
     retain_batch: int = 128  # search
     forget_batch: int = 120  # search
-    noise: float = 0.37  # standard deviations of each tensor; search
-    late_noise: float = 0.05  # search
+    noise: Annotated[NotNegative, Search(0.05, 1.0, log=True)] = 0.37  # standard deviations of each tensor; search
+    late_noise: Annotated[NotNegative, Search(0.0, 0.1)] = 0.05  # search
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # SCRUB's know no noise
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Learn from the original, shake, then run all epochs."""

@@ -13,7 +13,8 @@ from bench.engine.jobs import Evaluate, Job
 from bench.engine.runs import new_record
 from bench.engine.session import Session
 from bench.outputs import Arrays, Outputs, concatenate
-from bench.store.records import Measured, MethodRecord
+from bench.store.method_records import MethodRecord
+from bench.store.records import Measured
 
 SUMMARY = "Unlearned elsewhere: its author's models, which nobody timed."
 

@@ -17,7 +17,7 @@ from bench.errors import BenchError, WorkerError, one_line
 from bench.outputs import Arrays
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
-from bench.store.records import MethodRecord
+from bench.store.method_records import MethodRecord
 
 if TYPE_CHECKING:
     from bench.engine.session import Session

@@ -23,21 +23,9 @@ from bench.engine.worker.answers import Description
 from bench.errors import WorkerError, one_line
 from bench.metrics.timing import FEWEST_TIMED
 from bench.registry.discovery import Plugin
-from bench.store.fields import LONGEST_TEXT, MOST_LINES
-from bench.store.records import (
-    ADDRESS,
-    Chunk,
-    DeviceRecord,
-    Failed,
-    Finished,
-    Killed,
-    MethodRecord,
-    NotTimed,
-    PaperRecord,
-    Pending,
-    RunRecord,
-    TaskRecord,
-)
+from bench.store.fields import ADDRESS, LONGEST_TEXT, MOST_LINES
+from bench.store.method_records import MethodRecord, PaperRecord
+from bench.store.records import Chunk, DeviceRecord, Failed, Finished, Killed, NotTimed, Pending, RunRecord, TaskRecord
 from bench.tasks.data_quality import examine
 
 

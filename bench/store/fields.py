@@ -22,6 +22,7 @@ VERSION = 2  # of every record's form
 UNPRINTED = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 ONE_LINE = rf"\A[^{UNPRINTED}]*\Z"
 _DEVICE = rf"cpu|(?!(?i:cpu)\Z)[^\s{UNPRINTED}]([^{UNPRINTED}]*[^\s{UNPRINTED}])?"  # the CPU has one name
+ADDRESS = rf"\A(https?://[^\s<>\"'{UNPRINTED}]+)?\Z"
 MANY = 100_000  # models, or items of a list
 LONGEST_TEXT = 100_000  # characters
 MOST_LINES = 100
@@ -30,6 +31,7 @@ Short = Annotated[str, Meta(max_length=50, pattern=ONE_LINE)]
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=ONE_LINE)]
 OptionalName = Annotated[str, Meta(max_length=200, pattern=ONE_LINE)]
 Line = Annotated[str, Meta(max_length=1000, pattern=ONE_LINE)]
+Address = Annotated[str, Meta(max_length=1000, pattern=ADDRESS)]
 Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 Lines = Annotated[dict[str, Line], Meta(max_length=MOST_LINES)]
 DeviceKind = Annotated[str, Meta(min_length=1, max_length=200, pattern=rf"\A({_DEVICE})\Z")]

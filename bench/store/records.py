@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -13,12 +13,10 @@ from bench.seeds import numpy_generator
 from bench.store.fields import (
     MANY,
     ONE_LINE,
-    UNPRINTED,
     DeviceKind,
     Index,
     Line,
     Lines,
-    Name,
     OptionalName,
     Positive,
     PositiveSeconds,
@@ -26,16 +24,12 @@ from bench.store.fields import (
     Seconds,
     Sha256,
     Short,
-    Text,
     Whole,
 )
+from bench.store.method_records import MethodRecord
 
 OUTPUTS_FILE = r"(outputs|timed)-[0-9]{4,}\.npz"
 
-ADDRESS = rf"\A(https?://[^\s<>\"'{UNPRINTED}]+)?\Z"
-
-Address = Annotated[str, Meta(max_length=1000, pattern=ADDRESS)]
-SpecText = Annotated[str, Meta(max_length=10_000, pattern=ONE_LINE)]
 ReferenceId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 BudgetText = Annotated[str, Meta(max_length=50, pattern=r"\A(?=.*[1-9])[0-9]+(\.[0-9]+)?[%s]\Z")]  # see `bench.budget.Budget`
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -46,43 +40,6 @@ OutputsFile = Annotated[str, Meta(pattern=rf"\A{OUTPUTS_FILE}\Z", max_length=100
 
 class StoreRecord(Record, frozen=True, kw_only=True):
     """`store.json`: which version the store is of."""
-
-
-class PaperRecord(Record, frozen=True, kw_only=True):
-    """Where a method was published: see `bench.method.Paper`."""
-
-    title: Line = ""
-    authors: Line = ""
-    venue: Line = ""
-    year: Annotated[int, Meta(ge=0, le=9999)] = 0
-    url: Address = ""
-    code: Address = ""
-
-
-class MethodRecord(Record, frozen=True, kw_only=True):
-    """The method of a run, and where it came from."""
-
-    name: Name
-    spec: SpecText
-    hyper_parameters: Annotated[dict[str, Any], Meta(max_length=1000)]
-    scaled: Annotated[dict[str, Any], Meta(max_length=1000)] = msgspec.field(default_factory=dict)  # by the budget: values before
-    source_hash: Sha256
-    control: bool
-    reference_models: Annotated[tuple[Whole | None, ...], Meta(max_length=MANY)]  # of a control row
-    distribution: OptionalName = ""
-    version: OptionalName = ""
-    summary: Line = ""
-    documentation: Text = ""
-    sources: Lines = msgspec.field(default_factory=dict)  # of the defaults of hyper-parameters
-    stackable: bool = False
-    uses_clock: bool = False
-    paper: PaperRecord | None = None
-    cost: Line = ""  # in passes over splits
-
-    @property
-    def has_own_options(self) -> bool:
-        """Whether hyper-parameters were given."""
-        return "[" in self.spec
 
 
 class TaskRecord(Record, frozen=True, kw_only=True):

@@ -17,7 +17,8 @@ from bench.scoring.calibration import Population
 from bench.scoring.constructions import shifted
 from bench.store.archives import pack
 from bench.store.files import write_bytes, write_record
-from bench.store.records import DeviceRecord, Finished, MethodRecord, RunRecord, TaskRecord, Timed
+from bench.store.method_records import MethodRecord
+from bench.store.records import DeviceRecord, Finished, RunRecord, TaskRecord, Timed
 from bench.store.reference_records import ReferenceRecord, ReferenceTask
 from bench.store.references import Reference
 from bench.store.runs import Run

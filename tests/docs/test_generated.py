@@ -26,7 +26,7 @@ def writer() -> Writer:
     return load
 
 
-@pytest.mark.parametrize("name", ["commands", "metrics"])
+@pytest.mark.parametrize("name", ["commands", "methods", "metrics"])
 def test_page_and_program_agree(writer: Writer, name: str) -> None:
     written = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     assert written == writer(name).page(), f"run `python docs/reference/{name}.py`"
@@ -45,3 +45,11 @@ def test_what_the_section_of_a_metric_has(writer: Writer) -> None:
     assert "| `p_value` | how often exchanged models" in sections["distinguishability"]
     assert "| evidence: p-value |" in sections["distinguishability"]
     assert all("\nSource: " in text and "\nPitfalls: " in text for name, text in sections.items() if name != "# Metrics")
+
+
+def test_what_the_section_of_a_method_has(writer: Writer) -> None:
+    sections = {section.partition("\n")[0]: section for section in writer("methods").page().split("\n## ")}
+    assert "| `temperature` | `4.0` | above 0 | search |" in sections["scrub"]
+    assert "[Towards Unbounded Machine Unlearning](https://arxiv.org/abs/2302.09880), NeurIPS 2023." in sections["scrub"]
+    assert "Settings by name: `paper`" in sections["scrub"]
+    assert all("\nSource: " in text and ", [" in text for name, text in sections.items() if name != "# Methods")

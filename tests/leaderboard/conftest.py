@@ -17,7 +17,8 @@ from bench.outputs import OUTPUT_SPLITS, Outputs
 from bench.scoring.scorecard import Control, Measure, Presentation, Scorecard, Section, keep_scorecard, presentations
 from bench.store.archives import pack
 from bench.store.files import write_bytes, write_record
-from bench.store.records import DeviceRecord, Failed, Finished, MethodRecord, PaperRecord, RunRecord, TaskRecord, Timed
+from bench.store.method_records import MethodRecord, PaperRecord
+from bench.store.records import DeviceRecord, Failed, Finished, RunRecord, TaskRecord, Timed
 from bench.store.runs import Run
 from bench.store.store import Store
 

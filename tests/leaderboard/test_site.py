@@ -22,7 +22,8 @@ from bench.registry import discovery
 from bench.scoring.ranking import Place, Rank
 from bench.scoring.rows import Row, distinct_names
 from bench.scoring.scorecard import Measure, Presentation, Scorecard, Section, keep_scorecard, read_scorecard
-from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
+from bench.store.method_records import MethodRecord
+from bench.store.records import DeviceRecord, Killed, RunRecord, TaskRecord
 from bench.store.runs import Run
 from bench.store.store import Store
 

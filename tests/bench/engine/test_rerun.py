@@ -20,17 +20,8 @@ from bench.outputs import Outputs
 from bench.registry import discovery
 from bench.scoring.calibration import Population
 from bench.scoring.constructions import shifted
-from bench.store.records import (
-    Chunk,
-    DeviceRecord,
-    Failed,
-    Finished,
-    Measured,
-    MethodRecord,
-    Pending,
-    RunRecord,
-    TaskRecord,
-)
+from bench.store.method_records import MethodRecord
+from bench.store.records import Chunk, DeviceRecord, Failed, Finished, Measured, Pending, RunRecord, TaskRecord
 from bench.tasks.age_synthetic import age_synthetic
 
 

@@ -22,6 +22,7 @@ from bench.outputs import Outputs
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
 from bench.store.fields import checked
+from bench.store.method_records import MethodRecord
 from bench.store.records import (
     Chunk,
     DeviceRecord,
@@ -29,7 +30,6 @@ from bench.store.records import (
     Finished,
     Killed,
     Measured,
-    MethodRecord,
     NotTimed,
     Pending,
     RunRecord,

@@ -12,7 +12,8 @@ from msgspec import structs
 from bench.metrics.memory_order import Parts
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard, Section
-from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
+from bench.store.method_records import MethodRecord
+from bench.store.records import DeviceRecord, Killed, RunRecord, TaskRecord
 
 NAMES = Parts.NAMES
 

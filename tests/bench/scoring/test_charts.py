@@ -14,7 +14,8 @@ from bench.scoring.charts import Charts, Mark, of_division, sweep
 from bench.scoring.ranking import Place, Rank
 from bench.scoring.rows import Row
 from bench.scoring.scorecard import Measure, Scorecard, Section
-from bench.store.records import DeviceRecord, Killed, MethodRecord, RunRecord, TaskRecord
+from bench.store.method_records import MethodRecord
+from bench.store.records import DeviceRecord, Killed, RunRecord, TaskRecord
 
 RECORD = RunRecord(
     method=MethodRecord(name="m", spec="m", hyper_parameters={}, source_hash="0" * 64, control=False, reference_models=()),
