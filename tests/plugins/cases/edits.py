@@ -1,0 +1,59 @@
+"""Methods that edit weights in one go, and those that train on forget towards other answers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from bench_plugins.delete import Delete
+from bench_plugins.ssd import Ssd
+from loops import Loop
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import SGD
+
+from bench import Method
+
+
+def importance(loop: Loop, images: Tensor, labels: Tensor, order: Tensor) -> list[Tensor]:
+    """Mean of squared gradients of batches of 20."""
+    parts = order.split(20)
+    totals = [torch.zeros_like(parameter) for parameter in loop.model.parameters()]
+    for rows in parts:
+        loop.model.zero_grad()
+        functional.cross_entropy(loop.model(images[rows]), labels[rows]).backward()
+        for total, parameter in zip(totals, loop.model.parameters(), strict=True):
+            total.add_(parameter.grad**2, alpha=1 / len(parts))
+    return totals
+
+
+def ssd(loop: Loop) -> None:
+    (images, labels), (forget_images, forget_labels) = loop.columns["retain"], loop.columns["forget"]
+    everything = torch.cat([images, forget_images]), torch.cat([labels, forget_labels])
+    loop.model.eval()
+    overall = importance(loop, *everything, torch.randperm(len(everything[1]), generator=loop.orders["retain"]))
+    forget = importance(loop, forget_images, forget_labels, torch.randperm(len(forget_labels), generator=loop.orders["forget"]))
+    loop.model.train()
+    with torch.no_grad():
+        for parameter, all_of_it, of_forget in zip(loop.model.parameters(), overall, forget, strict=True):
+            chosen = of_forget > 3.0 * all_of_it
+            parameter[chosen] *= (0.5 * all_of_it[chosen] / of_forget[chosen]).clamp(max=1)
+
+
+def delete(loop: Loop) -> None:
+    teacher = copy.deepcopy(loop.original).eval()
+    optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+    for images, labels, _ in loop.batches("forget", 6, 2.0):
+        with torch.no_grad():
+            others = teacher(images).softmax(1) * (1 - functional.one_hot(labels, 4))
+        optimizer.zero_grad()
+        student = loop.model(images).log_softmax(1)
+        functional.kl_div(student, others / others.sum(1, keepdim=True), reduction="batchmean").backward()
+        optimizer.step()
+
+
+CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
+    "ssd": (Ssd(alpha=3.0, dampening=0.5, batch_size=20), ssd),
+    "delete": (Delete(epochs=2.0, learning_rate=1e-2, batch_size=6), delete),
+}
