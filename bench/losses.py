@@ -1,4 +1,4 @@
-"""Losses with one value per model: logits [..., B, K] -> [...], the mean over the batch.
+"""Losses with one value per model: logits [..., B, K] -> [...], the mean over the batch, if nothing else is said.
 
 A plain network has no leading dimension, a stack of M models has M.
 """
@@ -9,13 +9,18 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
+def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every example [..., B], with labels [..., B], or [B] for all models."""
+    labels = labels.expand(logits.shape[:-1])
+    return -logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
+
+
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """Cross-entropy with labels [..., B], or [B] for all models; with class weights [K], the weighted mean, as torch's own."""
-    labels = labels.expand(logits.shape[:-1])
-    losses = -logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
+    losses = cross_entropies(logits, labels)
     if class_weights is None:
         return losses.mean(-1)
-    weights = class_weights[labels]
+    weights = class_weights[labels.expand(logits.shape[:-1])]
     return (losses * weights).sum(-1) / weights.sum(-1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -80,8 +81,9 @@ class Split:
             yield (images, *(self._take(column, positions) for column in self.columns[1:]))
 
     def epochs(self, epochs: float, batch_size: int) -> Iterator[Columns]:
-        """Shuffled batches of a number of passes, rounded to whole batches: 2.5 passes, say."""
-        left = round(epochs * -(-len(self) // batch_size))
+        """Shuffled batches of a number of passes, rounded to whole batches: 2.5 passes, say, or `math.inf`."""
+        batches = epochs * -(-len(self) // batch_size)
+        left = batches if math.isinf(batches) else round(batches)
         while left > 0:
             for batch in self.batches(batch_size):
                 yield batch

@@ -78,6 +78,12 @@ def snapshot(model: nn.Module) -> Views:
     return {name: view.clone() for name, view in state(model).items()}
 
 
+def restore(model: nn.Module, taken: Mapping[str, Tensor]) -> None:
+    """Give a model the weights and buffers of a snapshot."""
+    for name, view in state(model).items():
+        view.copy_(taken[name])
+
+
 def choose(model: nn.Module, snapshots: Sequence[Views], picks: Tensor) -> None:
     """Give model m the weights and buffers that it had in snapshots[picks[m]]; picks int64 [M]."""
     for name, view in state(model).items():

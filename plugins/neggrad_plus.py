@@ -6,9 +6,9 @@ an example which is wrong enough already pulls no further.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import chain, count
 from typing import Annotated, ClassVar
 
 from torch import nn
@@ -48,7 +48,7 @@ class NegGradPlus(Method):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train on retain and forget at once; forget starts again when it is through."""
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9, weight_decay=5e-4)
-        forget = chain.from_iterable(data.forget.batches(self.forget_batch) for _ in count())
+        forget = data.forget.epochs(math.inf, self.forget_batch)
         retain = data.retain.epochs(self.epochs, self.retain_batch)
         for (images, labels), (forget_images, forget_labels) in zip(retain, forget, strict=False):
             keep = cross_entropy(model(images), labels)

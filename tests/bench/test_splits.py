@@ -1,5 +1,7 @@
 """Splits: batches, shuffles and columns, for a plain network and for a stack."""
 
+import math
+
 import pytest
 import torch
 
@@ -60,6 +62,11 @@ def test_epochs_may_be_fractions() -> None:
     split = bind(COLUMNS, [1], "retain", stacked=False)
     assert [len(labels) for _, labels in split.epochs(1.5, 4)] == [4, 4, 2, 4]
     assert list(split.epochs(0.0, 4)) == []
+
+
+def test_epochs_may_be_without_end() -> None:
+    batches = bind(COLUMNS, [1], "retain", stacked=False).epochs(math.inf, 4)
+    assert [len(next(batches)[1]) for _ in range(7)] == [4, 4, 2, 4, 4, 2, 4]
 
 
 def test_sample_is_a_random_subset_without_repeats() -> None:

@@ -13,6 +13,7 @@ from bench.weights import (
     gradient,
     gradients,
     parameters,
+    restore,
     smallest,
     snapshot,
     state,
@@ -128,3 +129,12 @@ def test_frozen_entries_stay_whatever_momentum_and_decay_do() -> None:
     handle.remove()
     step(optimizer, _loss(net))
     assert any((view[masks[name]] != before[name][masks[name]]).any() for name, view in parameters(net).items())
+
+
+def test_restore_gives_a_snapshot_back() -> None:
+    net = _stack()
+    taken = snapshot(net)
+    for view in state(net).values():
+        view.add_(1.0)
+    restore(net, taken)
+    assert all(torch.equal(view, taken[name]) for name, view in state(net).items())

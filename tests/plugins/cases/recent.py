@@ -1,0 +1,96 @@
+"""Methods of 2024 to 2026."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from itertools import count
+
+import torch
+from bench_plugins.negmerge import NegMerge
+from bench_plugins.sfr_on import SfrOn
+from loops import Loop
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import SGD
+
+from bench import Method
+
+
+def _importance(loop: Loop, split: str, size: int) -> list[Tensor]:
+    """Of every parameter, in evaluation mode."""
+    loop.model.eval()
+    squares = [torch.zeros_like(parameter) for parameter in loop.model.parameters()]
+    batches = list(loop.batches(split, size))
+    for images, labels, _ in batches:
+        loop.model.zero_grad()
+        functional.cross_entropy(loop.model(images), labels).backward()
+        for total, parameter in zip(squares, loop.model.parameters(), strict=True):
+            total.add_(parameter.grad**2)
+    loop.model.train()
+    return [total / len(batches) for total in squares]
+
+
+def _ascend(loop: Loop, optimizer: SGD, images: Tensor, labels: Tensor, strength: float, masks: list[Tensor]) -> None:
+    optimizer.zero_grad()
+    losses = functional.cross_entropy(loop.model(images), labels, reduction="none")
+    share = 1 / (losses.detach() ** 0.5 + 1e-15)
+    (-strength * (share / share.sum() * losses).sum()).backward()
+    for parameter, mask in zip(loop.model.parameters(), masks, strict=True):
+        parameter.grad *= mask
+    torch.nn.utils.clip_grad_norm_(loop.model.parameters(), 0.5)
+    optimizer.step()
+
+
+def sfr_on(loop: Loop) -> None:
+    forget, retain = _importance(loop, "forget", 6), _importance(loop, "retain", 6)
+    masks = [(f + 1e-15) / (r + 1e-15) >= 2.0 for f, r in zip(forget, retain, strict=True)]
+    optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 7)
+    keep = (batch for _ in count() for batch in loop.batches("retain", 20))
+    lose = (batch for _ in count() for batch in loop.batches("forget", 6))
+    for taken in range(7):
+        if taken % 3 == 0:
+            images, labels, _ = next(lose)
+            _ascend(loop, optimizer, images, labels, 2.0 * (1 + math.cos(math.pi * taken / 7)) / 2, masks)
+        images, labels, _ = next(keep)
+        optimizer.zero_grad()
+        functional.cross_entropy(loop.model(images), labels).backward()
+        optimizer.step()
+        schedule.step()
+
+
+def negmerge(loop: Loop) -> None:
+    origin = copy.deepcopy(loop.model.state_dict())
+    names = [name for name, _ in loop.model.named_parameters()]
+    moves = []
+    for rate in (3e-3, 1e-2):
+        loop.model.load_state_dict(origin)
+        optimizer = SGD(loop.model.parameters(), rate, momentum=0.9)
+        for images, labels, _ in loop.batches("forget", 6, 2.0):
+            optimizer.zero_grad()
+            functional.cross_entropy(loop.model(images), labels).backward()
+            optimizer.step()
+        moves.append({name: loop.model.state_dict()[name] - origin[name] for name in names})
+    best, most = None, -1.0
+    loop.model.load_state_dict(origin)
+    reference = loop.error("validation")
+    for scale in (1.0, 3.0, 30.0):
+        point = copy.deepcopy(origin)
+        for name in names:
+            first, second = (move[name] for move in moves)
+            point[name] -= scale * torch.where(first * second > 0, (first + second) / 2, torch.zeros_like(first))
+        loop.model.load_state_dict(point)
+        if loop.error("validation") <= reference + 0.2 and loop.error("forget") > most:
+            best, most = point, loop.error("forget")
+    loop.model.load_state_dict(best)
+
+
+CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
+    "negmerge": (
+        NegMerge(learning_rates=(3e-3, 1e-2), epochs=2.0, scales=(1.0, 3.0, 30.0), tolerance=0.2, batch_size=6),
+        negmerge,
+    ),
+    "sfr-on": (SfrOn(steps=7, every=3, strength=2.0, max_norm=0.5, threshold=2.0, retain_batch=20, forget_batch=6), sfr_on),
+}
