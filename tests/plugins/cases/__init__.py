@@ -1,5 +1,5 @@
 """Every method with hyper-parameters that reach all of it, and a second implementation: a module for each kind of methods."""
 
-from cases import first
+from cases import first, winners
 
-CASES = {**first.CASES}
+CASES = {**first.CASES, **winners.CASES}
