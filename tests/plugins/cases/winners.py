@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import torch
 from bench_plugins.fanchuan import Fanchuan
+from bench_plugins.kookmin import Kookmin
 from loops import Loop
+from torch import nn
 from torch.nn import functional
 from torch.optim import SGD
 
@@ -34,6 +36,37 @@ def fanchuan(loop: Loop) -> None:
             loop.descend(repair, functional.cross_entropy(loop.model(images), labels))
 
 
+def kookmin(loop: Loop) -> None:
+    convolutions = [module for module in loop.model.modules() if isinstance(module, nn.Conv2d)]
+    chosen = torch.randperm(48, generator=loop.orders["retain"])[:16]
+    order = torch.randperm(16, generator=loop.orders["forget"])
+    order_of_sample = torch.randperm(16, generator=loop.orders["retain"])
+    chosen = chosen[order_of_sample]
+    (images, labels), (forget, forget_labels) = loop.columns["retain"], loop.columns["forget"]
+    functional.cross_entropy(loop.model(images[chosen]), labels[chosen]).backward()
+    (-functional.cross_entropy(loop.model(forget[order]), forget_labels[order])).backward()
+    kept = {}
+    for layer in convolutions:
+        count = round(0.3 * layer.weight.numel())
+        drawn = torch.zeros(layer.weight.numel(), dtype=torch.bool)
+        drawn[layer.weight.grad.abs().flatten().topk(count, largest=False).indices] = True
+        kept[layer] = ~drawn.view_as(layer.weight)
+        sizes = layer.weight.shape
+        fresh = torch.randn(sizes, generator=loop.own, dtype=torch.float64) * (2 / (sizes[0] * sizes[2] * sizes[3])) ** 0.5
+        with torch.no_grad():
+            layer.weight[~kept[layer]] = fresh[~kept[layer]]
+    optimizer = SGD(loop.model.parameters(), 1.0, momentum=0.9, weight_decay=5e-4)
+    for factor in (0.5, 1.0, 0.5):
+        optimizer.param_groups[0]["lr"] = 1e-2 * factor
+        for images, labels, _ in loop.batches("retain", 20):
+            optimizer.zero_grad()
+            functional.cross_entropy(loop.model(images), labels).backward()
+            for layer in convolutions:
+                layer.weight.grad[kept[layer]] *= 0.1
+            optimizer.step()
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
+    "kookmin": (Kookmin(epochs=3.0, learning_rate=1e-2, batch_size=20), kookmin),
 }
