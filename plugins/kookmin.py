@@ -23,15 +23,16 @@ from bench.splits import MethodData, Split
 from bench.trial import Trial
 from bench.weights import Views, gradients, smallest, weights
 
-from .finetune import CHALLENGE, train_on_retain
+from .finetune import CHALLENGE, Schedule, train_on_retain
 
 GRADIENT_BATCH = 64  # public code
 
 
-def factor(epoch: int, epochs: int) -> float:
-    """What multiplies the rate in an epoch, from 0: it rises over the first half of the epochs and falls over the second."""
-    top = (epochs + 1) // 2
-    return min((epoch + 1) / top, (epochs - epoch) / (epochs + 1 - top))
+def tent(learning_rate: float, epochs: float) -> Schedule:
+    """A rate that rises, epoch by epoch, over the first half of the epochs and falls over the second."""
+    whole = math.ceil(epochs)
+    top = (whole + 1) // 2
+    return lambda epoch: learning_rate * min((int(epoch) + 1) / top, (whole - int(epoch)) / (whole + 1 - top))
 
 
 def difference(model: nn.Module, retain: Split, forget: Split) -> Views:
@@ -90,12 +91,9 @@ class Kookmin(Method):
         slow = self.redraw(model, data, trial)
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
         optimizer.register_step_pre_hook(lambda *_: slow_down(model, slow))
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=self.rate)
+        rate = tent(self.learning_rate, self.epochs)
+        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         return model
-
-    def rate(self, epoch: float) -> float:
-        """The rate after that many epochs."""
-        return self.learning_rate * factor(math.floor(epoch), math.ceil(self.epochs))
 
     def redraw(self, model: nn.Module, data: MethodData, trial: Trial) -> Views:
         """Draw anew, normal as is usual before ReLU; say by what gradients are multiplied from now on."""

@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 from bench_plugins.fanchuan import contrast, unevenness
-from bench_plugins.kookmin import Kookmin, difference, factor, least
+from bench_plugins.kookmin import Kookmin, difference, least, tent
+from bench_plugins.seif import shake_first, weighted
 
 
 def test_fanchuan_has_the_numbers_of_its_losses(regression) -> None:
@@ -29,7 +30,7 @@ def test_kookmin_redraws_where_the_difference_of_gradients_is_small(regression) 
     ("epochs", "factors"), [(5, [1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]), (4, [0.5, 1, 2 / 3, 1 / 3]), (3, [0.5, 1, 0.5]), (1, [1])]
 )
 def test_kookmin_warms_up_and_cools_down(epochs: int, factors: list[float]) -> None:
-    assert [factor(epoch, epochs) for epoch in range(epochs)] == pytest.approx(factors)
+    assert [tent(1.0, epochs)(epoch) for epoch in range(epochs)] == pytest.approx(factors)
 
 
 def test_kookmin_redraws_a_share_of_every_convolution_and_slows_the_rest(setting) -> None:
@@ -46,3 +47,18 @@ def test_kookmin_redraws_a_share_of_every_convolution_and_slows_the_rest(setting
         assert torch.equal(each[0] == 1.0, before[name] != after[name])
         assert int((each == 1.0).sum()) == round(0.3 * each.numel())
         assert set(each.unique().tolist()) == {0.2, 1.0}
+
+
+def test_seif_weighs_a_batch_and_not_its_examples(regression) -> None:
+    retain = regression.data().retain
+    loss = weighted(regression.model()(retain.images), retain.labels, 0, 0.05)
+    assert loss.item() == pytest.approx(0.2817356817, abs=1e-10)
+
+
+def test_seif_shakes_the_first_convolution_only_and_by_as_much_whatever_its_weights(setting) -> None:
+    model = copy.deepcopy(setting.original)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    shake_first(model, 0.6, setting.trial([11], stacked=False))
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"conv1.weight"}
+    assert float((model.conv1.weight - before["conv1.weight"]).detach().std()) == pytest.approx(0.6, rel=0.05)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from bench_plugins.fanchuan import Fanchuan
 from bench_plugins.kookmin import Kookmin
+from bench_plugins.seif import Seif
 from loops import Loop
 from torch import nn
 from torch.nn import functional
@@ -66,7 +67,25 @@ def kookmin(loop: Loop) -> None:
             optimizer.step()
 
 
+def seif(loop: Loop) -> None:
+    def shake(amount: float) -> None:
+        loop.model.conv1.weight.data += amount * torch.randn(16, 3, 5, 5, generator=loop.own, dtype=torch.float64)
+
+    shake(0.6)
+    counts = [(loop.columns["forget"][1] == label).sum() for label in range(4)]
+    class_weights = torch.tensor([1.0 if label == counts.index(max(counts)) else 0.05 for label in range(4)], dtype=torch.float64)
+    optimizer = SGD(loop.model.parameters(), 7e-3, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3)
+    for epoch in range(3):
+        for images, labels, _ in loop.batches("retain", 20):
+            loop.descend(optimizer, (functional.cross_entropy(loop.model(images), labels) * class_weights[labels]).mean())
+        if epoch == 1:
+            shake(0.02)
+        schedule.step()
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
     "kookmin": (Kookmin(epochs=3.0, learning_rate=1e-2, batch_size=20), kookmin),
+    "seif": (Seif(epochs=3.0, late_noise=0.02, batch_size=20), seif),
 }
