@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
 from bench_plugins.fanchuan import contrast, unevenness
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.seif import shake_first, weighted
@@ -62,3 +63,20 @@ def test_seif_shakes_the_first_convolution_only_and_by_as_much_whatever_its_weig
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"conv1.weight"}
     assert float((model.conv1.weight - before["conv1.weight"]).detach().std()) == pytest.approx(0.6, rel=0.05)
+
+
+def test_amnesiacs_counts_the_original_twice_and_leaves_the_square_of_the_temperature_out(regression) -> None:
+    retain = regression.data().retain
+    teacher, student = regression.model()(retain.images), regression.model(0.9)(retain.images)
+    method = Amnesiacs()
+    assert method.divergence(student, retain.labels, teacher).item() == pytest.approx(0.0000477716, abs=1e-10)
+    assert method.loss(student, retain.labels, teacher).item() == pytest.approx(2.0817565623, abs=1e-10)
+
+
+def test_amnesiacs_draws_the_ends_anew_as_torch_does(setting) -> None:
+    model = copy.deepcopy(setting.original)
+    reset(model, ["conv1.weight", last_linear(model)], setting.trial([11], stacked=False))
+    before = setting.original.state_dict()
+    assert {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])} == {"conv1.weight", "fc.weight", "fc.bias"}
+    for tensor, inputs in ((model.conv1.weight, 75), (model.fc.weight, 64), (model.fc.bias, 64)):
+        assert 0.4 / inputs**0.5 < float(tensor.detach().abs().max()) <= 1 / inputs**0.5

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 
 import torch
+from bench_plugins.amnesiacs import Amnesiacs
 from bench_plugins.fanchuan import Fanchuan
 from bench_plugins.kookmin import Kookmin
 from bench_plugins.seif import Seif
 from loops import Loop
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
 from bench import Method
+
+
+def reset(loop: Loop, layer: nn.Module) -> None:
+    """As torch's own `reset_parameters`, from the trial's generator."""
+    inputs = layer.weight[0].numel()
+    for tensor in layer.parameters():
+        drawn = torch.rand(tensor.shape, generator=loop.own, dtype=torch.float64)
+        tensor.data = -1 / math.sqrt(inputs) + 2 / math.sqrt(inputs) * drawn
+
+
+def amnesiacs(loop: Loop) -> None:
+    teacher = copy.deepcopy(loop.original).eval()
+    reset(loop, loop.model.conv1)
+    reset(loop, loop.model.fc)
+
+    def divergence(images: Tensor, logits: Tensor) -> Tensor:
+        target = (teacher(images) / 5).softmax(1).detach()
+        return functional.kl_div((logits / 5).log_softmax(1), target, reduction="batchmean")
+
+    optimizer = SGD(loop.model.parameters(), 9e-3, momentum=0.9, weight_decay=5e-4)
+    for images, _, _ in loop.batches("validation", 20, 2.0):
+        loop.descend(optimizer, divergence(images, loop.model(images)))
+    optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2)
+    for _ in range(2):
+        for images, labels, _ in loop.batches("retain", 20):
+            logits = loop.model(images)
+            soft = functional.cross_entropy(logits / 5, (teacher(images) / 5).softmax(1).detach())
+            loop.descend(optimizer, functional.cross_entropy(logits, labels) + soft + divergence(images, logits))
+        schedule.step()
 
 
 def fanchuan(loop: Loop) -> None:
@@ -85,6 +117,7 @@ def seif(loop: Loop) -> None:
 
 
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
+    "amnesiacs": (Amnesiacs(warm_up_epochs=2.0, epochs=2.0, batch_size=20), amnesiacs),
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
     "kookmin": (Kookmin(epochs=3.0, learning_rate=1e-2, batch_size=20), kookmin),
     "seif": (Seif(epochs=3.0, late_noise=0.02, batch_size=20), seif),
