@@ -8,8 +8,11 @@ import pytest
 import torch
 from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
 from bench_plugins.fanchuan import contrast, unevenness
+from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.seif import shake_first, weighted
+from bench_plugins.sun import Sun, choosable
+from torch.optim import SGD
 
 
 def test_fanchuan_has_the_numbers_of_its_losses(regression) -> None:
@@ -80,3 +83,29 @@ def test_amnesiacs_draws_the_ends_anew_as_torch_does(setting) -> None:
     assert {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])} == {"conv1.weight", "fc.weight", "fc.bias"}
     for tensor, inputs in ((model.conv1.weight, 75), (model.fc.weight, 64), (model.fc.bias, 64)):
         assert 0.4 / inputs**0.5 < float(tensor.detach().abs().max()) <= 1 / inputs**0.5
+
+
+def test_sun_shakes_only_what_no_earlier_stage_chose(setting) -> None:
+    model, trial = copy.deepcopy(setting.original), setting.trial([11], stacked=False)
+    names, method = choosable(model), Sun(chosen=0.5, shaken=1.0, noise=1.0)
+    assert len(names) == 11
+    seen, shaken = torch.zeros(1, 11, dtype=torch.bool), []
+    for _ in range(4):
+        before, earlier = copy.deepcopy(model.state_dict()), seen.clone()
+        method.choose(model, SGD(model.parameters(), 0.1), seen, trial)
+        moved = torch.tensor([[not torch.equal(before[name], model.state_dict()[name]) for name in names]])
+        assert not (moved & earlier).any()
+        assert not moved.any() if not earlier.any() else torch.equal(moved, seen & ~earlier)
+        shaken.append(moved)
+    assert torch.stack(shaken).any()
+
+
+def test_sun_holds_what_it_did_not_choose_and_nothing_of_batch_normalisation(setting) -> None:
+    model, trial, data = copy.deepcopy(setting.original), setting.trial([11], stacked=False), setting.data([11], stacked=False)
+    optimizer, chosen = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.1), torch.zeros(1, 11, dtype=torch.bool)
+    Sun(chosen=0.5).choose(model, optimizer, chosen, trial)
+    train_on_retain(model, data, epochs=2, batch_size=20, optimizer=optimizer, rate=constant(0.1))
+    held = {name for name, one in zip(choosable(model), chosen[0].tolist(), strict=True) if not one}
+    assert len(held) == 5
+    start = dict(setting.original.named_parameters())
+    assert {name for name, value in model.named_parameters() if torch.equal(value, start[name])} == held

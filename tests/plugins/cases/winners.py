@@ -11,6 +11,7 @@ from bench_plugins.amnesiacs import Amnesiacs
 from bench_plugins.fanchuan import Fanchuan
 from bench_plugins.kookmin import Kookmin
 from bench_plugins.seif import Seif
+from bench_plugins.sun import Sun
 from loops import Loop
 from torch import Tensor, nn
 from torch.nn import functional
@@ -116,9 +117,34 @@ def seif(loop: Loop) -> None:
         schedule.step()
 
 
+def sun(loop: Loop) -> None:
+    reset(loop, loop.model.fc)
+    normalised = {id(p) for module in loop.model.modules() if isinstance(module, nn.BatchNorm2d) for p in module.parameters()}
+    others = [p for p in loop.model.parameters() if id(p) not in normalised]
+    earlier: set[int] = set()
+    for stage in range(9):
+        allowed = list(loop.model.parameters())
+        if stage < 5:
+            order = torch.rand(11, generator=loop.own, dtype=torch.float64).argsort().tolist()
+            chosen = order[:6]
+            for index, tensor in enumerate(others if stage else ()):
+                drawn = torch.randn(tensor.shape, generator=loop.own, dtype=torch.float64)
+                if index in order[:4] and index not in earlier:
+                    tensor.data += 0.04 * drawn
+            earlier |= set(chosen)
+            allowed = [p for p in allowed if id(p) in normalised | {id(others[index]) for index in chosen}]
+        loop.model.requires_grad_(False)
+        for tensor in allowed:
+            tensor.requires_grad_(True)
+        optimizer = SGD(allowed, 1e-2 if stage == 8 else 2e-3, momentum=0.9, weight_decay=5e-4)
+        for images, labels, _ in loop.batches("retain", 20):
+            loop.descend(optimizer, functional.cross_entropy(loop.model(images), labels))
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "amnesiacs": (Amnesiacs(warm_up_epochs=2.0, epochs=2.0, batch_size=20), amnesiacs),
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
     "kookmin": (Kookmin(epochs=3.0, learning_rate=1e-2, batch_size=20), kookmin),
     "seif": (Seif(epochs=3.0, late_noise=0.02, batch_size=20), seif),
+    "sun": (Sun(stage=1.0, chosen=0.55, batch_size=20), sun),
 }
