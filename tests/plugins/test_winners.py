@@ -6,12 +6,14 @@ import copy
 
 import pytest
 import torch
+from bench_plugins import toshi_marvel
 from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
 from bench_plugins.fanchuan import contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.seif import shake_first, weighted
 from bench_plugins.sun import Sun, choosable
+from bench_plugins.toshi_marvel import ToshiMarvel
 from torch.optim import SGD
 
 
@@ -109,3 +111,12 @@ def test_sun_holds_what_it_did_not_choose_and_nothing_of_batch_normalisation(set
     assert len(held) == 5
     start = dict(setting.original.named_parameters())
     assert {name for name, value in model.named_parameters() if torch.equal(value, start[name])} == held
+
+
+def test_toshi_marvel_transposes_every_kernel_before_it_trains(setting, monkeypatch) -> None:
+    model, seen = copy.deepcopy(setting.original), []
+    monkeypatch.setattr(toshi_marvel, "train_on_retain", lambda net, *_, **__: seen.append(copy.deepcopy(net.state_dict())))
+    ToshiMarvel().unlearn(model, setting.data([11], stacked=False), setting.trial([11], stacked=False))
+    for name, before in setting.original.state_dict().items():
+        assert torch.equal(seen[0][name], before.transpose(2, 3) if before.dim() == 4 else before)
+    assert not torch.equal(seen[0]["conv1.weight"], setting.original.conv1.weight)

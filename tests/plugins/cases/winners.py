@@ -12,6 +12,7 @@ from bench_plugins.fanchuan import Fanchuan
 from bench_plugins.kookmin import Kookmin
 from bench_plugins.seif import Seif
 from bench_plugins.sun import Sun
+from bench_plugins.toshi_marvel import ToshiMarvel
 from loops import Loop
 from torch import Tensor, nn
 from torch.nn import functional
@@ -141,10 +142,18 @@ def sun(loop: Loop) -> None:
             loop.descend(optimizer, functional.cross_entropy(loop.model(images), labels))
 
 
+def toshi_marvel(loop: Loop) -> None:
+    for module in loop.model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data = module.weight.data.permute(0, 1, 3, 2).contiguous()
+    loop.fine_tune(2.0, 1e-2, 20, per_epoch=True)
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "amnesiacs": (Amnesiacs(warm_up_epochs=2.0, epochs=2.0, batch_size=20), amnesiacs),
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
     "kookmin": (Kookmin(epochs=3.0, learning_rate=1e-2, batch_size=20), kookmin),
     "seif": (Seif(epochs=3.0, late_noise=0.02, batch_size=20), seif),
     "sun": (Sun(stage=1.0, chosen=0.55, batch_size=20), sun),
+    "toshi-marvel": (ToshiMarvel(epochs=2.0, batch_size=20), toshi_marvel),
 }
