@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+from types import ModuleType
 
 import pytest
 import torch
-from bench_plugins import toshi_marvel
+from bench_plugins import random_mask, toshi_marvel
 from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
 from bench_plugins.fanchuan import contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.kookmin import Kookmin, difference, least, tent
+from bench_plugins.random_mask import RandomMask
 from bench_plugins.seif import shake_first, weighted
 from bench_plugins.sun import Sun, choosable
 from bench_plugins.toshi_marvel import ToshiMarvel
+from torch import Tensor
 from torch.optim import SGD
+
+from bench import Method
 
 
 def test_fanchuan_has_the_numbers_of_its_losses(regression) -> None:
@@ -113,10 +118,28 @@ def test_sun_holds_what_it_did_not_choose_and_nothing_of_batch_normalisation(set
     assert {name for name, value in model.named_parameters() if torch.equal(value, start[name])} == held
 
 
-def test_toshi_marvel_transposes_every_kernel_before_it_trains(setting, monkeypatch) -> None:
-    model, seen = copy.deepcopy(setting.original), []
-    monkeypatch.setattr(toshi_marvel, "train_on_retain", lambda net, *_, **__: seen.append(copy.deepcopy(net.state_dict())))
-    ToshiMarvel().unlearn(model, setting.data([11], stacked=False), setting.trial([11], stacked=False))
+@pytest.fixture
+def untrained(setting, monkeypatch):
+    """What a method that fine-tunes hands to its training."""
+
+    def found(module: ModuleType, method: Method) -> dict[str, Tensor]:
+        monkeypatch.setattr(module, "train_on_retain", lambda *_, **__: None)
+        model = copy.deepcopy(setting.original)
+        return method.unlearn(model, setting.data([11], stacked=False), setting.trial([11], stacked=False)).state_dict()
+
+    return found
+
+
+def test_toshi_marvel_transposes_every_kernel_before_it_trains(setting, untrained) -> None:
+    state = untrained(toshi_marvel, ToshiMarvel())
     for name, before in setting.original.state_dict().items():
-        assert torch.equal(seen[0][name], before.transpose(2, 3) if before.dim() == 4 else before)
-    assert not torch.equal(seen[0]["conv1.weight"], setting.original.conv1.weight)
+        assert torch.equal(state[name], before.transpose(2, 3) if before.dim() == 4 else before)
+    assert not torch.equal(state["conv1.weight"], setting.original.conv1.weight)
+
+
+def test_random_mask_sets_a_share_of_each_layers_weights_to_zero_before_it_trains(setting, untrained) -> None:
+    state = untrained(random_mask, RandomMask(share=0.3))
+    for name, before in setting.original.state_dict().items():
+        moved = state[name] != before
+        assert int(moved.sum()) == (int(0.3 * before.numel()) if before.dim() > 1 else 0)
+        assert not state[name][moved].any()

@@ -10,6 +10,7 @@ import torch
 from bench_plugins.amnesiacs import Amnesiacs
 from bench_plugins.fanchuan import Fanchuan
 from bench_plugins.kookmin import Kookmin
+from bench_plugins.random_mask import RandomMask
 from bench_plugins.seif import Seif
 from bench_plugins.sun import Sun
 from bench_plugins.toshi_marvel import ToshiMarvel
@@ -149,6 +150,15 @@ def toshi_marvel(loop: Loop) -> None:
     loop.fine_tune(2.0, 1e-2, 20, per_epoch=True)
 
 
+def random_mask(loop: Loop) -> None:
+    for module in loop.model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            drawn = torch.rand(module.weight.shape, generator=loop.own, dtype=torch.float64)
+            limit = drawn.flatten().sort().values[int(0.4 * drawn.numel())]
+            module.weight.data *= drawn >= limit
+    loop.fine_tune(2.0, 1e-2, 20, per_epoch=True)
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "amnesiacs": (Amnesiacs(warm_up_epochs=2.0, epochs=2.0, batch_size=20), amnesiacs),
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
@@ -156,4 +166,5 @@ CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "seif": (Seif(epochs=3.0, late_noise=0.02, batch_size=20), seif),
     "sun": (Sun(stage=1.0, chosen=0.55, batch_size=20), sun),
     "toshi-marvel": (ToshiMarvel(epochs=2.0, batch_size=20), toshi_marvel),
+    "random-mask": (RandomMask(share=0.4, epochs=2.0, batch_size=20), random_mask),
 }
