@@ -13,6 +13,7 @@ from bench_plugins.fanchuan import contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.random_mask import RandomMask
+from bench_plugins.sebastian import Sebastian, layers, prune, rarity, redraw, surely
 from bench_plugins.seif import shake_first, weighted
 from bench_plugins.sun import Sun, choosable
 from bench_plugins.toshi_marvel import ToshiMarvel
@@ -143,3 +144,33 @@ def test_random_mask_sets_a_share_of_each_layers_weights_to_zero_before_it_train
         moved = state[name] != before
         assert int(moved.sum()) == (int(0.3 * before.numel()) if before.dim() > 1 else 0)
         assert not state[name][moved].any()
+
+
+def test_sebastian_has_the_number_of_its_loss(regression) -> None:
+    retain = regression.data().retain
+    teacher, student = regression.model()(retain.images), regression.model(0.9)(retain.images)
+    assert surely(student, retain.labels, teacher, rarity(retain, 3)).item() == pytest.approx(0.9918093752, abs=1e-10)
+
+
+def test_sebastian_prunes_all_layers_together_and_draws_weights_anew_but_not_biases(setting) -> None:
+    model = copy.deepcopy(setting.original)
+    original = torch.cat([view.flatten() for view in layers(setting.original).values()])
+    prune(model, 0.99)
+    pruned = torch.cat([view.flatten() for view in layers(model).values()])
+    gone = pruned == 0
+    assert int(gone.sum()) == round(0.99 * len(gone))
+    assert original[gone].abs().max() <= original[~gone].abs().min()
+    model.fc.bias.data[:2] = 0
+    redraw(model, setting.trial([11], stacked=False))
+    views = layers(model)
+    drawn = torch.cat([view.flatten() for view in views.values()])
+    assert torch.equal(drawn[~gone][:100], original[~gone][:100])
+    assert not model.fc.bias[:2].any()
+    weights = [view for name, view in views.items() if name != "fc.bias"]
+    assert all(view.all() for view in weights)
+    assert all(float(view.abs().max()) <= max(view[0, 0].numel() ** -0.5, float(original.abs().max())) for view in weights)
+
+
+def test_sebastian_ends_in_half_precision(setting) -> None:
+    model = setting.run_alone(Sebastian(), 11)
+    assert all(torch.equal(value, value.half().to(value.dtype)) for value in model.state_dict().values() if value.dim())

@@ -11,12 +11,14 @@ from bench_plugins.amnesiacs import Amnesiacs
 from bench_plugins.fanchuan import Fanchuan
 from bench_plugins.kookmin import Kookmin
 from bench_plugins.random_mask import RandomMask
+from bench_plugins.sebastian import Sebastian
 from bench_plugins.seif import Seif
 from bench_plugins.sun import Sun
 from bench_plugins.toshi_marvel import ToshiMarvel
 from loops import Loop
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import prune
 from torch.optim import SGD
 
 from bench import Method
@@ -159,6 +161,32 @@ def random_mask(loop: Loop) -> None:
     loop.fine_tune(2.0, 1e-2, 20, per_epoch=True)
 
 
+def entropies(logits: Tensor) -> Tensor:
+    return torch.distributions.Categorical(logits=logits).entropy()
+
+
+def sebastian(loop: Loop) -> None:
+    teacher = copy.deepcopy(loop.original).eval()
+    loop.model.to(memory_format=torch.contiguous_format)  # torch's pruning cannot flatten anything else
+    layers = [module for module in loop.model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    pruned = [(layer, part) for layer in layers for part in ("weight", "bias") if getattr(layer, part) is not None]
+    prune.global_unstructured(pruned, prune.L1Unstructured, amount=0.9)
+    for layer, part in pruned:
+        prune.remove(layer, part)
+    for layer in layers:
+        bound = layer.weight[0].numel() ** -0.5
+        drawn = bound * (2 * torch.rand(layer.weight.shape, generator=loop.own, dtype=torch.float64) - 1)
+        layer.weight.data[layer.weight == 0] = drawn[layer.weight == 0]
+    optimizer = SGD(loop.model.parameters(), 5e-3, momentum=0.9, weight_decay=5e-4)
+    counts = loop.columns["retain"][1].bincount(minlength=4)
+    class_weights = torch.tensor([count**-0.1 for count in counts.tolist()], dtype=torch.float64)
+    for images, labels, _ in loop.batches("retain", 20, 5 / 3):  # int(1.5 * 3) + 1 steps
+        logits = loop.model(images)
+        apart = functional.mse_loss(entropies(logits), entropies(teacher(images)).detach())
+        loop.descend(optimizer, functional.cross_entropy(logits, labels, class_weights) + apart)
+    loop.model.half().double()
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "amnesiacs": (Amnesiacs(warm_up_epochs=2.0, epochs=2.0, batch_size=20), amnesiacs),
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
@@ -167,4 +195,5 @@ CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "sun": (Sun(stage=1.0, chosen=0.55, batch_size=20), sun),
     "toshi-marvel": (ToshiMarvel(epochs=2.0, batch_size=20), toshi_marvel),
     "random-mask": (RandomMask(share=0.4, epochs=2.0, batch_size=20), random_mask),
+    "sebastian": (Sebastian(share=0.9, epochs=1.5, batch_size=20), sebastian),
 }
