@@ -11,6 +11,7 @@ from bench_plugins import random_mask, toshi_marvel
 from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
 from bench_plugins.fanchuan import contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
+from bench_plugins.forget import Forget, redrawable
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.random_mask import RandomMask
 from bench_plugins.sebastian import Sebastian, layers, prune, rarity, redraw, surely
@@ -174,3 +175,29 @@ def test_sebastian_prunes_all_layers_together_and_draws_weights_anew_but_not_bia
 def test_sebastian_ends_in_half_precision(setting) -> None:
     model = setting.run_alone(Sebastian(), 11)
     assert all(torch.equal(value, value.half().to(value.dtype)) for value in model.state_dict().values() if value.dim())
+
+
+def test_forget_goes_through_three_cycles_and_four_by_turns() -> None:
+    assert [Forget().variant(index).cycles for index in range(4)] == ["three", "four", "three", "four"]
+    assert Forget(cycles="four").variant(0) == Forget(cycles="four")
+
+
+@pytest.mark.parametrize(
+    ("index", "cycles"),
+    [(0, [(1, 0.01, 0.1), (2, 0.01, 0.1), (2, 0.01, 0.1)]), (1, [(2, 0.005, 0.01), *[(1, 0.01, 0.01)] * 3])],
+)
+def test_forget_has_epochs_rates_and_noise_of_its_half(setting, monkeypatch, index: int, cycles: list) -> None:
+    seen: list[tuple[float, ...]] = []
+    monkeypatch.setattr(Forget, "remember", lambda *args: seen.append(args[3:6]))
+    Forget().variant(index).unlearn(
+        copy.deepcopy(setting.original), setting.data([11], stacked=False), setting.trial([11], stacked=False)
+    )
+    assert seen == [pytest.approx(cycle) for cycle in cycles]
+
+
+def test_forget_never_draws_the_last_layer_or_projections_anew(setting) -> None:
+    model = copy.deepcopy(setting.original)
+    for view in redrawable(model):
+        view.zero_()
+    zeros = {name for name, value in model.named_parameters() if not value.any()}
+    assert zeros == {"conv1.weight", *(f"layer{i}.conv{j}.weight" for i in (1, 2, 3) for j in (1, 2))}

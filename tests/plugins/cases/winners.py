@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from bench_plugins.amnesiacs import Amnesiacs
 from bench_plugins.fanchuan import Fanchuan
+from bench_plugins.forget import Forget
 from bench_plugins.kookmin import Kookmin
 from bench_plugins.random_mask import RandomMask
 from bench_plugins.sebastian import Sebastian
@@ -187,6 +188,24 @@ def sebastian(loop: Loop) -> None:
     loop.model.half().double()
 
 
+def forget(loop: Loop) -> None:
+    teacher = copy.deepcopy(loop.original).eval()
+    blocks = [loop.model.layer1, loop.model.layer2, loop.model.layer3]
+    candidates = [loop.model.conv1, *(layer for block in blocks for layer in (block.conv1, block.conv2))]
+    for cycle, epochs in enumerate((1, 2, 2)):
+        chosen = torch.randint(7, (3 + cycle,), generator=loop.own).tolist()
+        for index, layer in enumerate(candidates):
+            kept = layer.weight.data.clone()
+            reset(loop, layer)
+            layer.weight.data = layer.weight.data if index in chosen else kept
+        optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+        for epoch in range(epochs):
+            optimizer.param_groups[0]["lr"] = (1e-2, 5e-3)[epoch]
+            for images, _, _ in loop.batches("retain", 20):
+                noise = torch.randn(images.shape, generator=loop.own, dtype=torch.float64)
+                loop.descend(optimizer, functional.mse_loss(loop.model(images + 0.1 * noise), teacher(images).detach()))
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "amnesiacs": (Amnesiacs(warm_up_epochs=2.0, epochs=2.0, batch_size=20), amnesiacs),
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
@@ -196,4 +215,5 @@ CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "toshi-marvel": (ToshiMarvel(epochs=2.0, batch_size=20), toshi_marvel),
     "random-mask": (RandomMask(share=0.4, epochs=2.0, batch_size=20), random_mask),
     "sebastian": (Sebastian(share=0.9, epochs=1.5, batch_size=20), sebastian),
+    "forget": (Forget(cycles="three", layers=3, more_layers=1, pace=1.0, batch_size=20), forget),
 }
