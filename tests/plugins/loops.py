@@ -34,6 +34,11 @@ class Loop:
                     yield images[rows], labels[rows], rows
                 left -= 1
 
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
     def shake(self, amount: float) -> None:
         with torch.no_grad():
             for module in self.model.modules():

@@ -1,0 +1,115 @@
+"""Forget: cycles in which random layers are drawn anew and taught by the original on noisy pictures of retain.
+
+Source: an entry to the challenge by the team Forget (Triantafillou et al. 2024, arXiv:2406.09073, section 5), by its authors'
+page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from bench import Method, hookimpl
+from bench.budget import as_fits
+from bench.losses import set_learning_rate, step
+from bench.method import Count, CountFromZero, Layer, NotNegative, Paper, Positive, Search, Share
+from bench.splits import MethodData, Split, predict
+from bench.trial import Trial
+from bench.weights import weights
+
+from .finetune import CHALLENGE, cosine
+
+CYCLES = {  # epochs of each cycle, and what multiplies the rate in it; not confirmed
+    "three": ((1, 1.0), (2, 1.0), (2, 1.0)),
+    "four": ((2, 0.5), (1, 1.0), (1, 1.0), (1, 1.0)),
+}
+HALVES: tuple[Literal["three"], Literal["four"]] = ("three", "four")
+PERIOD = 2  # epochs of half a cosine
+
+
+def redrawable(model: nn.Module) -> list[Tensor]:
+    """Weights of convolutions larger than one pixel: those of one pixel are projections on shortcuts."""
+    return [view for view in weights(model, (nn.Conv2d,)).values() if view[0, 0, 0].numel() > 1]
+
+
+def redraw(views: list[Tensor], count: int, trial: Trial) -> None:
+    """Draw `count` of the layers, chosen for each model with replacement, anew as torch initialises them."""
+    picks = trial.integers(len(views), count).view(-1, count)
+    for index, view in enumerate(views):
+        new = (2 * trial.uniform_like(view) - 1) * view[0, 0].numel() ** -0.5
+        view.copy_(torch.where((picks == index).any(1).view(-1, 1, 1, 1, 1), new, view))
+
+
+def noisy(images: Tensor, amount: float, trial: Trial) -> Tensor:
+    """Pictures with normal noise."""
+    view = images if trial.stacked else images[None]
+    return images + amount * trial.normal_like(view).view_as(images)
+
+
+@dataclass(frozen=True)
+class Forget(Method):
+    """Cycles of random layers drawn anew and epochs on retain that minimise the squared distance from the original's logits.
+
+    Half of the trials go through three cycles, of 1, 2 and 2 epochs, the other half through four, of 2, 1, 1 and 1, with half the
+    rate in the first. The last layer and projections on shortcuts are never drawn anew. The authors' page confirms this much, and
+    that the number of layers grows from cycle to cycle. Not confirmed: the number, the epochs, the rates and the noise. Our
+    decisions: the number stays the same unless `more_layers` is set; three cycles have the larger noise, four a tenth of it;
+    the original, in evaluation mode, is shown the pictures without noise, so that it answers once. The repair takes dozens of
+    steps: on a hundred images utility is lost.
+
+    Source: Triantafillou et al. 2024, arXiv:2406.09073, section 5 (Forget).
+    """
+
+    cycles: Literal["mixed", "three", "four"] = "mixed"  # half of the trials each
+    layers: Annotated[Count, Search(1, 12)] = 6  # not confirmed; draws with replacement in each cycle
+    more_layers: CountFromZero = 0  # ours: how many more in each further cycle
+    pace: Annotated[Positive, Search(0.1, 1.0, log=True)] = 0.4  # epochs for one of theirs; what fits 20 % of retraining
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # 1e-3 for ten times as many steps; not confirmed
+    noise: Annotated[NotNegative, Search(1e-3, 0.5, log=True)] = 0.1  # not confirmed; on pictures in [0, 1]
+    batch_size: Count = 64  # evaluation code
+    momentum: Share = 0.9  # evaluation code
+    weight_decay: NotNegative = 5e-4  # evaluation code
+    stackable: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = False
+    needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
+    cost: ClassVar[str] = "five times pace over retain"
+    paper: ClassVar[Paper] = replace(CHALLENGE, code="")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"pace": 1.0, "learning_rate": 1e-3}}
+
+    def variant(self, index: int) -> Forget:
+        """Three cycles and four by turns, unless the number is given."""
+        return self if self.cycles != "mixed" else replace(self, cycles=HALVES[index % 2])
+
+    def within(self, share: float) -> Forget:
+        """Epochs as long as the budget allows."""
+        return replace(self, pace=as_fits(self.pace, share))
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Go through all cycles."""
+        own = self.variant(trial.indices[0])
+        amount = self.noise if own.cycles == "three" else self.noise / 10
+        retain = data.retain.carrying(predict(model, data.retain))
+        for cycle, (epochs, factor) in enumerate(CYCLES[own.cycles]):
+            redraw(redrawable(model), self.layers + cycle * self.more_layers, trial)
+            self.remember(model, retain, epochs, factor * self.learning_rate, amount, trial)
+        return model
+
+    def remember(self, model: nn.Module, retain: Split, epochs: int, rate: float, amount: float, trial: Trial) -> None:
+        """Learn the original's logits with a new optimiser; the rate falls by half a cosine of two epochs, one step an epoch."""
+        optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
+        whole, schedule = -(-len(retain) // self.batch_size) * self.pace, cosine(rate, PERIOD)
+        for taken, (images, _, teacher) in enumerate(retain.epochs(epochs * self.pace, self.batch_size)):
+            set_learning_rate(optimizer, schedule(taken / whole))
+            distance = (model(noisy(images, amount, trial)) - teacher).square().mean((-2, -1))
+            step(optimizer, distance)
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register Forget."""
+    register(Forget)

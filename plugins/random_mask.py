@@ -1,0 +1,71 @@
+"""Random mask: set a random share of the weights to zero, then fine-tune on retain; a reconstruction.
+
+Source: an entry to the challenge (Triantafillou et al. 2024, arXiv:2406.09073) by the user songxinkuan, of which a short
+description alone is public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar
+
+from torch import nn
+from torch.optim import SGD
+
+from bench import Method, hookimpl
+from bench.budget import as_fits
+from bench.method import Count, NotNegative, Paper, Positive, Search, Share
+from bench.splits import MethodData
+from bench.trial import Trial
+from bench.weights import smallest, weights
+
+from .finetune import CHALLENGE, cosine, train_on_retain
+
+
+def mask(model: nn.Module, share: float, trial: Trial) -> None:
+    """Set a share of each convolution's and linear layer's weights to zero, chosen at random."""
+    for view in weights(model).values():
+        view.masked_fill_(smallest(trial.uniform_like(view), share), 0.0)
+
+
+@dataclass(frozen=True)
+class RandomMask(Method):
+    """Random zeros in the weights, then cross-entropy on retain; the rate follows half a cosine, one step an epoch.
+
+    A reconstruction. The entry's page says that a part of the weights outside batch normalisation is masked at random, and
+    that fine-tuning on retain follows; how many, in which layers and how it is trained is not known. Here it is the same share
+    of each layer's weights, and the usual fine-tuning of the challenge. Zeros are not held: training moves them.
+
+    Source: Triantafillou et al. 2024, arXiv:2406.09073 (songxinkuan).
+    """
+
+    share: Annotated[Share, Search(0.05, 0.9)] = 0.3  # ours: not published
+    epochs: Annotated[Positive, Search(0.5, 4.0)] = 2.0  # what fits a budget of 20 % of retraining; reconstruction 4
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # ours: ten times the challenge's, as for winners
+    batch_size: Count = 64  # evaluation code
+    momentum: Share = 0.9  # evaluation code
+    weight_decay: NotNegative = 5e-4  # evaluation code
+    stackable: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = False
+    cost: ClassVar[str] = "epochs over retain"
+    paper: ClassVar[Paper] = replace(CHALLENGE, code="")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reconstruction": {"epochs": 4.0, "learning_rate": 1e-3}}
+
+    def within(self, share: float) -> RandomMask:
+        """As many epochs as go into the budget where the default goes into the usual one."""
+        return replace(self, epochs=as_fits(self.epochs, share))
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Mask, then repair."""
+        mask(model, self.share, trial)
+        optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
+        rate = cosine(self.learning_rate, self.epochs)
+        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        return model
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register random mask."""
+    register(RandomMask)

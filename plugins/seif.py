@@ -1,0 +1,102 @@
+"""Seif: noise on the first convolution, training on retain with weighted classes, and a little noise again.
+
+Source: the fourth of the challenge (Triantafillou et al. 2024, arXiv:2406.09073, section 5); settings from the port in
+xcadet/deepunlearn (kgltop3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+
+from bench import Method, hookimpl
+from bench.budget import as_fits
+from bench.losses import cross_entropy
+from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
+from bench.splits import MethodData
+from bench.trial import Trial
+from bench.weights import weights
+
+from .finetune import CHALLENGE, cosine, train_on_retain
+
+
+def shake_first(model: nn.Module, amount: float, trial: Trial) -> None:
+    """Add normal noise of that standard deviation to the weights of the first convolution."""
+    view = next(iter(weights(model, (nn.Conv2d,)).values()))
+    view.add_(amount * trial.normal_like(view))
+
+
+def weighted(logits: Tensor, labels: Tensor, favoured: int, other: float) -> Tensor:
+    """The batch's mean cross-entropy times its mean class weight: 1 for one class, `other` for the rest."""
+    class_weights = logits.new_full(logits.shape[-1:], other)
+    class_weights[favoured] = 1.0
+    return cross_entropy(logits, labels) * class_weights[labels].mean(-1)
+
+
+@dataclass(frozen=True)
+class Seif(Method):
+    """Absolute noise on the first convolution, then fine-tuning in which one class counts more; noise before the last epoch.
+
+    The noise does not depend on the size of the weights, and the public code reaches the first convolution only. Its loss
+    multiplies the batch's mean cross-entropy by the batch's mean class weight, which is a weight for the batch and not for
+    examples: kept. There class 0 is favoured, the most frequent one; here it is the most frequent class of forget. With one
+    epoch or less there is no late noise. The noise is many times the weights, so on a hundred images utility is lost.
+
+    Source: Triantafillou et al. 2024, arXiv:2406.09073, section 5 (Seif).
+    """
+
+    noise: Annotated[NotNegative, Search(0.01, 1.0, log=True)] = 0.6  # public code; absolute
+    late_noise: Annotated[NotNegative, Search(1e-4, 0.1, log=True)] = 5e-3  # public code; absolute
+    epochs: Annotated[Positive, Search(0.5, 4.0)] = 2.0  # what fits a budget of 20 % of retraining; published 4
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 7e-3  # public code 7e-4, for ten times as many steps
+    other_weight: Annotated[Share, Search(0.01, 1.0, log=True)] = 0.05  # public code
+    batch_size: Count = 64  # public code
+    momentum: Share = 0.9  # public code
+    weight_decay: NotNegative = 5e-4  # public code
+    stackable: ClassVar[bool] = True
+    needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
+    cost: ClassVar[str] = "epochs over retain"
+    paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 4.0, "learning_rate": 7e-4}}
+
+    def within(self, share: float) -> Seif:
+        """As many epochs as go into the budget where the default goes into the usual one."""
+        return replace(self, epochs=as_fits(self.epochs, share))
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Shake, repair, shake, repair."""
+        shake_first(model, self.noise, trial)
+        favoured = int(torch.bincount(data.forget.labels.flatten()).argmax())
+        optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
+        train = partial(self.train, model, data, optimizer, favoured)
+        before = max(self.epochs - 1, 0.0)
+        if before:
+            train(before, 0.0)
+            shake_first(model, self.late_noise, trial)
+        train(self.epochs - before, before)
+        return model
+
+    def train(self, model: nn.Module, data: MethodData, optimizer: Optimizer, favoured: int, epochs: float, start: float) -> None:
+        """Train on retain for some epochs, after `start` others."""
+        rate = cosine(self.learning_rate, self.epochs)
+        train_on_retain(
+            model,
+            data,
+            epochs=epochs,
+            batch_size=self.batch_size,
+            optimizer=optimizer,
+            rate=lambda epoch: rate(start + epoch),
+            loss=lambda logits, labels, _: weighted(logits, labels, favoured, self.other_weight),
+        )
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register Seif."""
+    register(Seif)

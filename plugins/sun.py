@@ -1,0 +1,103 @@
+"""Sun: the last layer anew, then training on retain in which random layers are shaken and trained while others stand still.
+
+Source: the eighth of the challenge (Triantafillou et al. 2024, arXiv:2406.09073, section 5); settings from the port in
+xcadet/deepunlearn (kgltop7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+
+from bench import Method, hookimpl
+from bench.budget import as_fits
+from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
+from bench.models.stacked import size
+from bench.splits import MethodData
+from bench.trial import Trial
+from bench.weights import frozen, parameters
+
+from .amnesiacs import last_linear, reset
+from .finetune import CHALLENGE, constant, train_on_retain
+
+PARTIAL = 5  # stages in which some tensors stand still; public code
+FACTORS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0)  # of the rate in each stage; public code
+
+
+def choosable(model: nn.Module) -> list[str]:
+    """The names of the tensors that are not of batch normalisation."""
+    layers = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    return [name for name in parameters(model) if name.rpartition(".")[0] not in layers]
+
+
+def spread(mask: Tensor, view: Tensor) -> Tensor:
+    """One truth per model, [M], for every entry of a view [M, ...]."""
+    return mask.view(-1, *[1] * (view.dim() - 1)).expand_as(view)
+
+
+@dataclass(frozen=True)
+class Sun(Method):
+    """Nine stages on retain; in the first five, tensors chosen at random are trained with batch normalisation, the rest is held.
+
+    From the second stage on, noise is first added to a share of the chosen tensors, but not to those that were chosen in an
+    earlier stage. Each stage has an optimiser of its own. Layers of batch normalisation are known by their type; the public
+    code goes by names, so that it counts those of shortcuts among the others. It chooses nine tensors, here given as a share.
+    On a hundred images a stage has no step, and utility is lost.
+
+    Source: Triantafillou et al. 2024, arXiv:2406.09073, section 5 (Sun).
+    """
+
+    stage: Annotated[Positive, Search(0.05, 1.0, log=True)] = 0.25  # epochs; what fits 20 % of retraining; published 1
+    learning_rate: Annotated[Positive, Search(1e-5, 1e-1, log=True)] = 2e-3  # public code 2e-4, for ten times as many steps
+    noise: Annotated[NotNegative, Search(1e-3, 1.0, log=True)] = 0.04  # public code; absolute
+    chosen: Annotated[Share, Search(0.1, 1.0)] = 0.41  # public code: nine of the 22 tensors of ResNet-18
+    shaken: Annotated[Share, Search(0.1, 1.0)] = 0.7  # public code; of the chosen tensors
+    batch_size: Count = 64  # public code
+    momentum: Share = 0.9  # public code
+    weight_decay: NotNegative = 5e-4  # public code
+    stackable: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = False
+    needs: ClassVar[tuple[Layer, ...]] = ("linear",)
+    cost: ClassVar[str] = "nine stages over retain"
+    paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"stage": 1.0, "learning_rate": 2e-4}}
+
+    def within(self, share: float) -> Sun:
+        """Stages as long as the budget allows."""
+        return replace(self, stage=as_fits(self.stage, share))
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Go through all stages."""
+        reset(model, [last_linear(model)], trial)
+        seen = torch.zeros(size(model), len(choosable(model)), dtype=torch.bool, device=trial.device)
+        for stage, factor in enumerate(FACTORS):
+            optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
+            if stage < PARTIAL:
+                self.choose(model, optimizer, seen, trial)
+            rate = constant(factor * self.learning_rate)
+            train_on_retain(model, data, epochs=self.stage, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        return model
+
+    def choose(self, model: nn.Module, optimizer: Optimizer, seen: Tensor, trial: Trial) -> None:
+        """Choose tensors, shake some and hold the others; `seen` [M, tensors] says what earlier stages chose, and is updated."""
+        views, names = parameters(model), choosable(model)
+        count, first = round(self.chosen * len(names)), not seen.any()
+        rank = trial.uniform_like(seen.double()).argsort(1).argsort(1)
+        chosen, shaken = rank < count, (rank < int(self.shaken * count)) & ~seen
+        for index, name in enumerate(names):
+            if not first:
+                views[name].add_(self.noise * trial.normal_like(views[name]) * spread(shaken[:, index], views[name]))
+        held = {name: spread(~chosen[:, index], views[name]) for index, name in enumerate(names)}
+        frozen(optimizer, model, held)
+        seen |= chosen
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register Sun."""
+    register(Sun)
