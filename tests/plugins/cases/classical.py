@@ -1,0 +1,52 @@
+"""Classical baselines: parts of the network, wrong labels, sparsity, other teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench_plugins.cf_k import CfK
+from bench_plugins.eu_k import EuK
+from loops import Loop
+from torch import nn
+from torch.nn import functional
+from torch.optim import SGD
+
+from bench import Method
+from bench.models.build import initialised
+from bench.seeds import purpose_seed
+
+
+def last_blocks(loop: Loop, parts: list[nn.Module], rates: list[float], penalty: float) -> None:
+    optimizer = SGD([parameter for part in parts for parameter in part.parameters()], rates[0])
+    start = [[parameter.detach().clone() for parameter in group["params"]] for group in optimizer.param_groups]
+    for rate in rates:
+        optimizer.param_groups[0]["lr"] = rate
+        for images, labels, _ in loop.batches("retain", 20):
+            optimizer.zero_grad()
+            functional.cross_entropy(loop.model(images), labels).backward()
+            for parameter, then in zip(optimizer.param_groups[0]["params"], start[0], strict=True):
+                parameter.grad += penalty * (parameter.detach() - then)
+            optimizer.step()
+    loop.model.train()
+
+
+def cf_k(loop: Loop) -> None:
+    net = loop.model.eval()
+    last_blocks(loop, [net.layer2, net.layer3, net.fc], [3e-2] * 2, 0.5)
+
+
+def eu_k(loop: Loop) -> None:
+    net, fresh = loop.model.eval(), initialised("resnet8-v1", 4, purpose_seed(loop.seed, "fresh model"))
+    for name in ("layer3", "fc"):
+        getattr(net, name).load_state_dict(getattr(fresh, name).state_dict())
+        getattr(net, name).train()
+    last_blocks(loop, [net.layer3, net.fc], [5e-2, 5e-2, 2.5e-2], 0.1)
+
+
+CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
+    "cf-k": (CfK(k=2, epochs=2.0, learning_rate=3e-2, batch_size=20, penalty=0.5), cf_k),
+    "eu-k": (
+        EuK(k=1, epochs=3.0, learning_rate=5e-2, batch_size=20, penalty=0.1, decay_epochs=(1,), decay_rate=0.5),
+        eu_k,
+    ),
+}
