@@ -8,9 +8,12 @@ import pytest
 import torch
 from bench_plugins.cf_k import CfK, blocks, last_parts, only
 from bench_plugins.eu_k import EuK, redraw
+from bench_plugins.l1_sparse import L1Sparse
 
 from bench import BenchError
+from bench.losses import cross_entropy
 from bench.models.build import build
+from bench.weights import sums
 
 
 def _differing(model, other) -> set[str]:
@@ -90,3 +93,22 @@ def test_eu_k_leaves_frozen_blocks(setting) -> None:
 def test_rate_of_eu_k_falls_after_the_published_epochs() -> None:
     rate = EuK(learning_rate=0.01).rate()
     assert [rate(epoch) for epoch in (0, 10.9, 11, 16, 21)] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4, 1e-5])
+
+
+def test_l1_penalty_falls_to_nothing(regression) -> None:
+    method = L1Sparse(epochs=10.0)
+    assert [method.penalty_at(epoch) for epoch in (0, 0.9, 4, 9)] == pytest.approx([5e-4, 5e-4, 3e-4, 5e-5])
+    ending = L1Sparse(epochs=10.0, no_penalty_epochs=5)
+    assert [ending.penalty_at(epoch) for epoch in (0, 4, 5, 9)] == pytest.approx([5e-4, 1e-4, 0, 0])
+    assert L1Sparse(epochs=1.0, no_penalty_epochs=2).penalty_at(0) == 0
+    size = sums(regression.model(), (p.detach().abs() for p in regression.model().parameters()))
+    assert size.tolist() == pytest.approx([2.85])
+
+
+def test_a_step_of_l1_sparse(regression) -> None:
+    """Every weight moves by the rate times its gradient, its sign times the penalty, and its decay."""
+    model, (inputs, labels) = regression.model(), regression.columns["retain"]
+    cross_entropy(model(inputs), labels).backward()
+    slopes = [p.grad + 0.1 * p.sign() + 5e-4 * p for p in model.parameters()]
+    expected = [float(x) for p, slope in zip(model.parameters(), slopes, strict=True) for x in (p - 0.01 * slope).flatten()]
+    assert regression.run(L1Sparse(epochs=1.0, penalty=0.1, batch_size=4)) == pytest.approx(expected, abs=1e-12)

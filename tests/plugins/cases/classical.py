@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench_plugins.cf_k import CfK
 from bench_plugins.eu_k import EuK
+from bench_plugins.l1_sparse import L1Sparse
 from loops import Loop
 from torch import nn
 from torch.nn import functional
@@ -43,10 +44,24 @@ def eu_k(loop: Loop) -> None:
     last_blocks(loop, [net.layer3, net.fc], [5e-2, 5e-2, 2.5e-2], 0.1)
 
 
+def l1_sparse(loop: Loop) -> None:
+    optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+    for penalty in (2e-3, 1e-3, 0.0):
+        for images, labels, _ in loop.batches("retain", 20):
+            optimizer.zero_grad()
+            size = sum(parameter.abs().sum() for parameter in loop.model.parameters())
+            (functional.cross_entropy(loop.model(images), labels) + penalty * size).backward()
+            optimizer.step()
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "cf-k": (CfK(k=2, epochs=2.0, learning_rate=3e-2, batch_size=20, penalty=0.5), cf_k),
     "eu-k": (
         EuK(k=1, epochs=3.0, learning_rate=5e-2, batch_size=20, penalty=0.1, decay_epochs=(1,), decay_rate=0.5),
         eu_k,
+    ),
+    "l1-sparse": (
+        L1Sparse(epochs=3.0, penalty=2e-3, no_penalty_epochs=1, learning_rate=1e-2, batch_size=20),
+        l1_sparse,
     ),
 }
