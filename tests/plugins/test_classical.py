@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 from bench_plugins.cf_k import CfK, blocks, last_parts, only
 from bench_plugins.eu_k import EuK, redraw
 from bench_plugins.l1_sparse import L1Sparse
+from bench_plugins.random_label import RandomLabel, wrong_labels
+from bench_plugins.salun import SalUn, salient
 
 from bench import BenchError
 from bench.losses import cross_entropy
@@ -109,6 +113,80 @@ def test_a_step_of_l1_sparse(regression) -> None:
     """Every weight moves by the rate times its gradient, its sign times the penalty, and its decay."""
     model, (inputs, labels) = regression.model(), regression.columns["retain"]
     cross_entropy(model(inputs), labels).backward()
-    slopes = [p.grad + 0.1 * p.sign() + 5e-4 * p for p in model.parameters()]
-    expected = [float(x) for p, slope in zip(model.parameters(), slopes, strict=True) for x in (p - 0.01 * slope).flatten()]
-    assert regression.run(L1Sparse(epochs=1.0, penalty=0.1, batch_size=4)) == pytest.approx(expected, abs=1e-12)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.sub_(0.01 * (weight.grad + 0.1 * weight.sign() + 5e-4 * weight))
+    assert regression.run(L1Sparse(epochs=1.0, penalty=0.1, batch_size=4)) == pytest.approx(regression.theta(model), abs=1e-12)
+
+
+RELABELLED = (0.3326286518, -0.2921468778, -0.0762807219, 0.1569744434, -0.2563479299, 0.1351724344)
+RELABELLED_BIASES = (-0.7641020062, 0.3251913407, 0.4389106655)
+
+
+def test_a_step_on_random_labels(regression) -> None:
+    """With one class to draw from, all labels are 0."""
+    trial, model = replace(regression.trial(), classes=1), regression.model()
+    (images, labels), *_ = RandomLabel(epochs=1.0, batch_size=4).interleaved(regression.data(), trial)
+    assert not labels.any()
+    cross_entropy(model(images), labels).backward()
+    found = [*model.weight.grad.flatten().tolist(), *model.bias.grad.tolist()]
+    assert found == pytest.approx([*RELABELLED, *RELABELLED_BIASES], abs=1e-9)
+
+
+def test_labels_of_every_batch_are_drawn_anew(setting) -> None:
+    data, trial = setting.data([1, 2], stacked=True), setting.trial([1, 2], stacked=True)
+    batches = list(RandomLabel(epochs=3.0, batch_size=16).interleaved(data, trial))
+    assert [len(images[0]) for images, _ in batches] == [16, 16, 16, 16] * 3
+    drawn = [labels for _, labels in batches[::4]]
+    assert all(labels.shape == (2, 16) for labels in drawn)
+    assert not any(torch.equal(one, other) for one, other in pairwise(drawn))
+    assert not torch.equal(drawn[0][0], drawn[0][1])
+
+
+@pytest.mark.parametrize("scheme", ["concatenated", "distinct"])
+def test_labels_of_an_epoch(setting, scheme: str) -> None:
+    """Examples of forget among those of retain: other labels in each epoch, or the same, of which none is true."""
+    data, trial = setting.data([1], stacked=False), setting.trial([1], stacked=False)
+    forget, truth = setting.columns["forget"]
+    drawn = []
+    for images, labels in RandomLabel(scheme=scheme, epochs=3.0, batch_size=64).mixed(data, trial):
+        assert len(labels) == len(data.retain) + len(data.forget)
+        where = (images[:, None] == forget).flatten(2).all(2)
+        drawn.append(labels[where.any(1)][where.nonzero()[:, 1].argsort()])
+    assert len(drawn) == 3
+    assert all(torch.equal(one, other) == (scheme == "distinct") for one, other in pairwise(drawn))
+    assert scheme != "distinct" or not (drawn[0] == truth).any()
+
+
+def test_wrong_labels_are_all_the_others(setting) -> None:
+    data, trial = setting.data([1, 2], stacked=True), setting.trial([1, 2], stacked=True)
+    shifts = torch.cat([(wrong_labels(data.forget, trial) - data.forget.labels) % 4 for _ in range(10)])
+    assert shifts.unique().tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("scheme", ["concatenated", "distinct"])
+def test_schemes_alone_and_in_a_stack(setting, distance, scheme: str) -> None:
+    method = RandomLabel(scheme=scheme, epochs=1.5, batch_size=20, optimizer="adam", learning_rate=1e-3)
+    alone, together = setting.run_alone(method, 22), setting.run_stacked(method, [11, 22])
+    assert distance(alone, together[1]) < 1e-9
+    assert distance(alone, together[0]) > 1e-6
+
+
+def test_salient_weights(regression) -> None:
+    chosen = salient(regression.model(), regression.data().forget, 0.5, 2)
+    flags = torch.cat([mask.flatten() for mask in chosen.values()])
+    assert flags.nonzero().flatten().tolist() == [2, 3, 4, 6]
+
+
+def test_salun_moves_salient_weights_only(setting) -> None:
+    method = SalUn(epochs=1.0, learning_rate=0.1, batch_size=6, share=0.3, weight_decay=0.1)
+    chosen = salient(copy.deepcopy(setting.original), setting.data([11], stacked=False).forget, 0.3, 6)
+    model = setting.run_alone(method, 11)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert sum(int(mask.sum()) for mask in chosen.values()) == int(0.3 * count)
+    originals = dict(setting.original.named_parameters())
+    for name, parameter in model.named_parameters():
+        moved = parameter != originals[name]
+        assert not (moved & ~chosen[name][0]).any()
+        assert not chosen[name].any() or moved.any()
+    assert not torch.equal(model.bn1.running_mean, setting.original.bn1.running_mean)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import torch
 from bench_plugins.cf_k import CfK
 from bench_plugins.eu_k import EuK
 from bench_plugins.l1_sparse import L1Sparse
+from bench_plugins.random_label import RandomLabel
+from bench_plugins.salun import SalUn
 from loops import Loop
 from torch import nn
 from torch.nn import functional
@@ -54,6 +57,41 @@ def l1_sparse(loop: Loop) -> None:
             optimizer.step()
 
 
+def randomly_labelled(loop: Loop) -> Iterator[SGD]:
+    """A step after the other; the caller may edit between them."""
+    optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+    for epoch in range(2):
+        passes = 1.0 - 0.5 * epoch
+        for split in ("forget", "retain"):
+            for images, labels, _ in loop.batches(split, 6, passes):
+                drawn = torch.randint(4, labels.shape, generator=loop.own) if split == "forget" else labels
+                optimizer.zero_grad()
+                functional.cross_entropy(loop.model(images), drawn).backward()
+                optimizer.step()
+                yield optimizer
+
+
+def random_label(loop: Loop) -> None:
+    for _ in randomly_labelled(loop):
+        pass
+
+
+def salun(loop: Loop) -> None:
+    loop.model.eval()
+    images, labels = loop.columns["forget"]
+    for rows in torch.arange(len(labels)).split(6):
+        functional.cross_entropy(loop.model(images[rows]), labels[rows]).backward()
+    sizes = torch.cat([parameter.grad.abs().flatten() for parameter in loop.model.parameters()])
+    ranks = (-sizes).argsort(stable=True).argsort(stable=True)
+    kept = (ranks < int(0.3 * len(sizes))).split([parameter.numel() for parameter in loop.model.parameters()])
+    loop.model.train()
+    for optimizer in randomly_labelled(loop):
+        pairs = zip(loop.model.parameters(), loop.original.parameters(), kept, strict=True)
+        for parameter, original, mask in pairs:
+            parameter.data = torch.where(mask.view(parameter.shape), parameter.data, original.data)
+            optimizer.state[parameter]["momentum_buffer"] *= mask.view(parameter.shape)
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "cf-k": (CfK(k=2, epochs=2.0, learning_rate=3e-2, batch_size=20, penalty=0.5), cf_k),
     "eu-k": (
@@ -64,4 +102,6 @@ CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
         L1Sparse(epochs=3.0, penalty=2e-3, no_penalty_epochs=1, learning_rate=1e-2, batch_size=20),
         l1_sparse,
     ),
+    "random-label": (RandomLabel(epochs=1.5, learning_rate=1e-2, batch_size=6), random_label),
+    "salun": (SalUn(epochs=1.5, learning_rate=1e-2, batch_size=6, share=0.3), salun),
 }
