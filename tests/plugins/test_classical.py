@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import pytest
 import torch
+from bench_plugins.advanced_neggrad import AdvancedNegGrad, apart
+from bench_plugins.bad_teacher import BadTeacher
 from bench_plugins.cf_k import CfK, blocks, last_parts, only
 from bench_plugins.eu_k import EuK, redraw
 from bench_plugins.l1_sparse import L1Sparse
@@ -15,8 +17,9 @@ from bench_plugins.random_label import RandomLabel, wrong_labels
 from bench_plugins.salun import SalUn, salient
 
 from bench import BenchError
-from bench.losses import cross_entropy
+from bench.losses import cross_entropy, kl_divergence
 from bench.models.build import build
+from bench.models.stacked import stack
 from bench.weights import sums
 
 
@@ -84,7 +87,7 @@ def test_eu_k_starts_from_fresh_blocks(setting, statistics: bool) -> None:
     model, trial = copy.deepcopy(setting.original), setting.trial([11], stacked=False)
     redraw(model, ["layer3", "fc"], trial, statistics=statistics)
     new, buffers = {"layer3", "fc"}, {name for name, _ in model.named_buffers()}
-    unlike_fresh, unlike_original = (_differing(model, other) for other in (trial.fresh_model().double(), setting.original))
+    unlike_fresh, unlike_original = (_differing(model, other) for other in (trial.fresh_model(), setting.original))
     assert _parts(unlike_original) == new
     assert all(not name.startswith(("layer3", "fc")) or (not statistics and name in buffers) for name in unlike_fresh)
     assert statistics == bool(buffers & unlike_original)
@@ -190,3 +193,63 @@ def test_salun_moves_salient_weights_only(setting) -> None:
         assert not (moved & ~chosen[name][0]).any()
         assert not chosen[name].any() or moved.any()
     assert not torch.equal(model.bn1.running_mean, setting.original.bn1.running_mean)
+
+
+def test_a_step_of_advanced_neggrad(regression) -> None:
+    model = regression.model()
+    (*retain,), (*forget,) = regression.columns["retain"], regression.columns["forget"]
+    apart(model, torch.optim.SGD(model.parameters(), 1e-3), retain, forget)
+    weights = [0.4999723722, -0.2997379264, 0.0997717993, 0.8000355107, -0.5997441714, 0.1997024157]
+    assert regression.theta(model) == pytest.approx([*weights, 0.10008359, -0.2000137876, 0.0499301976], abs=1e-9)
+
+
+def test_advanced_neggrad_leaves_statistics(setting) -> None:
+    model = setting.run_alone(AdvancedNegGrad(epochs=1.0, learning_rate=1e-2), 11)
+    changed = _differing(model, setting.original)
+    assert changed == {name for name, _ in model.named_parameters()}
+    assert all(module.training for module in model.modules())
+
+
+def test_pairs_are_of_equal_size_and_forget_begins_again(setting) -> None:
+    """Batches of 7, of 48 examples and of 16: the third of forget has 2, and no partner."""
+    data = setting.data([1, 2], stacked=True)
+    pairs = list(AdvancedNegGrad(epochs=1.0, batch_size=7).pairs(data))
+    assert [len(retain[1][0]) for retain, _ in pairs] == [7, 7, 7, 7]
+    assert all(retain[0].shape == forget[0].shape for retain, forget in pairs)
+    assert len(list(AdvancedNegGrad(epochs=2.0, batch_size=64).pairs(data))) == 6  # no larger than forget: of 16
+
+
+def test_diverged_weights_are_an_error(setting) -> None:
+    with pytest.raises(FloatingPointError, match="diverged"):
+        setting.run_alone(AdvancedNegGrad(epochs=2.0, learning_rate=1e300), 11)
+
+
+def test_divergence_from_the_good_teacher(regression) -> None:
+    inputs = regression.columns["retain"][0]
+    teacher, student = regression.model()(inputs), regression.model(0.9)(inputs)
+    loss = BadTeacher().loss(teacher, student)
+    assert loss.detach().item() == pytest.approx(0.0009534776, abs=1e-9)
+    assert torch.equal(loss, kl_divergence(teacher, student))
+    assert BadTeacher(published_scale=True).loss(teacher, student).detach().item() == pytest.approx(0.0003178259, abs=1e-9)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_forget_is_taught_by_the_random_network(setting, stacked: bool) -> None:
+    seeds = [1, 2] if stacked else [1]
+    data, trial = setting.data(seeds, stacked=stacked), setting.trial(seeds, stacked=stacked)
+    fresh = [setting.trial([seed], stacked=False).fresh_model().eval() for seed in seeds]
+    model = copy.deepcopy(setting.original) if not stacked else stack([setting.original] * 2)
+    taught = BadTeacher(retain_share=0.5).taught(model, data, trial)
+    images, _, targets = next(taught.batches(len(taught), shuffle=False))
+    assert len(taught) == 24 + 16
+    for m, (seen, logits) in enumerate(zip(images, targets, strict=True) if stacked else [(images, targets)]):
+        assert torch.equal(seen[24:], setting.columns["forget"][0])
+        with torch.no_grad():
+            torch.testing.assert_close(logits[24:], fresh[m](seen[24:]))
+            torch.testing.assert_close(logits[:24], copy.deepcopy(setting.original).eval()(seen[:24]))
+
+
+def test_teachers_stay_as_they_are(setting) -> None:
+    before = copy.deepcopy(setting.original)
+    setting.run_alone(BadTeacher(learning_rate=1e-2), 11)
+    assert not _differing(setting.original, before)

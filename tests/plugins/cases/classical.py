@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain, count
 
 import torch
+from bench_plugins.advanced_neggrad import AdvancedNegGrad
+from bench_plugins.bad_teacher import BadTeacher
 from bench_plugins.cf_k import CfK
 from bench_plugins.eu_k import EuK
 from bench_plugins.l1_sparse import L1Sparse
@@ -13,7 +16,7 @@ from bench_plugins.salun import SalUn
 from loops import Loop
 from torch import nn
 from torch.nn import functional
-from torch.optim import SGD
+from torch.optim import SGD, Adam
 
 from bench import Method
 from bench.models.build import initialised
@@ -92,6 +95,39 @@ def salun(loop: Loop) -> None:
             optimizer.state[parameter]["momentum_buffer"] *= mask.view(parameter.shape)
 
 
+def advanced_neggrad(loop: Loop) -> None:
+    loop.model.eval()
+    optimizer = SGD(loop.model.parameters(), 2e-2)
+    forget = chain.from_iterable(loop.batches("forget", 5) for _ in count())
+    for (images, labels, _), (forget_images, forget_labels, _) in zip(loop.batches("retain", 5, 1.5), forget, strict=False):
+        if len(labels) != len(forget_labels):
+            continue
+        optimizer.zero_grad()
+        functional.cross_entropy(loop.model(images), labels).backward()
+        (-functional.cross_entropy(loop.model(forget_images), forget_labels)).backward()
+        optimizer.step()
+    loop.model.train()
+
+
+def bad_teacher(loop: Loop) -> None:
+    """Rows of retain are drawn with the generator of its shuffles, which then shuffles all of them together."""
+    order = loop.orders["retain"]
+    fresh = initialised("resnet8-v1", 4, purpose_seed(loop.seed, "fresh model")).double().eval()
+    retain, forget = loop.columns["retain"][0], loop.columns["forget"][0]
+    kept = torch.randperm(len(retain), generator=order)[: int(0.4 * len(retain))]
+    with torch.no_grad():
+        logits = torch.cat([loop.original.eval()(retain[kept]), fresh(forget)])
+    loop.original.train()
+    images, targets = torch.cat([retain[kept], forget]), (logits / 2).softmax(1)
+    optimizer = Adam(loop.model.parameters(), 1e-3, weight_decay=1e-2)
+    for _ in range(2):
+        for rows in torch.randperm(len(images), generator=order).split(10):
+            optimizer.zero_grad()
+            student = (loop.model(images[rows]) / 2).log_softmax(1)
+            (4 * functional.kl_div(student, targets[rows], reduction="batchmean")).backward()
+            optimizer.step()
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "cf-k": (CfK(k=2, epochs=2.0, learning_rate=3e-2, batch_size=20, penalty=0.5), cf_k),
     "eu-k": (
@@ -104,4 +140,9 @@ CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     ),
     "random-label": (RandomLabel(epochs=1.5, learning_rate=1e-2, batch_size=6), random_label),
     "salun": (SalUn(epochs=1.5, learning_rate=1e-2, batch_size=6, share=0.3), salun),
+    "advanced-neggrad": (AdvancedNegGrad(epochs=1.5, learning_rate=2e-2, batch_size=5), advanced_neggrad),
+    "bad-teacher": (
+        BadTeacher(epochs=2.0, retain_share=0.4, learning_rate=1e-3, batch_size=10, temperature=2.0, weight_decay=1e-2),
+        bad_teacher,
+    ),
 }
