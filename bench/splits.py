@@ -68,6 +68,14 @@ class Split:
             return replace(self, columns=(self.columns[0][mask], *kept), identities=identities)
         return replace(self, columns=(self.columns[0], *kept), drawn=self.drawn[..., mask])
 
+    def joined(self, other: Split) -> Split:
+        """The examples of both splits, shuffled together by the generators of this one; both have columns of the same kinds."""
+        images = torch.cat([self.columns[0], other.columns[0]])
+        kept = [self._side_by_side(other, *pair) for pair in zip(self.columns[1:], other.columns[1:], strict=True)]
+        sampled = self.drawn is not None or other.drawn is not None
+        rows = torch.cat([self._all_rows(), other._all_rows() + len(self.columns[0])], -1) if sampled else None
+        return replace(self, columns=(images, *kept), drawn=rows, identities=None)
+
     def sample(self, n: int) -> Split:
         """A random subset of n examples, drawn for each model without replacement; its labels and columns are [M, n, ...]."""
         chosen = self._positions(shuffle=True)[..., :n]
@@ -110,6 +118,17 @@ class Split:
         if self.drawn is None:
             return positions
         return self.drawn.gather(-1, positions.expand(*self.lead, -1))
+
+    def _all_rows(self) -> Tensor:
+        """Rows of the image column, for each model: lead + (n,)."""
+        return self._image_rows(self._positions(shuffle=False)).expand(*self.lead, -1)
+
+    def _side_by_side(self, other: Split, mine: Tensor, theirs: Tensor) -> Tensor:
+        per_model = self._is_per_model(mine), other._is_per_model(theirs)
+        if not any(per_model):
+            return torch.cat([mine, theirs])
+        pairs = zip((mine, theirs), per_model, strict=True)
+        return torch.cat([column if own else column.expand(*self.lead, *column.shape) for column, own in pairs], 1)
 
     def _is_per_model(self, column: Tensor) -> bool:
         return bool(self.lead) and column.shape[:2] == (*self.lead, len(self))

@@ -60,6 +60,12 @@ def unflatten(table: Tensor, views: Mapping[str, Tensor]) -> Views:
     return {name: part.reshape(view.shape) for (name, view), part in zip(views.items(), parts, strict=True)}
 
 
+def sums(model: nn.Module, tensors: Iterable[Tensor]) -> Tensor:
+    """Sum of all entries of tensors with the shapes of parameters, per model: [M]. Gradients flow through it."""
+    rows = (tensor.unflatten(0, (size(model), -1)) for tensor in tensors)
+    return torch.stack([row.sum(tuple(range(1, row.dim()))) for row in rows]).sum(0)
+
+
 def std(view: Tensor) -> Tensor:
     """Standard deviation per model, shaped to broadcast over the view."""
     return view.flatten(1).std(1).view(-1, *[1] * (view.dim() - 1))

@@ -21,6 +21,16 @@ from bench.trial import Trial
 from bench.weights import clip, flat, parameters
 
 
+def check_finite(model: nn.Module) -> None:
+    """Weights that are no longer finite are an error, not a result.
+
+    Raises:
+        FloatingPointError: some are not.
+    """
+    if not flat(parameters(model)).isfinite().all():
+        raise FloatingPointError("gradient ascent diverged; lower learning_rate")
+
+
 @dataclass(frozen=True)
 class NegativeGradient(Method):
     """Gradient ascent on forget with clipped gradients.
@@ -47,15 +57,14 @@ class NegativeGradient(Method):
         return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
-        """Ascend; weights that are no longer finite are an error, not a result."""
+        """Ascend."""
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9)
         for images, labels in data.forget.epochs(self.epochs, self.batch_size):
             optimizer.zero_grad()
             (-cross_entropy(model(images), labels)).sum().backward()
             clip(model, self.max_norm)
             optimizer.step()
-        if not flat(parameters(model)).isfinite().all():
-            raise FloatingPointError("gradient ascent diverged; lower learning_rate")
+        check_finite(model)
         return model
 
 

@@ -108,6 +108,27 @@ def test_predictions_can_be_carried_by_a_sample() -> None:
     assert error(model, sample).shape == (2,)
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize(("mine", "theirs"), [(ROWS, ROWS), (6, ROWS), (ROWS, 5), (6, 5)])
+def test_joined_splits_are_shuffled_together(stacked: bool, mine: int, theirs: int) -> None:
+    """Whole ones and samples; columns of one row for all models, and of one for each."""
+    seeds, other_columns = [1, 2] if stacked else [1], (COLUMNS[0].flip(-1), COLUMNS[1] + 100)
+    first, second = (bind(columns, seeds, "retain", stacked=stacked) for columns in (COLUMNS, other_columns))
+    first = first if mine == ROWS else first.sample(mine)
+    second = second if theirs == ROWS else second.sample(theirs)
+    joined = first.joined(second.labelled(second.labels))
+    assert len(joined) == mine + theirs
+    seen = []
+    for images, labels in joined.batches(4):
+        pictures = torch.where((labels < 100)[..., None, None, None], COLUMNS[0][labels % 100], other_columns[0][labels % 100])
+        assert torch.equal(images, pictures)
+        seen.append(labels)
+    for split in (first, second):
+        expected = split.labels.expand(*split.lead, -1).sort(-1).values
+        found = torch.cat(seen, -1).sort(-1).values
+        assert torch.equal(found[..., :mine] if split is first else found[..., mine:], expected)
+
+
 def test_loader_of_a_sample_holds_the_sample() -> None:
     sample = bind(COLUMNS, [1], "retain", stacked=False).sample(6)
     assert sorted(int(label) for _, labels in sample.loader(4) for label in labels) == sorted(sample.labels.tolist())

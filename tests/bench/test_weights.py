@@ -18,6 +18,7 @@ from bench.weights import (
     snapshot,
     state,
     std,
+    sums,
     unflatten,
     weights,
 )  # fmt: skip
@@ -57,6 +58,16 @@ def test_unflat_inverts_flat() -> None:
     views = parameters(_stack())
     for name, view in unflatten(flat(views), views).items():
         assert torch.equal(view, views[name])
+
+
+def test_sums_are_each_models_own_and_can_be_differentiated() -> None:
+    net = _stack()
+    total = sums(net, (parameter.abs() for parameter in net.parameters()))
+    torch.testing.assert_close(total.detach(), flat(parameters(net)).abs().sum(1))
+    total[1].backward()
+    assert torch.equal(
+        gradients(net)["fc.weight"].sign(), parameters(net)["fc.weight"].sign() * torch.tensor([0, 1, 0]).view(-1, 1, 1)
+    )
 
 
 def test_std_is_each_models_own() -> None:

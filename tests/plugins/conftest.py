@@ -32,9 +32,8 @@ class Setting:
         return MethodData(**{name: bind(columns, seeds, name, stacked=stacked) for name, columns in self.columns.items()})
 
     def trial(self, seeds: Sequence[int], *, stacked: bool) -> Trial:
-        return Trial(
-            tuple(range(len(seeds))), tuple(seeds), stacked, torch.device("cpu"), Allowance(9.0), None, "resnet8-v1", CLASSES
-        )
+        indices, device, allowance = tuple(range(len(seeds))), torch.device("cpu"), Allowance(9.0)
+        return Trial(indices, tuple(seeds), stacked, device, allowance, None, "resnet8-v1", CLASSES, dtype=torch.float64)
 
     def run_alone(self, method: Method, seed: int) -> nn.Module:
         """The method on a plain network."""

@@ -21,6 +21,7 @@ class Loop:
         self.columns = setting.columns
         self.original = setting.original
         self.orders = {name: generator(seed, name) for name in setting.columns}
+        self.seed = seed
         self.own = generator(seed, "method")
         self.model = copy.deepcopy(setting.original)
 

@@ -1,0 +1,139 @@
+"""CF-k: fine-tune the last k blocks on retain, so that they forget what they are not reminded of; all before them is frozen.
+
+Source: Goel et al. 2022, arXiv:2201.06640; constants from public code (meghdadk/SCRUB, ndb796/MachineUnlearning).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Self
+
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from bench import BenchError, Method, hookimpl
+from bench.budget import as_fits
+from bench.method import Count, CountFromZero, Layer, NotNegative, Paper, Positive, Search
+from bench.splits import MethodData
+from bench.trial import Trial
+from bench.weights import sums
+
+from .finetune import Schedule, constant, plain, train_on_retain
+
+EVALUATIONS = Paper(
+    title="Towards Adversarial Evaluations for Inexact Machine Unlearning",
+    authors="Goel, Shashwat and Prabhu, Ameya and Sanyal, Amartya and others",
+    venue="arXiv",
+    year=2022,
+    url="https://arxiv.org/abs/2201.06640",
+    code="https://github.com/shash42/Evaluating-Inexact-Unlearning",
+)
+
+
+def blocks(model: nn.Module) -> list[str]:
+    """The network's parts that are made of layers and hold convolutions, in order: layer1 to layer4 of a ResNet-18."""
+    return [name for name, part in model.named_children() if any(isinstance(m, nn.Conv2d) for m in list(part.modules())[1:])]
+
+
+def last_parts(model: nn.Module, k: int, *, head: bool) -> list[str]:
+    """The last k blocks, and with `head` the last linear layer.
+
+    Raises:
+        BenchError: the network has fewer blocks.
+    """
+    known = blocks(model)
+    if k > len(known):
+        raise BenchError(f"k is {k}, and the network has {len(known)} blocks: {', '.join(known) or 'none'}")
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return known[len(known) - k :] + (linear[-1:] if head else [])
+
+
+@contextmanager
+def only(model: nn.Module, parts: Sequence[str], *, train_statistics: bool) -> Iterator[list[nn.Parameter]]:
+    """Freeze all but some parts of a network, whose parameters it gives; statistics move only there, and only if asked."""
+    model.eval().requires_grad_(False)
+    for part in map(model.get_submodule, parts):
+        part.train(train_statistics).requires_grad_(True)
+    yield [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.train().requires_grad_(True)
+
+
+@dataclass(frozen=True)
+class CfK(Method):
+    """Plain gradient descent in the last k blocks and the last linear layer, on cross-entropy plus a penalty.
+
+    The penalty is half of `penalty` times the squared distance from where their weights began. A block is a part of the network
+    that is made of layers and holds convolutions. SCRUB's code leaves the last linear layer frozen (`head=False`). All sources
+    train in evaluation mode, so that statistics of batch normalisation stay, which is the default here too; `train_statistics`
+    lets those of the trained blocks move, never those of frozen ones. The rate is constant: the epochs after which sources lower
+    it are never reached.
+
+    Source: Goel et al. 2022, arXiv:2201.06640.
+    """
+
+    k: Annotated[CountFromZero, Search(0, 3)] = 1  # public code (SCRUB): of four blocks
+    epochs: Annotated[Positive, Search(0.5, 4.0)] = 3.0  # what fits a budget of 20 % of retraining; public code has 10
+    learning_rate: Annotated[Positive, Search(1e-3, 1e-1, log=True)] = 1e-2  # public code
+    batch_size: Count = 64  # public code (SCRUB)
+    penalty: Annotated[NotNegative, Search(1e-4, 1.0, log=True)] = 0.1  # public code: weight decay of the training there
+    head: bool = True  # public code (MUFAC)
+    train_statistics: bool = False  # public code
+    stackable: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = False
+    needs: ClassVar[tuple[Layer, ...]] = ("convolution", "linear")
+    cost: ClassVar[str] = "epochs over retain, backward through the last blocks only"
+    paper: ClassVar[Paper] = EVALUATIONS
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "scrub": {"k": 1, "epochs": 10.0, "learning_rate": 1e-2, "batch_size": 64, "penalty": 0.1, "head": False},
+        "mufac": {"k": 2, "epochs": 2.0, "learning_rate": 1e-3, "batch_size": 64, "penalty": 0.0, "head": True},
+    }
+
+    def __post_init__(self) -> None:
+        if not self.k and not self.head:
+            raise ValueError("with k 0 and without the head there is nothing to train")
+
+    def within(self, share: float) -> Self:
+        """As many epochs as go into the budget where the default goes into the usual one."""
+        return replace(self, epochs=as_fits(self.epochs, share))
+
+    def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
+        """Train the last blocks."""
+        self.train(model, last_parts(model, self.k, head=self.head), data)
+        return model
+
+    def train(self, model: nn.Module, parts: Sequence[str], data: MethodData) -> None:
+        """Train some parts of the network."""
+        with only(model, parts, train_statistics=self.train_statistics) as trained:
+            self.fit(model, trained, data)
+
+    def fit(self, model: nn.Module, trained: Sequence[nn.Parameter], data: MethodData) -> None:
+        """Descend in some parameters, held to where they begin."""
+        start = [parameter.detach().clone() for parameter in trained]
+
+        def loss(logits: Tensor, labels: Tensor, epoch: float) -> Tensor:
+            if not self.penalty:
+                return plain(logits, labels, epoch)
+            moved = sums(model, [(now - then).square() for now, then in zip(trained, start, strict=True)])
+            return plain(logits, labels, epoch) + self.penalty / 2 * moved
+
+        train_on_retain(
+            model,
+            data,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            optimizer=SGD(trained, self.learning_rate),
+            rate=self.rate(),
+            loss=loss,
+        )
+
+    def rate(self) -> Schedule:
+        """The learning rate throughout."""
+        return constant(self.learning_rate)
+
+
+@hookimpl
+def register_methods(register: Callable[[type[Method]], None]) -> None:
+    """Register CF-k."""
+    register(CfK)
