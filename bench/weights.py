@@ -28,6 +28,16 @@ def gradients(model: nn.Module) -> Views:
     return _views(model, ((name, p.grad) for name, p in model.named_parameters() if p.grad is not None))
 
 
+def gradient(model: nn.Module, loss: Tensor, *, again: bool = False) -> Views:
+    """The gradient of a loss with one value per model, 0 where it does not depend on a parameter; `grad` stays as it was.
+
+    With `again`, what the loss was computed with is kept for another gradient.
+    """
+    names, tensors = zip(*model.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss.sum(), tensors, retain_graph=again, allow_unused=True, materialize_grads=True)
+    return _views(model, zip(names, found, strict=True))
+
+
 def state(model: nn.Module) -> Views:
     """Every parameter and buffer that belongs to single models."""
     return _views(model, [*model.named_parameters(), *model.named_buffers()])

@@ -10,6 +10,7 @@ from bench.weights import (
     clip,
     flat,
     frozen,
+    gradient,
     gradients,
     parameters,
     smallest,
@@ -92,6 +93,25 @@ def test_clip_equals_torchs_clipping_of_each_model_alone() -> None:
         torch.nn.utils.clip_grad_norm_(alone.parameters(), 0.5)
         for name, view in gradients(alone).items():
             torch.testing.assert_close(gradients(stacked)[name][m], view[0], rtol=0, atol=1e-12)
+
+
+def test_gradient_is_each_models_own_and_leaves_grad_alone() -> None:
+    stacked = _stack(2)
+    images = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
+    logits = stacked(images)
+    found = [gradient(stacked, logits.square().mean((-2, -1)), again=again) for again in (True, False)]
+    assert gradients(stacked) == {}
+    for m in range(2):
+        alone = initialised("resnet8-v1", 10, m).double()
+        alone(images).square().mean().backward()
+        for name, view in gradients(alone).items():
+            assert torch.equal(found[0][name], found[1][name])
+            torch.testing.assert_close(found[0][name][m], view[0], rtol=0, atol=1e-12)
+
+
+def test_gradient_is_zero_where_a_loss_does_not_depend_on_a_parameter() -> None:
+    net = torch.nn.Linear(2, 3)
+    assert gradient(net, net.weight.sum()[None])["bias"].tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_frozen_entries_stay_whatever_momentum_and_decay_do() -> None:
