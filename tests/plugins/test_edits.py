@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from bench_plugins.delete import Delete, divergence, without_true_class
 from bench_plugins.ssd import Ssd, everything
 
 from bench.weights import flat, parameters
@@ -56,6 +57,20 @@ def test_ssd_of_single_examples_is_deterministic(setting, distance) -> None:
 def test_ssd_needs_its_passes() -> None:
     with pytest.raises(ValueError, match="about 12 % of a retraining"):
         Ssd().within(0.1)
+
+
+def test_delete_scales_its_epochs() -> None:
+    assert [Delete().within(share).epochs for share in (0.1, 0.2, 1.0)] == [5.0, 10.0, 50.0]
+
+
+def test_delete_gives_the_numbers_computed_elsewhere(regression) -> None:
+    images, labels = regression.columns["forget"]
+    with torch.no_grad():
+        target = without_true_class(regression.model()(images), labels)
+        loss = divergence(target, regression.model(0.9)(images))
+    expected = [[0.4800106598, 0.0, 0.5199893402], [0.4476920904, 0.5523079096, 0.0]]
+    torch.testing.assert_close(target, torch.tensor(expected, dtype=torch.float64), atol=1e-9, rtol=0)
+    assert float(loss) == pytest.approx(0.6570386338, abs=1e-9)
 
 
 def _numbers(text: str) -> list[float]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
+from bench_plugins.delete import Delete
 from bench_plugins.ssd import Ssd
 from loops import Loop
 from torch import Tensor
 from torch.nn import functional
+from torch.optim import SGD
 
 from bench import Method
 
@@ -38,6 +41,19 @@ def ssd(loop: Loop) -> None:
             parameter[chosen] *= (0.5 * all_of_it[chosen] / of_forget[chosen]).clamp(max=1)
 
 
+def delete(loop: Loop) -> None:
+    teacher = copy.deepcopy(loop.original).eval()
+    optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+    for images, labels, _ in loop.batches("forget", 6, 2.0):
+        with torch.no_grad():
+            others = teacher(images).softmax(1) * (1 - functional.one_hot(labels, 4))
+        optimizer.zero_grad()
+        student = loop.model(images).log_softmax(1)
+        functional.kl_div(student, others / others.sum(1, keepdim=True), reduction="batchmean").backward()
+        optimizer.step()
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "ssd": (Ssd(alpha=3.0, dampening=0.5, batch_size=20), ssd),
+    "delete": (Delete(epochs=2.0, learning_rate=1e-2, batch_size=6), delete),
 }
