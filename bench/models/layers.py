@@ -1,4 +1,4 @@
-"""Which layers a network has, for methods that cannot do without."""
+"""Which layers a network has, for methods that cannot do without, and which is the last."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ _KINDS: dict[Layer, tuple[type[nn.Module], str]] = {
 def lacking(network: nn.Module, needed: Iterable[Layer]) -> list[str]:
     """Of the layers that are needed, those that a network has not, in words."""
     return [words for kind, words in (_KINDS[each] for each in needed) if not any(isinstance(m, kind) for m in network.modules())]
+
+
+def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    """The classifier, by its name in the network: the linear layer that is defined last."""
+    *_, last = ((name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear))
+    return last

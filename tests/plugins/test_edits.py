@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from bench_plugins.delete import Delete, divergence, without_true_class
+from bench_plugins.fisher import Fisher, fisher_information
 from bench_plugins.ssd import Ssd, everything
 
 from bench.weights import flat, parameters
@@ -71,6 +72,57 @@ def test_delete_gives_the_numbers_computed_elsewhere(regression) -> None:
     expected = [[0.4800106598, 0.0, 0.5199893402], [0.4476920904, 0.5523079096, 0.0]]
     torch.testing.assert_close(target, torch.tensor(expected, dtype=torch.float64), atol=1e-9, rtol=0)
     assert float(loss) == pytest.approx(0.6570386338, abs=1e-9)
+
+
+def test_fisher_gives_the_numbers_computed_elsewhere(regression) -> None:
+    model = regression.model()
+    information = fisher_information(model, regression.data().retain.batches(1))
+    assert information[0].tolist() == pytest.approx(
+        _numbers(
+            "0.1088391353 0.1635635173 0.1104286635 0.1395587560 0.0765712429 0.1501838891 0.2118882416 0.2064671102 0.1836990128"
+        ),
+        abs=1e-9,
+    )
+    variances = Fisher(alpha=1e-6).variances(model, information)
+    rows = [7.65085e-5, 8.11053e-5, 9.85912e-5]
+    assert variances["weight"][0].T.tolist() == [pytest.approx(rows, rel=1e-5)] * 2
+    assert variances["bias"][0].tolist() == pytest.approx([4.71947e-5, 4.84339e-5, 5.44369e-5], rel=1e-5)
+
+
+def test_fisher_of_batches_takes_the_gradient_of_their_mean(regression) -> None:
+    model = regression.model()
+    images, _ = regression.columns["retain"]
+    expected = torch.zeros(9, dtype=torch.float64)
+    for rows in ([0, 1], [2, 3]):
+        shares = model(images[rows]).softmax(1).mean(0).tolist()
+        for label, share in enumerate(shares):
+            model.zero_grad()
+            torch.nn.functional.cross_entropy(model(images[rows]), torch.full((2,), label)).backward()
+            expected += share / 2 * torch.cat([model.weight.grad.flatten(), model.bias.grad]) ** 2
+    found = fisher_information(regression.model(), regression.data().retain.batches(2, shuffle=False))
+    torch.testing.assert_close(found[0], expected)
+
+
+def test_fisher_scales_its_examples() -> None:
+    assert [Fisher(examples=100).within(share).examples for share in (0.1, 0.2, 0.5)] == [50, 100, 250]
+    with pytest.raises(ValueError, match="of one example is the least of it"):
+        Fisher(examples=10).within(0.01)
+
+
+def test_fisher_leaves_statistics_alone(setting) -> None:
+    done = setting.run_alone(Fisher(examples=3), 11)
+    for found, kept in zip(done.buffers(), setting.original.buffers(), strict=True):
+        assert torch.equal(found, kept)
+
+
+def test_fisher_knows_the_last_layer_by_what_it_is(setting) -> None:
+    """Not by its number of rows: a hidden tensor may have as many."""
+    model = copy.deepcopy(setting.original)
+    variances = Fisher(alpha=1.0).variances(model, torch.zeros_like(flat(parameters(model))))
+    largest = {name: round(float(view.max())) for name, view in variances.items()}
+    assert {largest.pop("fc.weight"), largest.pop("fc.bias")} == {1_000}
+    assert {value for name, value in largest.items() if model.get_parameter(name).dim() > 1} == {1_000}
+    assert {value for name, value in largest.items() if model.get_parameter(name).dim() == 1} == {10_000}
 
 
 def _numbers(text: str) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from bench.models.build import build
-from bench.models.layers import lacking
+from bench.models.layers import lacking, last_linear
 from bench.models.stacked import stack
 
 
@@ -16,3 +16,10 @@ def test_ours_lack_nothing() -> None:
 
 def test_what_is_missing_is_named() -> None:
     assert lacking(nn.Linear(2, 3), ("batch-norm", "linear", "convolution")) == ["batch normalisation", "a convolution"]
+
+
+def test_the_last_linear_layer_is_the_classifier() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2), nn.ReLU())
+    assert last_linear(net) == ("2", net[2])
+    assert last_linear(stack([build("resnet8-v1", 4)] * 2))[0] == "fc"
+    assert last_linear(net[0]) == ("", net[0])

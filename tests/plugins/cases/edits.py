@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from bench_plugins.delete import Delete
+from bench_plugins.fisher import Fisher
 from bench_plugins.ssd import Ssd
 from loops import Loop
 from torch import Tensor
@@ -53,7 +54,33 @@ def delete(loop: Loop) -> None:
         optimizer.step()
 
 
+def fisher(loop: Loop) -> None:
+    images, labels = loop.columns["retain"]
+    chosen = torch.randperm(len(labels), generator=loop.orders["retain"])[:7]
+    loop.model.eval()
+    information = [torch.zeros_like(parameter) for parameter in loop.model.parameters()]
+    batches = chosen.split(3)
+    for rows in batches:
+        shares = loop.model(images[rows]).softmax(1).mean(0)
+        for label, share in enumerate(shares.tolist()):
+            loop.model.zero_grad()
+            functional.cross_entropy(loop.model(images[rows]), torch.full((len(rows),), label)).backward()
+            for total, parameter in zip(information, loop.model.parameters(), strict=True):
+                total.add_(parameter.grad**2, alpha=share / len(batches))
+    loop.model.train()
+    for (name, parameter), found in zip(loop.model.named_parameters(), information, strict=True):
+        last = name.startswith("fc.")
+        variance = torch.clamp(1 / (found + 1e-8), max=100 if last else 1000) * 1e-5
+        if parameter.dim() > 1:
+            variance = variance.mean(1, keepdim=True).expand(parameter.shape)
+        if last or parameter.dim() == 1:
+            variance = variance * 10
+        noise = torch.randn(parameter.shape, generator=loop.own, dtype=torch.float64)
+        parameter.data += variance.sqrt() * noise
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "ssd": (Ssd(alpha=3.0, dampening=0.5, batch_size=20), ssd),
+    "fisher": (Fisher(alpha=1e-5, examples=7, batch_size=3), fisher),
     "delete": (Delete(epochs=2.0, learning_rate=1e-2, batch_size=6), delete),
 }
