@@ -6,10 +6,13 @@ import copy
 
 import pytest
 import torch
+from bench_plugins.boundary_shrink import BoundaryShrink, across
 from bench_plugins.delete import Delete, divergence, without_true_class
 from bench_plugins.fisher import Fisher, fisher_information
 from bench_plugins.ssd import Ssd, everything
 
+from bench.losses import cross_entropy
+from bench.models.stacked import stack
 from bench.weights import flat, parameters
 
 
@@ -123,6 +126,31 @@ def test_fisher_knows_the_last_layer_by_what_it_is(setting) -> None:
     assert {largest.pop("fc.weight"), largest.pop("fc.bias")} == {1_000}
     assert {value for name, value in largest.items() if model.get_parameter(name).dim() > 1} == {1_000}
     assert {value for name, value in largest.items() if model.get_parameter(name).dim() == 1} == {10_000}
+
+
+def test_boundary_shrink_moves_as_computed_elsewhere(regression) -> None:
+    images, labels = (column[:1] for column in regression.columns["forget"])
+    moved = across(regression.model(), images, labels, 0.1)
+    assert moved[0].tolist() == pytest.approx([0.1019607843, 0.6], abs=1e-9)
+    label = regression.model()(moved).argmax(1)
+    assert label.tolist() == [1]  # its own: allowed
+    loss = cross_entropy(regression.model(0.9)(images), label).detach()
+    assert float(loss) == pytest.approx(0.9167366537, abs=1e-9)
+
+
+def test_boundary_shrink_scales_its_epochs() -> None:
+    assert [BoundaryShrink().within(share).epochs for share in (0.1, 0.2, 1.0)] == [5.0, 10.0, 50.0]
+
+
+def test_boundary_shrink_finds_the_classes_of_every_model_of_a_stack(setting) -> None:
+    method = BoundaryShrink(batch_size=6, distance=0.05)
+    alone = method.neighbours(
+        copy.deepcopy(setting.original).eval(), setting.data([11], stacked=False).forget, setting.trial([11], stacked=False)
+    )
+    net, seeds = stack([setting.original] * 2).eval(), [11, 22]
+    together = method.neighbours(net, setting.data(seeds, stacked=True).forget, setting.trial(seeds, stacked=True))
+    assert together.tolist() == [alone.tolist()] * 2
+    assert alone.tolist() != setting.columns["forget"][1].tolist()
 
 
 def _numbers(text: str) -> list[float]:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 
 import torch
+from bench_plugins.boundary_shrink import BoundaryShrink
 from bench_plugins.delete import Delete
 from bench_plugins.fisher import Fisher
 from bench_plugins.ssd import Ssd
@@ -79,8 +80,26 @@ def fisher(loop: Loop) -> None:
         parameter.data += variance.sqrt() * noise
 
 
+def train_on_forget(loop: Loop, labels: Tensor) -> None:
+    optimizer = SGD(loop.model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+    for images, _, rows in loop.batches("forget", 6, 2.0):
+        optimizer.zero_grad()
+        functional.cross_entropy(loop.model(images), labels[rows]).backward()
+        optimizer.step()
+
+
+def boundary_shrink(loop: Loop) -> None:
+    teacher = copy.deepcopy(loop.original).eval()
+    images, labels = loop.columns["forget"]
+    images = images.clone().requires_grad_()
+    functional.cross_entropy(teacher(images), labels).backward()
+    moved = torch.clamp(images.detach() + 0.05 * images.grad.sign(), 0, 1)
+    train_on_forget(loop, teacher(torch.round(moved * 255) / 255).argmax(1))
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "ssd": (Ssd(alpha=3.0, dampening=0.5, batch_size=20), ssd),
     "fisher": (Fisher(alpha=1e-5, examples=7, batch_size=3), fisher),
+    "boundary-shrink": (BoundaryShrink(epochs=2.0, learning_rate=1e-2, batch_size=6, distance=0.05), boundary_shrink),
     "delete": (Delete(epochs=2.0, learning_rate=1e-2, batch_size=6), delete),
 }
