@@ -6,13 +6,14 @@ import copy
 
 import pytest
 import torch
+from bench_plugins.boundary_expand import BoundaryExpand, grow
 from bench_plugins.boundary_shrink import BoundaryShrink, across
 from bench_plugins.delete import Delete, divergence, without_true_class
 from bench_plugins.fisher import Fisher, fisher_information
 from bench_plugins.ssd import Ssd, everything
 
 from bench.losses import cross_entropy
-from bench.models.stacked import stack
+from bench.models.stacked import size, stack
 from bench.weights import flat, parameters
 
 
@@ -151,6 +152,33 @@ def test_boundary_shrink_finds_the_classes_of_every_model_of_a_stack(setting) ->
     together = method.neighbours(net, setting.data(seeds, stacked=True).forget, setting.trial(seeds, stacked=True))
     assert together.tolist() == [alone.tolist()] * 2
     assert alone.tolist() != setting.columns["forget"][1].tolist()
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_boundary_expand_grows_every_models_last_layer(setting, models: int) -> None:
+    seeds = [11, 22, 33][:models]
+    net = stack([setting.original] * models)
+    before = {name: tensor.clone() for name, tensor in parameters(net.fc).items()}
+    grow(net.fc, models, setting.trial(seeds, stacked=True))
+    images = setting.columns["retain"][0][:5]
+    assert net(images).shape == (models, 5, 5)
+    for name, view in net.fc.named_parameters():
+        rows = view.detach().unflatten(0, (models, -1))
+        old = before[name].view(models, 4, *rows.shape[2:])
+        assert torch.equal(rows[:, :4], old)
+        assert rows[:, 4].abs().max() <= 64**-0.5
+        assert len({float(row.flatten()[0]) for row in rows[:, 4]}) == models
+
+
+def test_boundary_expand_takes_its_class_away(setting) -> None:
+    given = stack([setting.original] * 2)
+    layer, before = [(name, id(p), p.shape) for name, p in given.named_parameters()], given.fc.weight.clone()
+    seeds = [11, 22]
+    done = BoundaryExpand(epochs=1.0).unlearn(given, setting.data(seeds, stacked=True), setting.trial(seeds, stacked=True))
+    assert [(name, id(p), p.shape) for name, p in done.named_parameters()] == layer
+    assert size(done) == 2
+    assert done(setting.columns["retain"][0][:5]).shape == (2, 5, 4)
+    assert not torch.equal(done.fc.weight, before)
 
 
 def _numbers(text: str) -> list[float]:

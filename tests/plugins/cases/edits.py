@@ -6,12 +6,13 @@ import copy
 from collections.abc import Callable
 
 import torch
+from bench_plugins.boundary_expand import BoundaryExpand
 from bench_plugins.boundary_shrink import BoundaryShrink
 from bench_plugins.delete import Delete
 from bench_plugins.fisher import Fisher
 from bench_plugins.ssd import Ssd
 from loops import Loop
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
@@ -97,9 +98,27 @@ def boundary_shrink(loop: Loop) -> None:
     train_on_forget(loop, teacher(torch.round(moved * 255) / 255).argmax(1))
 
 
+def boundary_expand(loop: Loop) -> None:
+    old, loop.model.fc = loop.model.fc, nn.Linear(64, 5).double()
+    with torch.no_grad():
+        weight, bias = (torch.rand(shape, generator=loop.own, dtype=torch.float64) / 4 - 1 / 8 for shape in ((1, 64), (1,)))
+        loop.model.fc.weight.copy_(torch.cat([old.weight, weight]))
+        loop.model.fc.bias.copy_(torch.cat([old.bias, bias]))
+        train_on_forget_as_the_fifth(loop)
+        old.weight.copy_(loop.model.fc.weight[:4])
+        old.bias.copy_(loop.model.fc.bias[:4])
+    loop.model.fc = old
+
+
+@torch.enable_grad()
+def train_on_forget_as_the_fifth(loop: Loop) -> None:
+    train_on_forget(loop, torch.full((16,), 4))
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "ssd": (Ssd(alpha=3.0, dampening=0.5, batch_size=20), ssd),
     "fisher": (Fisher(alpha=1e-5, examples=7, batch_size=3), fisher),
     "boundary-shrink": (BoundaryShrink(epochs=2.0, learning_rate=1e-2, batch_size=6, distance=0.05), boundary_shrink),
+    "boundary-expand": (BoundaryExpand(epochs=2.0, learning_rate=1e-2, batch_size=6), boundary_expand),
     "delete": (Delete(epochs=2.0, learning_rate=1e-2, batch_size=6), delete),
 }
