@@ -10,6 +10,7 @@ from bench_plugins.boundary_expand import BoundaryExpand, grow
 from bench_plugins.boundary_shrink import BoundaryShrink, across
 from bench_plugins.delete import Delete, divergence, without_true_class
 from bench_plugins.fisher import Fisher, fisher_information
+from bench_plugins.influence import Influence, mean_gradient, times_inverse
 from bench_plugins.ssd import Ssd, everything
 
 from bench.losses import cross_entropy
@@ -179,6 +180,35 @@ def test_boundary_expand_takes_its_class_away(setting) -> None:
     assert size(done) == 2
     assert done(setting.columns["retain"][0][:5]).shape == (2, 5, 4)
     assert not torch.equal(done.fc.weight, before)
+
+
+INVERSE = (
+    "-0.0092960089 0.0873145136 -0.0760079995 0.0118663388 0.0853040084 -0.0991808523 0.0277765928 -0.0045369534 -0.0232396394"
+)
+
+
+def test_influence_gives_the_numbers_computed_elsewhere(regression) -> None:
+    model, data = regression.model(), regression.data()
+    away = 2 / 6 * (mean_gradient(model, data.forget) - mean_gradient(model, data.retain))
+    found = times_inverse(model, away, data.retain.batches(1, shuffle=False), 1000)
+    assert found[0].tolist() == pytest.approx(_numbers(INVERSE), abs=1e-9)
+    theta = (
+        "0.4981407982 -0.2825370973 0.0847984001 0.8023732678 -0.5829391983 0.1801638295 0.1055553186 -0.2009073907 0.0453520721"
+    )
+    expected = flat(parameters(model))[0] + 0.2 * found[0]
+    assert expected.tolist() == pytest.approx(_numbers(theta), abs=1e-9)
+
+
+def test_influence_leaves_statistics_alone(setting) -> None:
+    done = setting.run_alone(Influence(examples=3), 11)
+    for found, kept in zip(done.buffers(), setting.original.buffers(), strict=True):
+        assert torch.equal(found, kept)
+
+
+def test_influence_scales_its_single_examples() -> None:
+    assert [Influence(examples=100).within(share).examples for share in (0.2, 0.3, 1.0)] == [100, 200, 900]
+    with pytest.raises(ValueError, match="about 11 % of a retraining"):
+        Influence().within(0.1)
 
 
 def _numbers(text: str) -> list[float]:

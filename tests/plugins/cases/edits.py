@@ -10,6 +10,7 @@ from bench_plugins.boundary_expand import BoundaryExpand
 from bench_plugins.boundary_shrink import BoundaryShrink
 from bench_plugins.delete import Delete
 from bench_plugins.fisher import Fisher
+from bench_plugins.influence import Influence
 from bench_plugins.ssd import Ssd
 from loops import Loop
 from torch import Tensor, nn
@@ -115,10 +116,32 @@ def train_on_forget_as_the_fifth(loop: Loop) -> None:
     train_on_forget(loop, torch.full((16,), 4))
 
 
+def influence(loop: Loop) -> None:
+    def slope(images: Tensor, labels: Tensor) -> Tensor:
+        loop.model.zero_grad()
+        functional.cross_entropy(loop.model(images), labels).backward()
+        return torch.cat([parameter.grad.flatten() for parameter in loop.model.parameters()])
+
+    loop.model.eval()
+    images, labels = loop.columns["retain"]
+    done = 0.25 * (slope(*loop.columns["forget"]) - slope(images, labels))
+    rows = torch.randperm(48, generator=loop.orders["retain"])[:12]
+    kept, *rest = (slope(images[row, None], labels[row, None]) for row in rows)
+    for own in rest:
+        product = kept @ own
+        done = done - (done @ own) / (10 + product) * kept
+        kept = kept - product / (10 + product) * kept
+    parameters = list(loop.model.parameters())
+    for parameter, part in zip(parameters, done.split([parameter.numel() for parameter in parameters]), strict=True):
+        parameter.data += 2 * part.view(parameter.shape)
+    loop.model.train()
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "ssd": (Ssd(alpha=3.0, dampening=0.5, batch_size=20), ssd),
     "fisher": (Fisher(alpha=1e-5, examples=7, batch_size=3), fisher),
     "boundary-shrink": (BoundaryShrink(epochs=2.0, learning_rate=1e-2, batch_size=6, distance=0.05), boundary_shrink),
     "boundary-expand": (BoundaryExpand(epochs=2.0, learning_rate=1e-2, batch_size=6), boundary_expand),
+    "influence": (Influence(alpha=2.0, examples=10), influence),
     "delete": (Delete(epochs=2.0, learning_rate=1e-2, batch_size=6), delete),
 }
