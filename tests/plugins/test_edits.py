@@ -12,6 +12,7 @@ from bench_plugins.delete import Delete, divergence, without_true_class
 from bench_plugins.fisher import Fisher, fisher_information
 from bench_plugins.influence import Influence, mean_gradient, times_inverse
 from bench_plugins.ssd import Ssd, everything
+from bench_plugins.unsir import Unsir, impairment, nearness
 
 from bench.losses import cross_entropy
 from bench.models.stacked import size, stack
@@ -209,6 +210,44 @@ def test_influence_scales_its_single_examples() -> None:
     assert [Influence(examples=100).within(share).examples for share in (0.2, 0.3, 1.0)] == [100, 200, 900]
     with pytest.raises(ValueError, match="about 11 % of a retraining"):
         Influence().within(0.1)
+
+
+def test_unsir_gives_the_numbers_computed_elsewhere(regression) -> None:
+    model = regression.model()
+    noise = torch.tensor([[0.5, -0.5], [0.25, 1.0]], dtype=torch.float64, requires_grad=True)
+    loss = nearness(model(noise), model(regression.columns["forget"][0]))
+    (slope,) = torch.autograd.grad(loss, noise)
+    assert float(loss.detach()) == pytest.approx(-0.4110583333, abs=1e-9)
+    assert slope.flatten().tolist() == pytest.approx([-0.138, 0.327, -0.2013333333, -0.1518333333], abs=1e-9)
+    images, labels = regression.columns["retain"]
+    joint = impairment(model, noise.detach().clamp(0, 1), images[:2], labels[:2])
+    assert float(joint.detach()) == pytest.approx(1.6027613963, abs=1e-9)
+
+
+def test_unsir_scales_its_epochs() -> None:
+    plans = [Unsir().within(share) for share in (0.05, 0.2, 0.5)]
+    assert [(plan.impair_epochs, plan.repair_epochs) for plan in plans] == [(1, 0.25), (2, 1.0), (5, 2.5)]
+
+
+def test_unsir_drives_noise_away_within_the_range_of_images(setting) -> None:
+    model, images = copy.deepcopy(setting.original).eval(), setting.columns["forget"][0]
+    still, moved = (
+        Unsir(noise_steps=steps, noise_rate=0.1).noise(model, images, setting.trial([11], stacked=False)) for steps in (0, 5)
+    )
+    logits = model(images)
+    assert nearness(model(moved), logits) < nearness(model(still), logits)
+    assert 0 <= moved.min() <= moved.max() <= 1
+
+
+def test_unsir_leaves_statistics_alone(setting) -> None:
+    done = setting.run_alone(Unsir(batch_size=6), 11)
+    assert done.training
+    for found, kept in zip(done.buffers(), setting.original.buffers(), strict=True):
+        assert torch.equal(found, kept)
+
+
+def test_unsir_sees_a_forget_set_smaller_than_a_batch(setting, distance) -> None:
+    assert distance(setting.run_alone(Unsir(repair_epochs=0.0), 11), setting.original) > 1e-6
 
 
 def _numbers(text: str) -> list[float]:

@@ -12,10 +12,11 @@ from bench_plugins.delete import Delete
 from bench_plugins.fisher import Fisher
 from bench_plugins.influence import Influence
 from bench_plugins.ssd import Ssd
+from bench_plugins.unsir import Unsir
 from loops import Loop
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD
+from torch.optim import SGD, Adam
 
 from bench import Method
 
@@ -137,11 +138,43 @@ def influence(loop: Loop) -> None:
     loop.model.train()
 
 
+def unsir(loop: Loop) -> None:
+    loop.model.eval()
+    optimizer = SGD(loop.model.parameters(), 1e-3)
+    for _ in range(2):
+        for (images, labels, _), (forget_images, _, _) in zip(loop.batches("retain", 6), loop.batches("forget", 6), strict=False):
+            if len(forget_images) == 6:
+                noise = unsir_noise(loop, forget_images)
+                optimizer.zero_grad()
+                functional.cross_entropy(loop.model(noise), labels).backward()
+                functional.cross_entropy(loop.model(images), labels).backward()
+                optimizer.step()
+    for images, labels, _ in loop.batches("retain", 6, 0.5):
+        optimizer.zero_grad()
+        functional.cross_entropy(loop.model(images), labels).backward()
+        optimizer.step()
+    loop.model.train()
+
+
+def unsir_noise(loop: Loop, images: Tensor) -> Tensor:
+    noise = nn.Parameter(torch.randn(images.shape, generator=loop.own, dtype=torch.float64))
+    adam = Adam([noise], lr=0.05)
+    for _ in range(3):
+        adam.zero_grad()
+        (-functional.mse_loss(loop.model(noise), loop.model(images).detach())).backward()
+        adam.step()
+    return noise.detach().clamp(0, 1)
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "ssd": (Ssd(alpha=3.0, dampening=0.5, batch_size=20), ssd),
     "fisher": (Fisher(alpha=1e-5, examples=7, batch_size=3), fisher),
     "boundary-shrink": (BoundaryShrink(epochs=2.0, learning_rate=1e-2, batch_size=6, distance=0.05), boundary_shrink),
     "boundary-expand": (BoundaryExpand(epochs=2.0, learning_rate=1e-2, batch_size=6), boundary_expand),
     "influence": (Influence(alpha=2.0, examples=10), influence),
+    "unsir": (
+        Unsir(impair_epochs=2, repair_epochs=0.5, learning_rate=1e-3, batch_size=6, noise_steps=3, noise_rate=0.05),
+        unsir,
+    ),
     "delete": (Delete(epochs=2.0, learning_rate=1e-2, batch_size=6), delete),
 }
