@@ -38,7 +38,8 @@ class Ssd(Method):
 
     Kinds: "per_example" squares the gradients of single examples (arXiv:2510.26714, appendix B), in the splits' order. It is
     deterministic: every trial of one original gives the same model. "lfssd" needs no labels: the loss is the squared norm of the
-    logits, and the importance the gradient's absolute value (public code).
+    logits, and the importance the gradient's absolute value (public code). Either compares smoother quantities: on the embedded
+    task both leave the model as it is at an alpha of 10, and need a lower one; "per_example" takes four times a budget of 20 %.
 
     Source: Foster et al. 2024, arXiv:2308.07707.
     """
