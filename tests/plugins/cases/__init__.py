@@ -1,5 +1,5 @@
 """Every method with hyper-parameters that reach all of it, and a second implementation: a module for each kind of methods."""
 
-from cases import edits, first
+from cases import classical, edits, first, recent, winners
 
-CASES = {**first.CASES, **edits.CASES}
+CASES = {**first.CASES, **classical.CASES, **edits.CASES, **winners.CASES, **recent.CASES}
