@@ -1,11 +1,11 @@
-"""What networks lack."""
+"""What networks lack, and what their parts are."""
 
 from __future__ import annotations
 
 from torch import nn
 
 from bench.models.build import build
-from bench.models.layers import lacking
+from bench.models.layers import blocks, lacking, last_linear
 from bench.models.stacked import stack
 
 
@@ -16,3 +16,17 @@ def test_ours_lack_nothing() -> None:
 
 def test_what_is_missing_is_named() -> None:
     assert lacking(nn.Linear(2, 3), ("batch-norm", "linear", "convolution")) == ["batch normalisation", "a convolution"]
+
+
+def test_blocks_and_the_last_linear_layer() -> None:
+    for network, count in ((build("resnet8-v1", 4), 3), (stack([build("resnet8-v1", 4)] * 2), 3), (build("resnet18-v1", 4), 4)):
+        assert blocks(network) == [f"layer{index + 1}" for index in range(count)]
+        assert last_linear(network) == "fc"
+
+
+def test_single_layers_are_no_blocks() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 3)), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    )
+    assert blocks(network) == ["1"]
+    assert last_linear(network) == "2.1"
