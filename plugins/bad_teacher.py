@@ -33,7 +33,7 @@ class BadTeacher(Method):
     Source: Chundawat et al. 2023, arXiv:2205.08096.
     """
 
-    epochs: Annotated[Positive, Search(1.0, 6.0)] = 4.0  # what fits a budget of 20 % of retraining; public code has 1, or 10
+    epochs: Annotated[Positive, Search(1.0, 6.0)] = 5.0  # what fits a budget of 20 % of retraining; public code has 1, or 10
     retain_share: Annotated[Share, Search(0.1, 1.0)] = 0.3  # public code (SSD)
     learning_rate: Annotated[Positive, Search(1e-5, 1e-2, log=True)] = 1e-4  # public code (SSD)
     batch_size: Count = 64  # that of the embedded task's training; public code has 256

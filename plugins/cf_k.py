@@ -16,6 +16,7 @@ from torch.optim import SGD
 from bench import BenchError, Method, hookimpl
 from bench.budget import as_fits
 from bench.method import Count, CountFromZero, Layer, NotNegative, Paper, Positive, Search
+from bench.models.layers import blocks, last_linear
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import sums
@@ -30,24 +31,6 @@ EVALUATIONS = Paper(
     url="https://arxiv.org/abs/2201.06640",
     code="https://github.com/shash42/Evaluating-Inexact-Unlearning",
 )
-
-
-def blocks(model: nn.Module) -> list[str]:
-    """The network's parts that are made of layers and hold convolutions, in order: layer1 to layer4 of a ResNet-18."""
-    return [name for name, part in model.named_children() if any(isinstance(m, nn.Conv2d) for m in list(part.modules())[1:])]
-
-
-def last_parts(model: nn.Module, k: int, *, head: bool) -> list[str]:
-    """The last k blocks, and with `head` the last linear layer.
-
-    Raises:
-        BenchError: the network has fewer blocks.
-    """
-    known = blocks(model)
-    if k > len(known):
-        raise BenchError(f"k is {k}, and the network has {len(known)} blocks: {', '.join(known) or 'none'}")
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    return known[len(known) - k :] + (linear[-1:] if head else [])
 
 
 @contextmanager
@@ -99,14 +82,21 @@ class CfK(Method):
         return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
-        """Train the last blocks."""
-        self.train(model, last_parts(model, self.k, head=self.head), data)
+        """Train the last parts."""
+        with only(model, self.parts(model), train_statistics=self.train_statistics) as trained:
+            self.fit(model, trained, data)
         return model
 
-    def train(self, model: nn.Module, parts: Sequence[str], data: MethodData) -> None:
-        """Train some parts of the network."""
-        with only(model, parts, train_statistics=self.train_statistics) as trained:
-            self.fit(model, trained, data)
+    def parts(self, model: nn.Module) -> list[str]:
+        """The last k blocks, and with `head` the last linear layer.
+
+        Raises:
+            BenchError: the network has fewer blocks.
+        """
+        known = blocks(model)
+        if self.k > len(known):
+            raise BenchError(f"k is {self.k}, and the network has {len(known)} blocks: {', '.join(known) or 'none'}")
+        return known[len(known) - self.k :] + [last_linear(model)[0]] * self.head
 
     def fit(self, model: nn.Module, trained: Sequence[nn.Parameter], data: MethodData) -> None:
         """Descend in some parameters, held to where they begin."""
@@ -118,15 +108,8 @@ class CfK(Method):
             moved = sums(model, [(now - then).square() for now, then in zip(trained, start, strict=True)])
             return plain(logits, labels, epoch) + self.penalty / 2 * moved
 
-        train_on_retain(
-            model,
-            data,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            optimizer=SGD(trained, self.learning_rate),
-            rate=self.rate(),
-            loss=loss,
-        )
+        optimizer, rate = SGD(trained, self.learning_rate), self.rate()
+        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate, loss=loss)
 
     def rate(self) -> Schedule:
         """The learning rate throughout."""

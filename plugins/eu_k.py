@@ -17,7 +17,7 @@ from bench.method import Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 
-from .cf_k import CfK, last_parts
+from .cf_k import CfK
 from .finetune import Schedule
 
 
@@ -61,10 +61,8 @@ class EuK(CfK):
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Draw the last blocks anew, and train them."""
-        parts = last_parts(model, self.k, head=self.head)
-        redraw(model, parts, trial, statistics=self.train_statistics)
-        self.train(model, parts, data)
-        return model
+        redraw(model, self.parts(model), trial, statistics=self.train_statistics)
+        return super().unlearn(model, data, trial)
 
     def rate(self) -> Schedule:
         """The rate falls after each of `decay_epochs`."""

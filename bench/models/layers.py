@@ -1,4 +1,4 @@
-"""Which layers a network has, for methods that cannot do without, and which is the last."""
+"""Which layers a network has, for methods that cannot do without some, or treat some in their own way."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ _KINDS: dict[Layer, tuple[type[nn.Module], str]] = {
 def lacking(network: nn.Module, needed: Iterable[Layer]) -> list[str]:
     """Of the layers that are needed, those that a network has not, in words."""
     return [words for kind, words in (_KINDS[each] for each in needed) if not any(isinstance(m, kind) for m in network.modules())]
+
+
+def blocks(network: nn.Module) -> list[str]:
+    """The network's parts that are made of layers and hold convolutions, in order: layer1 to layer4 of a ResNet-18."""
+    parts = {name: list(part.modules())[1:] for name, part in network.named_children()}
+    return [name for name, inside in parts.items() if any(isinstance(module, nn.Conv2d) for module in inside)]
 
 
 def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from bench_plugins.advanced_neggrad import AdvancedNegGrad, apart
 from bench_plugins.bad_teacher import BadTeacher
-from bench_plugins.cf_k import CfK, blocks, last_parts, only
+from bench_plugins.cf_k import CfK, only
 from bench_plugins.eu_k import EuK, redraw
 from bench_plugins.l1_sparse import L1Sparse
 from bench_plugins.random_label import RandomLabel, wrong_labels
@@ -20,6 +20,7 @@ from bench import BenchError
 from bench.losses import cross_entropy, kl_divergence
 from bench.models.build import build
 from bench.models.stacked import stack
+from bench.registry import specs
 from bench.weights import sums
 
 
@@ -33,13 +34,37 @@ def _parts(names: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-@pytest.mark.parametrize(("network", "count"), [("resnet8-v1", 3), ("resnet18-v1", 4)])
-def test_blocks_of_networks(network: str, count: int) -> None:
-    net = build(network, 10)
-    assert blocks(net) == [f"layer{index + 1}" for index in range(count)]
-    assert last_parts(net, 1, head=True) == [f"layer{count}", "fc"]
-    assert last_parts(net, 0, head=True) == ["fc"]
-    assert last_parts(net, count, head=False) == blocks(net)
+@pytest.mark.parametrize(
+    ("k", "head", "parts"), [(1, True, ["layer4", "fc"]), (0, True, ["fc"]), (2, False, ["layer3", "layer4"])]
+)
+def test_the_last_parts_of_a_network(k: int, head: bool, parts: list[str]) -> None:
+    assert CfK(k=k, head=head).parts(build("resnet18-v1", 10)) == parts
+
+
+METHODS = {
+    "advanced-neggrad": AdvancedNegGrad,
+    "bad-teacher": BadTeacher,
+    "cf-k": CfK,
+    "eu-k": EuK,
+    "l1-sparse": L1Sparse,
+    "random-label": RandomLabel,
+    "salun": SalUn,
+}
+
+
+@pytest.mark.parametrize(("name", "preset"), [(name, preset) for name, kind in METHODS.items() for preset in kind.presets])
+def test_published_settings_are_settings(name: str, preset: str) -> None:
+    """And no budget changes them."""
+    spec = specs.parse(f"{name}[preset={preset}]")
+    method = specs.configure(METHODS[name], spec, 0.1)
+    assert {field: getattr(method, field) for field in METHODS[name].presets[preset]} == METHODS[name].presets[preset]
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("share", "times"), [(0.05, 0.25), (0.4, 2.0)])
+def test_epochs_follow_the_budget(name: str, share: float, times: float) -> None:
+    method = METHODS[name]()
+    assert method.within(share) == replace(method, epochs=pytest.approx(times * method.epochs))
 
 
 @pytest.mark.parametrize("method", [CfK(k=4), EuK(k=4)])

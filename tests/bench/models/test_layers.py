@@ -1,11 +1,11 @@
-"""What networks lack."""
+"""What networks lack, and what their parts are."""
 
 from __future__ import annotations
 
 from torch import nn
 
 from bench.models.build import build
-from bench.models.layers import lacking, last_linear
+from bench.models.layers import blocks, lacking, last_linear
 from bench.models.stacked import stack
 
 
@@ -23,3 +23,15 @@ def test_the_last_linear_layer_is_the_classifier() -> None:
     assert last_linear(net) == ("2", net[2])
     assert last_linear(stack([build("resnet8-v1", 4)] * 2))[0] == "fc"
     assert last_linear(net[0]) == ("", net[0])
+
+
+def test_blocks() -> None:
+    for network, count in ((build("resnet8-v1", 4), 3), (stack([build("resnet8-v1", 4)] * 2), 3), (build("resnet18-v1", 4), 4)):
+        assert blocks(network) == [f"layer{index + 1}" for index in range(count)]
+
+
+def test_single_layers_are_no_blocks() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 3)), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    )
+    assert blocks(network) == ["1"]
