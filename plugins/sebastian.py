@@ -22,6 +22,7 @@ from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import Views, flat, parameters, state, unflatten, weights
 
+from .amnesiacs import initial
 from .finetune import CHALLENGE
 from .kookmin import least
 
@@ -45,8 +46,7 @@ def prune(model: nn.Module, share: float) -> None:
 def redraw(model: nn.Module, trial: Trial) -> None:
     """Draw weights that are zero anew, as torch initialises them; biases stay."""
     for view in weights(model).values():
-        bound = view[0, 0].numel() ** -0.5
-        view.copy_(torch.where(view == 0, bound * (2 * trial.uniform_like(view) - 1), view))
+        view.copy_(torch.where(view == 0, initial(view, view[0, 0].numel(), trial), view))
 
 
 def entropy(logits: Tensor) -> Tensor:

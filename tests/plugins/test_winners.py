@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 import torch
 from bench_plugins import random_mask, toshi_marvel
 from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
-from bench_plugins.fanchuan import contrast, unevenness
+from bench_plugins.fanchuan import Fanchuan, contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.forget import Forget, redrawable
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.random_mask import RandomMask
 from bench_plugins.sebastian import Sebastian, layers, prune, rarity, redraw, surely
-from bench_plugins.seif import shake_first, weighted
+from bench_plugins.seif import Seif, shake_first, weighted
 from bench_plugins.sun import Sun, choosable
 from bench_plugins.toshi_marvel import ToshiMarvel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method
+from bench.registry import specs
 
 
 def test_fanchuan_has_the_numbers_of_its_losses(regression) -> None:
@@ -201,3 +203,21 @@ def test_forget_never_draws_the_last_layer_or_projections_anew(setting) -> None:
         view.zero_()
     zeros = {name for name, value in model.named_parameters() if not value.any()}
     assert zeros == {"conv1.weight", *(f"layer{i}.conv{j}.weight" for i in (1, 2, 3) for j in (1, 2))}
+
+
+@pytest.mark.parametrize("kind", [Amnesiacs, Fanchuan, Forget, Kookmin, RandomMask, Sebastian, Seif, Sun, ToshiMarvel])
+def test_settings_by_name_are_of_hyper_parameters_that_exist(kind: type[Method]) -> None:
+    for name in kind.presets:
+        made = specs.configure(kind, specs.parse(f"method[preset={name}]"), 0.2)
+        assert made == replace(kind(), **kind.presets[name]) != kind()
+
+
+def test_fanchuan_does_whole_rounds() -> None:
+    assert [Fanchuan().within(share).rounds for share in (0.1, 0.2, 0.35, 0.8)] == [1, 2, 3, 8]
+    with pytest.raises(ValueError, match="one round is the least of it, about 10 % of a retraining"):
+        Fanchuan().within(0.09)
+
+
+def test_forget_needs_a_convolution_that_sees_more_than_one_pixel() -> None:
+    with pytest.raises(ValueError, match="single pixels"):
+        redrawable(nn.Conv2d(3, 4, 1))
