@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from types import ModuleType
 
 import pytest
 import torch
-from bench_plugins import random_mask, toshi_marvel
+from bench_plugins import finetune
 from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
 from bench_plugins.fanchuan import Fanchuan, contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
@@ -126,8 +125,9 @@ def test_sun_holds_what_it_did_not_choose_and_nothing_of_batch_normalisation(set
 def untrained(setting, monkeypatch):
     """What a method that fine-tunes hands to its training."""
 
-    def found(module: ModuleType, method: Method) -> dict[str, Tensor]:
-        monkeypatch.setattr(module, "train_on_retain", lambda *_, **__: None)
+    monkeypatch.setattr(finetune, "train_on_retain", lambda *_, **__: None)
+
+    def found(method: Method) -> dict[str, Tensor]:
         model = copy.deepcopy(setting.original)
         return method.unlearn(model, setting.data([11], stacked=False), setting.trial([11], stacked=False)).state_dict()
 
@@ -135,14 +135,14 @@ def untrained(setting, monkeypatch):
 
 
 def test_toshi_marvel_transposes_every_kernel_before_it_trains(setting, untrained) -> None:
-    state = untrained(toshi_marvel, ToshiMarvel())
+    state = untrained(ToshiMarvel())
     for name, before in setting.original.state_dict().items():
         assert torch.equal(state[name], before.transpose(2, 3) if before.dim() == 4 else before)
     assert not torch.equal(state["conv1.weight"], setting.original.conv1.weight)
 
 
 def test_random_mask_sets_a_share_of_each_layers_weights_to_zero_before_it_trains(setting, untrained) -> None:
-    state = untrained(random_mask, RandomMask(share=0.3))
+    state = untrained(RandomMask(share=0.3))
     for name, before in setting.original.state_dict().items():
         moved = state[name] != before
         assert int(moved.sum()) == (int(0.3 * before.numel()) if before.dim() > 1 else 0)
