@@ -6,6 +6,7 @@ xcadet/deepunlearn (kgltop6).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
@@ -26,14 +27,19 @@ from .finetune import CHALLENGE, Schedule, constant, cosine
 TeacherLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # logits, labels, the teacher's logits -> one value per model
 
 
+def initial(view: Tensor, inputs: int, trial: Trial) -> Tensor:
+    """New weights or biases of a layer with so many inputs, as torch initialises it."""
+    return (2 * trial.uniform_like(view) - 1) / math.sqrt(inputs)
+
+
 def reset(model: nn.Module, names: list[str], trial: Trial) -> None:
-    """Draw weights and biases anew as torch initialises layers; these are given by the names of their weights."""
+    """Draw weights and biases of layers anew; these are given by the names of their weights."""
     views = parameters(model)
     for name in names:
-        bound = views[name][0, 0].numel() ** -0.5
+        inputs = views[name][0, 0].numel()
         for part in (name, name.removesuffix("weight") + "bias"):
             if part in views:
-                views[part].copy_(bound * (2 * trial.uniform_like(views[part]) - 1))
+                views[part].copy_(initial(views[part], inputs, trial))
 
 
 def last_linear(model: nn.Module) -> str:

@@ -22,6 +22,7 @@ from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import weights
 
+from .amnesiacs import initial
 from .finetune import CHALLENGE, cosine
 
 CYCLES = {  # epochs of each cycle, and what multiplies the rate in it; not confirmed
@@ -34,14 +35,17 @@ PERIOD = 2  # epochs of half a cosine
 
 def redrawable(model: nn.Module) -> list[Tensor]:
     """Weights of convolutions larger than one pixel: those of one pixel are projections on shortcuts."""
-    return [view for view in weights(model, (nn.Conv2d,)).values() if view[0, 0, 0].numel() > 1]
+    views = [view for view in weights(model, (nn.Conv2d,)).values() if view[0, 0, 0].numel() > 1]
+    if not views:
+        raise ValueError("all convolutions of the network see single pixels, so none of them is drawn anew")
+    return views
 
 
 def redraw(views: list[Tensor], count: int, trial: Trial) -> None:
     """Draw `count` of the layers, chosen for each model with replacement, anew as torch initialises them."""
     picks = trial.integers(len(views), count).view(-1, count)
     for index, view in enumerate(views):
-        new = (2 * trial.uniform_like(view) - 1) * view[0, 0].numel() ** -0.5
+        new = initial(view, view[0, 0].numel(), trial)
         view.copy_(torch.where((picks == index).any(1).view(-1, 1, 1, 1, 1), new, view))
 
 

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy
-from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
+from bench.method import Layer, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split
 from bench.trial import Trial
 from bench.weights import Views, gradients, smallest, weights
 
-from .finetune import CHALLENGE, Schedule, train_on_retain
+from .finetune import CHALLENGE, FineTune, Schedule, train_on_retain
 
 GRADIENT_BATCH = 64  # public code
 
@@ -58,7 +57,7 @@ def slow_down(model: nn.Module, factors: Views) -> None:
 
 
 @dataclass(frozen=True)
-class Kookmin(Method):
+class Kookmin(FineTune):
     """Draw the weights of each convolution with the smallest gradients anew; train on retain, the kept ones at a tenth.
 
     The gradients are those of the loss on a random part of retain, as large as forget, less the loss on forget; in train
@@ -73,18 +72,11 @@ class Kookmin(Method):
     slowdown: Annotated[Share, Search(0.01, 1.0, log=True)] = 0.1  # public code; of the gradients of weights that are kept
     epochs: Annotated[Positive, Search(0.5, 5.0)] = 2.0  # what fits a budget of 20 % of retraining; published 5
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # public code 1e-3, for ten times as many steps
-    batch_size: Count = 64  # public code
-    momentum: Share = 0.9  # public code
-    weight_decay: NotNegative = 5e-4  # public code
-    stackable: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = True
     needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
     cost: ClassVar[str] = "epochs over retain, two passes over as many examples as forget has"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 5.0, "learning_rate": 1e-3}}
-
-    def within(self, share: float) -> Kookmin:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Draw anew, then repair."""

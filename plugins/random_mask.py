@@ -11,16 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 from torch import nn
-from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
-from bench.method import Count, NotNegative, Paper, Positive, Search, Share
+from bench.method import Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import smallest, weights
 
-from .finetune import CHALLENGE, cosine, train_on_retain
+from .finetune import CHALLENGE, FineTune
 
 
 def mask(model: nn.Module, share: float, trial: Trial) -> None:
@@ -30,7 +28,7 @@ def mask(model: nn.Module, share: float, trial: Trial) -> None:
 
 
 @dataclass(frozen=True)
-class RandomMask(Method):
+class RandomMask(FineTune):
     """Random zeros in the weights, then cross-entropy on retain; the rate follows half a cosine, one step an epoch.
 
     A reconstruction. The entry's page says that a part of the weights outside batch normalisation is masked at random, and
@@ -43,26 +41,13 @@ class RandomMask(Method):
     share: Annotated[Share, Search(0.05, 0.9)] = 0.3  # ours: not published
     epochs: Annotated[Positive, Search(0.5, 4.0)] = 2.0  # what fits a budget of 20 % of retraining; reconstruction 4
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # ours: ten times the challenge's, as for winners
-    batch_size: Count = 64  # evaluation code
-    momentum: Share = 0.9  # evaluation code
-    weight_decay: NotNegative = 5e-4  # evaluation code
-    stackable: ClassVar[bool] = True
-    uses_forget: ClassVar[bool] = False
-    cost: ClassVar[str] = "epochs over retain"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reconstruction": {"epochs": 4.0, "learning_rate": 1e-3}}
-
-    def within(self, share: float) -> RandomMask:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Mask, then repair."""
         mask(model, self.share, trial)
-        optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        rate = cosine(self.learning_rate, self.epochs)
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
-        return model
+        return super().unlearn(model, data, trial)
 
 
 @hookimpl

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy, step
-from bench.method import Count, NotNegative, Paper, Positive, Search, Share
+from bench.method import Paper, Positive, Search, Share
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import Views, flat, parameters, state, unflatten, weights
 
-from .finetune import CHALLENGE
+from .amnesiacs import initial
+from .finetune import CHALLENGE, FineTune
 from .kookmin import least
 
 RARITY = 0.1  # public code: a class counts by its number of retain examples to the power of minus this
@@ -45,8 +45,7 @@ def prune(model: nn.Module, share: float) -> None:
 def redraw(model: nn.Module, trial: Trial) -> None:
     """Draw weights that are zero anew, as torch initialises them; biases stay."""
     for view in weights(model).values():
-        bound = view[0, 0].numel() ** -0.5
-        view.copy_(torch.where(view == 0, bound * (2 * trial.uniform_like(view) - 1), view))
+        view.copy_(torch.where(view == 0, initial(view, view[0, 0].numel(), trial), view))
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -66,7 +65,7 @@ def rarity(retain: Split, classes: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Sebastian(Method):
+class Sebastian(FineTune):
     """Prune the smallest weights of all layers together, draw them anew, and train with weighted classes and kept entropies.
 
     Biases may be pruned, too, and then start from zero. The original answers in evaluation mode. At the end, weights and
@@ -79,18 +78,8 @@ class Sebastian(Method):
     share: Annotated[Share, Search(0.3, 0.99)] = 0.99  # public code; of weights and biases, which are drawn anew
     epochs: Annotated[Positive, Search(0.5, 3.2)] = 2.0  # what fits a budget of 20 % of retraining; published 3.2
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 5e-3  # public code 5e-4, for ten times as many steps
-    batch_size: Count = 64  # evaluation code
-    momentum: Share = 0.9  # public code
-    weight_decay: NotNegative = 5e-4  # public code
-    stackable: ClassVar[bool] = True
-    uses_forget: ClassVar[bool] = False
-    cost: ClassVar[str] = "epochs over retain"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 3.2, "learning_rate": 5e-4}}
-
-    def within(self, share: float) -> Sebastian:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Prune, draw anew, repair, round."""

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy
-from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
+from bench.method import Layer, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import weights
 
-from .finetune import CHALLENGE, cosine, train_on_retain
+from .finetune import CHALLENGE, FineTune, cosine, train_on_retain
 
 
 def shake_first(model: nn.Module, amount: float, trial: Trial) -> None:
@@ -40,7 +39,7 @@ def weighted(logits: Tensor, labels: Tensor, favoured: int, other: float) -> Ten
 
 
 @dataclass(frozen=True)
-class Seif(Method):
+class Seif(FineTune):
     """Absolute noise on the first convolution, then fine-tuning in which one class counts more; noise before the last epoch.
 
     The noise does not depend on the size of the weights, and the public code reaches the first convolution only. Its loss
@@ -56,18 +55,10 @@ class Seif(Method):
     epochs: Annotated[Positive, Search(0.5, 4.0)] = 2.0  # what fits a budget of 20 % of retraining; published 4
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 7e-3  # public code 7e-4, for ten times as many steps
     other_weight: Annotated[Share, Search(0.01, 1.0, log=True)] = 0.05  # public code
-    batch_size: Count = 64  # public code
-    momentum: Share = 0.9  # public code
-    weight_decay: NotNegative = 5e-4  # public code
-    stackable: ClassVar[bool] = True
+    uses_forget: ClassVar[bool] = True
     needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
-    cost: ClassVar[str] = "epochs over retain"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 4.0, "learning_rate": 7e-4}}
-
-    def within(self, share: float) -> Seif:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Shake, repair, shake, repair."""

@@ -11,16 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 from torch import nn
-from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
-from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
+from bench.method import Layer, Paper, Positive, Search
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import weights
 
-from .finetune import CHALLENGE, cosine, train_on_retain
+from .finetune import CHALLENGE, FineTune
 
 
 def transpose_kernels(model: nn.Module) -> None:
@@ -31,7 +29,7 @@ def transpose_kernels(model: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class ToshiMarvel(Method):
+class ToshiMarvel(FineTune):
     """Kernels transposed, then cross-entropy on retain; the rate follows half a cosine, one step an epoch.
 
     The transposed half of the entry (246 of its 512 models) for all trials. Its other half, 266 models fine-tuned with
@@ -43,27 +41,14 @@ class ToshiMarvel(Method):
 
     epochs: Annotated[Positive, Search(0.5, 3.0)] = 2.0  # what fits a budget of 20 % of retraining; published 3
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # public code 1e-3, for ten times as many steps
-    batch_size: Count = 64  # public code
-    momentum: Share = 0.9  # public code
-    weight_decay: NotNegative = 5e-4  # public code
-    stackable: ClassVar[bool] = True
-    uses_forget: ClassVar[bool] = False
     needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
-    cost: ClassVar[str] = "epochs over retain"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 3.0, "learning_rate": 1e-3}}
-
-    def within(self, share: float) -> ToshiMarvel:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Transpose, then repair."""
         transpose_kernels(model)
-        optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        rate = cosine(self.learning_rate, self.epochs)
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
-        return model
+        return super().unlearn(model, data, trial)
 
 
 @hookimpl

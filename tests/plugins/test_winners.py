@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import copy
-from types import ModuleType
+from dataclasses import replace
 
 import pytest
 import torch
-from bench_plugins import random_mask, toshi_marvel
+from bench_plugins import finetune
 from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
-from bench_plugins.fanchuan import contrast, unevenness
+from bench_plugins.fanchuan import Fanchuan, contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.forget import Forget, redrawable
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.random_mask import RandomMask
 from bench_plugins.sebastian import Sebastian, layers, prune, rarity, redraw, surely
-from bench_plugins.seif import shake_first, weighted
+from bench_plugins.seif import Seif, shake_first, weighted
 from bench_plugins.sun import Sun, choosable
 from bench_plugins.toshi_marvel import ToshiMarvel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method
+from bench.registry import specs
 
 
 def test_fanchuan_has_the_numbers_of_its_losses(regression) -> None:
@@ -124,8 +125,9 @@ def test_sun_holds_what_it_did_not_choose_and_nothing_of_batch_normalisation(set
 def untrained(setting, monkeypatch):
     """What a method that fine-tunes hands to its training."""
 
-    def found(module: ModuleType, method: Method) -> dict[str, Tensor]:
-        monkeypatch.setattr(module, "train_on_retain", lambda *_, **__: None)
+    monkeypatch.setattr(finetune, "train_on_retain", lambda *_, **__: None)
+
+    def found(method: Method) -> dict[str, Tensor]:
         model = copy.deepcopy(setting.original)
         return method.unlearn(model, setting.data([11], stacked=False), setting.trial([11], stacked=False)).state_dict()
 
@@ -133,14 +135,14 @@ def untrained(setting, monkeypatch):
 
 
 def test_toshi_marvel_transposes_every_kernel_before_it_trains(setting, untrained) -> None:
-    state = untrained(toshi_marvel, ToshiMarvel())
+    state = untrained(ToshiMarvel())
     for name, before in setting.original.state_dict().items():
         assert torch.equal(state[name], before.transpose(2, 3) if before.dim() == 4 else before)
     assert not torch.equal(state["conv1.weight"], setting.original.conv1.weight)
 
 
 def test_random_mask_sets_a_share_of_each_layers_weights_to_zero_before_it_trains(setting, untrained) -> None:
-    state = untrained(random_mask, RandomMask(share=0.3))
+    state = untrained(RandomMask(share=0.3))
     for name, before in setting.original.state_dict().items():
         moved = state[name] != before
         assert int(moved.sum()) == (int(0.3 * before.numel()) if before.dim() > 1 else 0)
@@ -201,3 +203,21 @@ def test_forget_never_draws_the_last_layer_or_projections_anew(setting) -> None:
         view.zero_()
     zeros = {name for name, value in model.named_parameters() if not value.any()}
     assert zeros == {"conv1.weight", *(f"layer{i}.conv{j}.weight" for i in (1, 2, 3) for j in (1, 2))}
+
+
+@pytest.mark.parametrize("kind", [Amnesiacs, Fanchuan, Forget, Kookmin, RandomMask, Sebastian, Seif, Sun, ToshiMarvel])
+def test_settings_by_name_are_of_hyper_parameters_that_exist(kind: type[Method]) -> None:
+    for name in kind.presets:
+        made = specs.configure(kind, specs.parse(f"method[preset={name}]"), 0.2)
+        assert made == replace(kind(), **kind.presets[name]) != kind()
+
+
+def test_fanchuan_does_whole_rounds() -> None:
+    assert [Fanchuan().within(share).rounds for share in (0.1, 0.2, 0.35, 0.8)] == [1, 2, 3, 8]
+    with pytest.raises(ValueError, match="one round is the least of it, about 10 % of a retraining"):
+        Fanchuan().within(0.09)
+
+
+def test_forget_needs_a_convolution_that_sees_more_than_one_pixel() -> None:
+    with pytest.raises(ValueError, match="single pixels"):
+        redrawable(nn.Conv2d(3, 4, 1))
