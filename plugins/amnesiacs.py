@@ -18,6 +18,7 @@ from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.losses import cross_entropy, kl_divergence, set_learning_rate, step
 from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
+from bench.models.layers import last_linear
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import parameters, weights
@@ -32,19 +33,14 @@ def initial(view: Tensor, inputs: int, trial: Trial) -> Tensor:
     return (2 * trial.uniform_like(view) - 1) / math.sqrt(inputs)
 
 
-def reset(model: nn.Module, names: list[str], trial: Trial) -> None:
-    """Draw weights and biases of layers anew; these are given by the names of their weights."""
+def reset(model: nn.Module, layers: list[str], trial: Trial) -> None:
+    """Draw weights and biases of layers anew; these are given by name."""
     views = parameters(model)
-    for name in names:
-        inputs = views[name][0, 0].numel()
-        for part in (name, name.removesuffix("weight") + "bias"):
+    for layer in layers:
+        inputs = views[f"{layer}.weight"][0, 0].numel()
+        for part in (f"{layer}.weight", f"{layer}.bias"):
             if part in views:
                 views[part].copy_(initial(views[part], inputs, trial))
-
-
-def last_linear(model: nn.Module) -> str:
-    """The name of the weights of the last linear layer."""
-    return list(weights(model, (nn.Linear,)))[-1]
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,8 @@ class Amnesiacs(Method):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Draw anew, warm up, repair."""
         validation, retain = (split.carrying(predict(model, split)) for split in (data.validation, data.retain))
-        reset(model, [next(iter(weights(model, (nn.Conv2d,)))), last_linear(model)], trial)
+        first = next(iter(weights(model, (nn.Conv2d,)))).removesuffix(".weight")
+        reset(model, [first, last_linear(model)[0]], trial)
         self.train(model, validation, self.warm_up_epochs, constant(self.warm_up_rate), self.divergence)
         self.train(model, retain, self.epochs, cosine(self.learning_rate, self.epochs), self.loss)
         return model

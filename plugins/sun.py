@@ -17,12 +17,13 @@ from torch.optim import SGD, Optimizer
 from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
+from bench.models.layers import last_linear
 from bench.models.stacked import size
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import frozen, parameters
 
-from .amnesiacs import last_linear, reset
+from .amnesiacs import reset
 from .finetune import CHALLENGE, constant, train_on_retain
 
 PARTIAL = 5  # stages in which some tensors stand still; public code
@@ -73,7 +74,7 @@ class Sun(Method):
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Go through all stages."""
-        reset(model, [last_linear(model)], trial)
+        reset(model, [last_linear(model)[0]], trial)
         seen = torch.zeros(size(model), len(choosable(model)), dtype=torch.bool, device=trial.device)
         for stage, factor in enumerate(FACTORS):
             optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)

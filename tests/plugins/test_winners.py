@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from bench_plugins import finetune
-from bench_plugins.amnesiacs import Amnesiacs, last_linear, reset
+from bench_plugins.amnesiacs import Amnesiacs, reset
 from bench_plugins.fanchuan import Fanchuan, contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.forget import Forget, redrawable
@@ -88,7 +88,7 @@ def test_amnesiacs_counts_the_original_twice_and_leaves_the_square_of_the_temper
 
 def test_amnesiacs_draws_the_ends_anew_as_torch_does(setting) -> None:
     model = copy.deepcopy(setting.original)
-    reset(model, ["conv1.weight", last_linear(model)], setting.trial([11], stacked=False))
+    reset(model, ["conv1", "fc"], setting.trial([11], stacked=False))
     before = setting.original.state_dict()
     assert {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])} == {"conv1.weight", "fc.weight", "fc.bias"}
     for tensor, inputs in ((model.conv1.weight, 75), (model.fc.weight, 64), (model.fc.bias, 64)):
