@@ -69,7 +69,7 @@ class Paper:
     venue: str  # "" for what is published as code or a page only
     year: int
     url: str
-    code: str = ""  # address of the authors' code
+    code: str = ""  # address of public code, the authors' if there is any
 
     @property
     def bibtex(self) -> str:

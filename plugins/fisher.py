@@ -21,6 +21,8 @@ from bench.splits import Columns, MethodData
 from bench.trial import Trial
 from bench.weights import Views, flat, gradient, parameters, unflatten
 
+from .negative_gradient import SPOTLESS
+
 MOST, MOST_OF_LAST = 1e3, 1e2  # of 1 / Fisher information, in every layer and in the last
 SMALL = 1e-8
 TIMES = 10.0  # variance of the last layer, of biases and of normalisation
@@ -66,14 +68,7 @@ class Fisher(Method):
         "paper": {"alpha": 1e-6, "examples": ALL, "batch_size": 1},
         "salun": {"alpha": 1e-6, "examples": ALL, "batch_size": 32},
     }
-    paper: ClassVar[Paper] = Paper(
-        title="Eternal sunshine of the spotless net: Selective forgetting in deep networks",
-        authors="Golatkar, Aditya and Achille, Alessandro and Soatto, Stefano",
-        venue="CVPR",
-        year=2020,
-        url="https://arxiv.org/abs/1911.04933",
-        code="https://github.com/AdityaGolatkar/SelectiveForgetting",
-    )
+    paper: ClassVar[Paper] = replace(SPOTLESS, code="https://github.com/AdityaGolatkar/SelectiveForgetting")
 
     def within(self, share: float) -> Self:
         """As many examples as go into the budget where the default goes into the usual one.

@@ -20,6 +20,14 @@ from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import clip, flat, parameters
 
+SPOTLESS = Paper(
+    title="Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
+    authors="Golatkar, Aditya and Achille, Alessandro and Soatto, Stefano",
+    venue="CVPR",
+    year=2020,
+    url="https://arxiv.org/abs/1911.04933",
+)
+
 
 def check_finite(model: nn.Module) -> None:
     """Weights that are no longer finite are an error, not a result.
@@ -44,13 +52,7 @@ class NegativeGradient(Method):
     max_norm: Annotated[Positive, Search(0.1, 10.0, log=True)] = 5.0  # search
     stackable: ClassVar[bool] = True
     cost: ClassVar[str] = "epochs over forget"
-    paper: ClassVar[Paper] = Paper(
-        title="Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
-        authors="Golatkar, Aditya and Achille, Alessandro and Soatto, Stefano",
-        venue="CVPR",
-        year=2020,
-        url="https://arxiv.org/abs/1911.04933",
-    )
+    paper: ClassVar[Paper] = SPOTLESS
 
     def within(self, share: float) -> NegativeGradient:
         """As many epochs as go into the budget where the default goes into the usual one."""

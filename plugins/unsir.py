@@ -21,6 +21,7 @@ from bench.method import Count, CountFromZero, NotNegative, Paper, Positive, Sea
 from bench.splits import MethodData
 from bench.trial import Trial
 
+from .advanced_neggrad import MUFAC
 from .finetune import constant, train_on_retain
 
 PUBLISHED = {"impair_epochs": 2, "learning_rate": 1e-3, "batch_size": 64, "noise_steps": 5, "noise_rate": 0.01}
@@ -63,14 +64,7 @@ class Unsir(Method):
         "paper": {**PUBLISHED, "repair_epochs": 1.0},
         "unsir-1": {**PUBLISHED, "repair_epochs": 0.0},
     }
-    paper: ClassVar[Paper] = Paper(
-        title="Towards machine unlearning benchmarks: Forgetting the personal identities in facial recognition systems",
-        authors="Choi, Dasol and Na, Dongbin",
-        venue="arXiv",
-        year=2023,
-        url="https://arxiv.org/abs/2311.02240",
-        code="https://github.com/ndb796/MachineUnlearning",
-    )
+    paper: ClassVar[Paper] = MUFAC
 
     def within(self, share: float) -> Self:
         """As many epochs of either kind as go into the budget where the defaults go into the usual one; one impairs at least."""
