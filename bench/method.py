@@ -133,6 +133,10 @@ class Method:
         """
         return self
 
+    def certificate(self) -> str:
+        """What is proven of the models that it gives, in a line; "" of most methods. Pages of runs show it."""
+        return ""
+
     def variant(self, index: int) -> Method:
         """The method that trial `index` uses; only trials with equal variants share a stack."""
         return self

@@ -104,6 +104,7 @@ def _method_record(request: Request, description: Description) -> MethodRecord:
         reference_models=tuple(description.reference_models),
         paper=_paper(description.paper) if description.paper else None,
         cost=one_line(description.cost),
+        certificate=one_line(description.certificate),
     )
 
 

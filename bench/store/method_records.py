@@ -42,6 +42,7 @@ class MethodRecord(Record, frozen=True, kw_only=True):
     uses_clock: bool = False
     paper: PaperRecord | None = None
     cost: Line = ""  # in passes over splits
+    certificate: Line = ""  # what is proven of its models, in its author's words
 
     @property
     def has_own_options(self) -> bool:

@@ -75,6 +75,9 @@ def test_pages_of_methods_name_the_paper(page: str, tmp_path: Path) -> None:
     link = f'<a href="https://example.org/paper" rel="nofollow noreferrer"><cite><bdi>{escape(HOSTILE)}</bdi></cite></a>'
     assert f"{link}, <bdi>{escape(HOSTILE)}</bdi>, <bdi>ICML</bdi> 2025</p>" in shown
     assert f"Takes <bdi>{escape(HOSTILE)}</bdi>." in shown
+    runs = [text for text in _pages(tmp_path).values() if "proven, as its author says" in text]
+    assert runs
+    assert all(f"<dd>{escape(HOSTILE)}</dd>" in text for text in runs)
     assert HOSTILE not in shown
 
 

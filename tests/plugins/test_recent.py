@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from bench_plugins.negmerge import NegMerge, agreed
+from bench_plugins.noisy_ft import NoisyFineTune
 from bench_plugins.sfr_on import SfrOn, ascent
 
 
@@ -59,3 +61,49 @@ def test_negmerge_goes_least_far_where_every_scale_costs_too_much(setting, dista
 def test_negmerge_needs_rates_and_scales(odd: dict) -> None:
     with pytest.raises(ValueError, match="must be numbers above 0, one or more of each"):
         NegMerge(**odd)
+
+
+ORIGINAL_AT_NORM_1 = [
+    *(0.4163054471, -0.2497832683, 0.0832610894, 0.6660887154, -0.4995665365, 0.1665221788),
+    *(0.0832610894, -0.1665221788, 0.0416305447),
+]
+AFTER_A_STEP = [
+    *(0.4210406257, -0.2367288822, 0.0784899794, 0.6893180064, -0.4995306052, 0.1302385018),
+    *(0.0697680276, -0.1509666454, 0.0395680730),
+]
+
+
+def test_noisy_ft_shrinks_and_walks(regression) -> None:
+    method, model = NoisyFineTune(radius=1.0, max_norm=0.1, rate=0.5), regression.model()
+    method.shrink(model)
+    assert regression.theta(model) == pytest.approx(ORIGINAL_AT_NORM_1, abs=1e-9)
+    method.shrink(model)
+    assert regression.theta(model) == pytest.approx(ORIGINAL_AT_NORM_1, abs=1e-9)
+    method.walk(model, regression.columns["retain"])
+    assert regression.theta(model) == pytest.approx(AFTER_A_STEP, abs=1e-6)  # clipping adds 1e-6 to norms, as torch's does
+
+
+def test_noisy_ft_has_the_noise_of_its_budget() -> None:
+    method = NoisyFineTune(epsilon=1.0, radius=1.0, max_norm=0.1, rate=0.5, steps=20)
+    assert method.sigma == pytest.approx(0.4472135955)
+    assert method.rho == pytest.approx(2.0)
+    assert method.certificate().startswith("Renyi divergence of order q at most 2 q, so (11.6, 1e-05)-unlearning")
+    shrinking = replace(method, shrinkage=1e-9)
+    assert (shrinking.drift, shrinking.noises) == pytest.approx((method.drift, method.noises), rel=1e-6)
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3])
+def test_noisy_ft_keeps_what_it_proves(shrinkage: float) -> None:
+    """The worst case in one dimension is computed: two walks as far apart as can be, which end in normal distributions."""
+    method = NoisyFineTune(epsilon=0.7, radius=2.0, max_norm=0.3, rate=0.2, shrinkage=shrinkage, steps=7)
+    apart, variance = 2 * method.radius, 0.0
+    for _ in range(method.steps):
+        apart = (1 - method.rate * shrinkage) * apart + 2 * method.rate * method.max_norm
+        variance = (1 - method.rate * shrinkage) ** 2 * variance + method.sigma**2
+    order = 3.0
+    assert order * apart**2 / (2 * variance) == pytest.approx(order * method.rho)
+
+
+def test_noisy_ft_leaves_statistics_alone(setting) -> None:
+    buffers = zip(setting.run_alone(NoisyFineTune(epochs=0.5), 11).buffers(), setting.original.buffers(), strict=True)
+    assert all(torch.equal(one, other) for one, other in buffers)

@@ -96,6 +96,7 @@ class MethodServer(Server):
             remark=loading.remark(method),
             paper=asdict(method.paper) if isinstance(method.paper, Paper) else None,
             cost=str(method.cost),
+            certificate=str(method.certificate()),
             documentation=(type(method).__doc__ or "")[:LONGEST_TEXT],
             sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
         ), {}
