@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bench_plugins import lotus
+from bench_plugins.lotus import Lotus, soft_cross_entropy, temperature
 from bench_plugins.negmerge import NegMerge, agreed
 from bench_plugins.noisy_ft import NoisyFineTune
 from bench_plugins.sfr_on import SfrOn, ascent
@@ -107,3 +109,38 @@ def test_noisy_ft_keeps_what_it_proves(shrinkage: float) -> None:
 def test_noisy_ft_leaves_statistics_alone(setting) -> None:
     buffers = zip(setting.run_alone(NoisyFineTune(epochs=0.5), 11).buffers(), setting.original.buffers(), strict=True)
     assert all(torch.equal(one, other) for one, other in buffers)
+
+
+def test_lotus_gives_the_numbers_computed_elsewhere(regression) -> None:
+    images, _ = regression.columns["forget"]
+    tau = temperature(torch.tensor(1.0 - 0.8, dtype=torch.float64), 2.0)
+    assert tau.item() == pytest.approx(1.4918246976, abs=1e-10)
+    target = (regression.model()(images) / tau).softmax(-1)
+    assert soft_cross_entropy(target, regression.model(0.9)(images)).mean().item() == pytest.approx(1.0713825163, abs=1e-10)
+
+
+def test_lotus_stops_each_model_when_it_has_forgotten(setting, distance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing of it moves, statistics included, whatever the other models do."""
+    method = Lotus(epochs=3, learning_rate=1e-2, batch_size=10)
+
+    def run(errors: list[list[float]], seeds: list[int]) -> list[torch.nn.Module]:
+        told = iter(torch.tensor(errors, dtype=torch.float64))
+        monkeypatch.setattr(lotus, "error", lambda model, split: next(told))
+        return setting.run_stacked(method, seeds)
+
+    both = run([[0.5, 0.5], [0.1, 0.1], [0.52, 0.2], [0.0, 0.505], [0.0, 0.0]], [11, 22])  # on validation, then before each epoch
+    (first,) = run([[0.5], [0.1], [0.52], [0.0], [0.0]], [11])
+    (second,) = run([[0.5], [0.1], [0.2], [0.505], [0.0]], [22])
+    assert distance(both[0], first) < 1e-9
+    assert distance(both[1], second) < 1e-9
+    method = replace(method, epochs=1)
+    (stopped,) = run([[0.5], [0.1]], [11])
+    (going,) = run([[0.5], [0.1]], [22])
+    assert distance(stopped, first) < 1e-9
+    assert distance(going, second) > 1e-6
+
+
+def test_lotus_needs_an_epoch() -> None:
+    assert [Lotus().within(share).epochs for share in (0.05, 0.2, 1.0)] == [1, 4, 20]
+    with pytest.raises(ValueError, match="one epoch is the least of it"):
+        Lotus().within(0.04)

@@ -9,6 +9,7 @@ from itertools import count, islice
 
 import pytest
 import torch
+from bench_plugins.lotus import Lotus
 from bench_plugins.negmerge import NegMerge
 from bench_plugins.noisy_ft import NoisyFineTune
 from bench_plugins.sfr_on import SfrOn
@@ -117,7 +118,31 @@ def negmerge(loop: Loop) -> None:
     loop.model.load_state_dict(best)
 
 
+def lotus(loop: Loop) -> None:
+    (retain, _), (forget, _) = loop.columns["retain"], loop.columns["forget"]
+    teacher = copy.deepcopy(loop.original).eval()
+    optimizer = torch.optim.AdamW(loop.model.parameters(), 1e-2, weight_decay=5e-4)
+    usual = 1 - loop.error("validation")
+    for _ in range(3):
+        known = 1 - loop.error("forget") - usual
+        if known <= -0.01:
+            break
+        sample = torch.randperm(len(retain), generator=loop.orders["retain"])[:24]
+        images = torch.cat([retain[sample], forget])
+        for rows in torch.randperm(len(images), generator=loop.orders["retain"]).split(10):
+            with torch.no_grad():
+                logits = teacher(images[rows])
+            gumbel = -torch.log(-torch.log(torch.rand(logits.shape, generator=loop.own, dtype=torch.float64)))
+            soft = ((logits + gumbel) / math.exp(2.0 * known)).softmax(1)
+            hard = functional.one_hot((logits + gumbel).argmax(1), logits.shape[1]).double()
+            target = torch.where((rows < 24)[:, None], hard, soft)
+            optimizer.zero_grad()
+            functional.cross_entropy(loop.model(images[rows]), target).backward()
+            optimizer.step()
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
+    "lotus": (Lotus(epochs=3, learning_rate=1e-2, retain_share=0.5, batch_size=10), lotus),
     "negmerge": (
         NegMerge(learning_rates=(3e-3, 1e-2), epochs=2.0, scales=(1.0, 3.0, 30.0), tolerance=0.2, batch_size=6),
         negmerge,
