@@ -116,13 +116,18 @@ class Budget:
         return list(dict.fromkeys(cls.parse(part) for part in text.split(",")))
 
 
-def as_fits(usual: float, share: float) -> float:
-    """How much fits a share of one retraining, of what fits the usual one.
+def as_fits(usual: float, share: float, fixed: float = 0.0) -> float:
+    """How much fits a share of one retraining, of what fits the usual one, if a `fixed` share goes into what is always done.
 
-    >>> as_fits(2, 0.6), as_fits(1.0, 0.05)
-    (6.0, 0.25)
+    Raises:
+        ValueError: that much is not left.
+
+    >>> as_fits(2, 0.6), as_fits(1.0, 0.05), as_fits(3.0, 0.15, fixed=0.05)
+    (6.0, 0.25, 2.0)
     """
-    return round(usual * share / USUAL_SHARE, 9)  # 0.6 is not three times 0.2
+    if share <= fixed:
+        raise ValueError(f"what it always does takes about {100 * fixed:g} % of a retraining")
+    return round(usual * (share - fixed) / (USUAL_SHARE - fixed), 9)  # 0.6 is not three times 0.2
 
 
 def in_words(budget: str) -> str:

@@ -35,11 +35,10 @@ class Domain:
         return low and above and high and not math.isnan(value)
 
     def __str__(self) -> str:
-        if self.low is not None and self.high is not None:
+        if self.low is not None and self.high is not None and self.above is None:
             return f"from {self.low:g} to {self.high:g}"
-        if self.above is not None:
-            return f"above {self.above:g}"
-        return f"{self.low:g} or more" if self.low is not None else f"{self.high:g} or less"
+        told = {"above {:g}": self.above, "{:g} or more": self.low, "{:g} or less": self.high}
+        return " and ".join(words.format(bound) for words, bound in told.items() if bound is not None) or "a number"
 
 
 @dataclass(frozen=True)

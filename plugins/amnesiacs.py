@@ -25,6 +25,7 @@ from bench.weights import parameters, weights
 
 from .finetune import CHALLENGE, Schedule, constant, cosine
 
+TEACHER = 0.03  # share of a retraining that the teacher's answers on retain take
 TeacherLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # logits, labels, the teacher's logits -> one value per model
 
 
@@ -71,8 +72,13 @@ class Amnesiacs(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 3.0, "warm_up_rate": 9e-4, "learning_rate": 1e-3}}
 
     def within(self, share: float) -> Amnesiacs:
-        """As many epochs of either kind as go into the budget where the defaults go into the usual one."""
-        return replace(self, warm_up_epochs=as_fits(self.warm_up_epochs, share), epochs=as_fits(self.epochs, share))
+        """As many epochs of either kind as go into the budget where the defaults go into the usual one.
+
+        Raises:
+            ValueError: the teacher's answers leave no time.
+        """
+        warm_up, epochs = (as_fits(usual, share, TEACHER) for usual in (self.warm_up_epochs, self.epochs))
+        return replace(self, warm_up_epochs=warm_up, epochs=epochs)
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Draw anew, warm up, repair."""

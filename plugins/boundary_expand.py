@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench import Method, hookimpl
+from bench import BenchError, Method, hookimpl
 from bench.method import Layer
 from bench.models.layers import last_linear
 from bench.models.stacked import size
@@ -55,6 +55,8 @@ class BoundaryExpand(OnForget):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Grow, train, shrink."""
         layer, models = last_linear(model)[1], size(model)
+        if layer.out_features != trial.classes:
+            raise BenchError(f"the last linear layer gives {layer.out_features} numbers, and there are {trial.classes} classes")
         originals = dict(layer.named_parameters())
         grow(layer, models, trial)
         self.fit(model, data.forget.labelled(torch.full_like(data.forget.labels, trial.classes)))

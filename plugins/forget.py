@@ -22,7 +22,7 @@ from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import weights
 
-from .amnesiacs import initial
+from .amnesiacs import TEACHER, initial
 from .finetune import CHALLENGE, cosine
 
 CYCLES = {  # epochs of each cycle, and what multiplies the rate in it; not confirmed
@@ -90,8 +90,12 @@ class Forget(Method):
         return self if self.cycles != "mixed" else replace(self, cycles=HALVES[index % 2])
 
     def within(self, share: float) -> Forget:
-        """Epochs as long as the budget allows."""
-        return replace(self, pace=as_fits(self.pace, share))
+        """Epochs as long as the budget allows.
+
+        Raises:
+            ValueError: the teacher's answers leave no time.
+        """
+        return replace(self, pace=as_fits(self.pace, share, TEACHER))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Go through all cycles."""

@@ -25,6 +25,7 @@ from bench.weights import clip, flat, gradients, parameters
 from .finetune import cosine, train_on_retain
 
 DELTA = 1e-5
+GIVEN = "of weights, given the original's statistics of batch normalisation"
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,15 @@ class NoisyFineTune(Method):
     A step is theta <- theta - rate * (gradient of norm `max_norm` at most + shrinkage * theta) + sigma * normal noise on every
     weight, with sigma from `epsilon` as published. Two walks over the same batches that begin 2 radius apart at most drift apart
     by 2 rate max_norm a step at most, and noise covers that: by shifts (Feldman et al. 2018, arXiv:1808.06651) the Renyi
-    divergence of every order q between what this model and one that never saw forget come to is q * `rho` at most. As published,
-    sigma gives a rho of 2 epsilon without shrinkage, and of epsilon with it. What follows changes nothing of that: weights are
-    scaled to `radius` again, which is ours, as the repair would not be finite without, and fine-tuned on retain.
+    divergence of every order q between where this walk and one of a model that never saw forget end is q * `rho` at most. As
+    published, sigma gives a rho of 2 epsilon without shrinkage, and of epsilon with it; the paper takes radius / (max_norm rate)
+    steps or more, which this bound does not need. Then weights are scaled to `radius` again, which is ours, as the repair would
+    not be finite without, and fine-tuned on retain.
 
-    The proof covers weights. Statistics of batch normalisation are outside: they are frozen at the original's. Noise that hides
-    radius leaves the square root of (epsilon / number of weights) of what there was: of tens of thousands of weights an epsilon
-    of 1 leaves nothing, and the budget does not suffice to learn it again. Utility is lost: that is what the proof costs here.
+    The proof is of weights, given the statistics of batch normalisation: these are frozen at the original's, which saw forget,
+    through the walk and the repair. Of a network without such statistics it holds to the end. Noise that hides radius leaves
+    the square root of (epsilon / number of weights) of what there was: of tens of thousands of weights an epsilon of 1 leaves
+    nothing, and the budget does not suffice to learn it again. Utility is lost: that is what the proof costs here.
 
     Source: Koloskova et al. 2025, arXiv:2506.06985.
     """
@@ -68,27 +71,37 @@ class NoisyFineTune(Method):
         code="https://github.com/stair-lab/certified-unlearning-neural-networks-icml-2025",
     )
 
+    def __post_init__(self) -> None:
+        if self.rate * self.shrinkage >= 1:
+            raise ValueError(
+                f"rate times shrinkage is {self.rate * self.shrinkage:g}; a step must keep some of the weights: below 1"
+            )
+
     def within(self, share: float) -> Self:
         """As many steps and epochs as go into the budget where the defaults go into the usual one."""
         return replace(self, steps=max(1, math.floor(as_fits(self.steps, share))), epochs=as_fits(self.epochs, share))
 
     @property
+    def fading(self) -> float:
+        """Logarithm of what a step keeps of the weights."""
+        return math.log1p(-self.rate * self.shrinkage)
+
+    @property
     def drift(self) -> float:
         """How far two walks can be apart at the end, if there were no noise."""
-        kept = 1 - self.rate * self.shrinkage
-        reach = self.rate * self.steps if not self.shrinkage else (1 - kept**self.steps) / self.shrinkage
-        return 2 * self.radius * kept**self.steps + 2 * self.max_norm * reach
+        faded = math.expm1(self.steps * self.fading)
+        reach = -faded / self.shrinkage if self.fading else self.rate * self.steps
+        return 2 * self.radius * (1 + faded) + 2 * self.max_norm * reach
 
     @property
     def noises(self) -> float:
         """How many steps' noise counts at the end: what shrinks later counts less."""
-        kept = 1 - self.rate * self.shrinkage
-        return self.steps if not self.shrinkage else (1 - kept ** (2 * self.steps)) / (1 - kept**2)
+        return math.expm1(2 * self.steps * self.fading) / math.expm1(2 * self.fading) if self.fading else self.steps
 
     @property
     def sigma(self) -> float:
         """Standard deviation of the noise of a step."""
-        return self.drift / math.sqrt((2 if self.shrinkage else 4) * self.epsilon * self.noises)
+        return self.drift / math.sqrt((2 if self.fading else 4) * self.epsilon * self.noises)
 
     @property
     def rho(self) -> float:
@@ -98,7 +111,7 @@ class NoisyFineTune(Method):
     def certificate(self) -> str:
         """The divergence, and what that is as differential privacy (Bun and Steinke 2016, arXiv:1605.02065, proposition 1.3)."""
         epsilon = self.rho + 2 * math.sqrt(self.rho * math.log(1 / DELTA))
-        return f"Renyi divergence of order q at most {self.rho:.3g} q, so ({epsilon:.3g}, {DELTA:g})-unlearning; weights only"
+        return f"Renyi divergence of order q at most {self.rho:.3g} q, so ({epsilon:.3g}, {DELTA:g})-unlearning; {GIVEN}"
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Shrink, walk, shrink, repair."""

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
+from bench.budget import as_fits
 from bench.losses import cross_entropy, step
 from bench.method import Paper, Positive, Search, Share
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import Views, flat, parameters, state, unflatten, weights
 
-from .amnesiacs import initial
+from .amnesiacs import TEACHER, initial
 from .finetune import CHALLENGE, FineTune
 from .kookmin import least
 
@@ -80,6 +81,14 @@ class Sebastian(FineTune):
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 5e-3  # public code 5e-4, for ten times as many steps
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 3.2, "learning_rate": 5e-4}}
+
+    def within(self, share: float) -> Sebastian:
+        """As many epochs as go into the budget where the default goes into the usual one.
+
+        Raises:
+            ValueError: the teacher's answers leave no time.
+        """
+        return replace(self, epochs=as_fits(self.epochs, share, TEACHER))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Prune, draw anew, repair, round."""

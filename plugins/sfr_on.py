@@ -24,6 +24,7 @@ from bench.weights import Views, clip, gradients, parameters, unflatten
 from .ssd import Ssd
 
 TINY = 1e-15  # public code
+MASK = 0.07  # share of a retraining that a pass over retain and forget takes
 
 
 def ascent(logits: Tensor, labels: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ class SfrOn(Method):
         Raises:
             ValueError: not one does.
         """
-        steps = math.floor(as_fits(self.steps, share))
+        steps = math.floor(as_fits(self.steps, share, MASK))
         if not steps:
             raise ValueError("one step and a pass for the mask are the least of it")
         return replace(self, steps=steps)

@@ -19,6 +19,7 @@ from bench.splits import MethodData, Split
 from bench.trial import Trial
 from bench.weights import flat, gradient, parameters, unflatten
 
+SINGLY = 0.85  # of a retraining: the same with single examples
 LEAST_SHARE = 0.12  # of a retraining: a pass over all examples and one over forget
 
 
@@ -68,8 +69,9 @@ class Ssd(Method):
         Raises:
             ValueError: its passes do not go into the budget.
         """
-        if share < LEAST_SHARE:
-            raise ValueError(f"one pass over all examples is the least of it, about {100 * LEAST_SHARE:g} % of a retraining")
+        least = SINGLY if self.kind == "per_example" else LEAST_SHARE
+        if share < least:
+            raise ValueError(f"one pass over all examples is the least of it, about {100 * least:g} % of a retraining")
         return self
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:

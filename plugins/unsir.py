@@ -82,7 +82,7 @@ class Unsir(Method):
 
     def impair(self, model: nn.Module, data: MethodData, optimizer: Optimizer, trial: Trial) -> None:
         """One epoch, as long as the shorter of the splits."""
-        full = min(self.batch_size, len(data.forget))
+        full = min(self.batch_size, len(data.forget), len(data.retain))
         pairs = zip(data.retain.batches(full), data.forget.batches(full), strict=False)
         for (images, labels), (forget_images, _) in pairs:
             if labels.shape[-1] == forget_images.shape[len(trial.lead)] == full:

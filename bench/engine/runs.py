@@ -111,9 +111,9 @@ def _method_record(request: Request, description: Description) -> MethodRecord:
 def _paper(said: Mapping[str, Any]) -> PaperRecord:
     """What a plugin says of its paper, as far as it can be shown."""
     texts = {name: one_line(str(said.get(name, ""))) for name in ("title", "authors", "venue", "url", "code")}
-    texts |= {name: "" for name in ("url", "code") if not re.match(ADDRESS, texts[name])}
+    texts |= {name: "" for name in ("url", "code") if texts[name] != said.get(name) or not re.match(ADDRESS, texts[name])}
     year = said.get("year")
-    return PaperRecord(**texts, year=year if isinstance(year, int) and 0 <= year < 10_000 else 0)
+    return PaperRecord(**texts, year=year if type(year) is int and 0 <= year < 10_000 else 0)
 
 
 def _task_record(session: Session) -> TaskRecord:

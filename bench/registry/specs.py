@@ -144,7 +144,7 @@ def _made(spec: Spec, make: Callable[[], Method]) -> Method:
         method = make()
     except (TypeError, ValueError) as problem:
         raise BenchError(f"{spec}: {problem}") from problem
-    for name, domain in domains(type(method)).items():
+    for name, domain in _annotations(type(method), Domain):
         value = getattr(method, name)
         if isinstance(value, int | float) and not domain.holds(value):
             raise BenchError(f"{spec.plugin}: {name} is {value}; it must be {domain}")
@@ -153,25 +153,25 @@ def _made(spec: Spec, make: Callable[[], Method]) -> Method:
 
 def domains(kind: type[Method]) -> dict[str, Domain]:
     """What hyper-parameters may be, of those that say it."""
-    return _annotations(kind, Domain)
+    return dict(_annotations(kind, Domain))
 
 
 def searches(kind: type[Method]) -> dict[str, Search]:
     """Where good values of hyper-parameters are sought, of those that say it."""
-    return _annotations(kind, Search)
+    return dict(_annotations(kind, Search))
 
 
-def _annotations(kind: type[Method], wanted: type[_Said]) -> dict[str, _Said]:
-    hints = get_type_hints(kind, include_extras=True)
-    return {
-        field.name: each for field in dataclasses.fields(kind) for each in _said(hints[field.name]) if isinstance(each, wanted)
-    }
+def _annotations(kind: type[Method], wanted: type[_Said]) -> list[tuple[str, _Said]]:
+    hints, names = get_type_hints(kind, include_extras=True), [field.name for field in dataclasses.fields(kind)]
+    return [(name, each) for name in names for each in _said(hints[name]) if isinstance(each, wanted)]
 
 
 def _said(hint: Any) -> list[Any]:
     """What annotations say beside the type, also of one of several: `Positive | None`."""
-    inside = [each for kind in get_args(hint) for each in _said(kind)] if get_origin(hint) in (Union, UnionType) else []
-    return [*getattr(hint, "__metadata__", ()), *inside]
+    said = list(getattr(hint, "__metadata__", ()))
+    plain = get_args(hint)[0] if said else hint
+    inside = [each for kind in get_args(plain) for each in _said(kind)] if get_origin(plain) in (Union, UnionType) else []
+    return [*said, *inside]
 
 
 def _named(kind: type[Method], spec: Spec) -> dict[str, Any]:

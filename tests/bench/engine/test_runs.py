@@ -431,8 +431,11 @@ def test_others_do_their_own(engine: Engine, changes: dict[str, Any]) -> None:
     assert looked_at(engine, replace(record_of(Pending(trials=tuple(range(8)))), **changes)) == []
 
 
-@pytest.mark.parametrize("year", [2023, -1, 10**9, "2023", None])
-@pytest.mark.parametrize("url", ["https://arxiv.org/abs/1", "javascript:alert(1)", "https://x.org/'onclick", "http://a b", 7])
+@pytest.mark.parametrize("year", [2023, -1, 10**9, "2023", None, True])
+@pytest.mark.parametrize(
+    "url",
+    ["https://arxiv.org/abs/1", "javascript:alert(1)", "https://x.org/'onclick", "http://a b", "https://a.org/" + "x" * 400, 7],
+)
 def test_of_a_paper_is_kept_what_can_be_shown(year: Any, url: Any) -> None:
     kept = _paper({"title": "A\x1b[31m " * 1000, "year": year, "url": url, "more": 1})
     assert kept.title.isprintable()

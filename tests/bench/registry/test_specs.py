@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 
 from bench.errors import BenchError
-from bench.method import CountFromZero, Method, NotNegative, Positive, Search, Share
+from bench.method import Count, CountFromZero, Domain, Method, NotNegative, Positive, Search, Share
 from bench.registry.specs import Spec, configure, domains, hyper_parameters, parse, scaled, searches
 
 
@@ -175,6 +175,8 @@ class Bounded(Method):
     share: Share = 0.5
     blocks: CountFromZero = 1
     noise: NotNegative | None = None
+    late_noise: Annotated[NotNegative | None, Search(0.0, 1.0)] = None
+    most: Annotated[Count, Domain(high=10.0)] = 1
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"epochs": 10.0, "share": 0.1}, "code": {"blocks": 3}}
 
     def within(self, share: float) -> "Bounded":
@@ -189,6 +191,9 @@ class Bounded(Method):
         ("share=-1", "x: share is -1.0; it must be from 0 to 1"),
         ("blocks=-1", "x: blocks is -1; it must be 0 or more"),
         ("noise=-0.1", "x: noise is -0.1; it must be 0 or more"),
+        ("late_noise=-0.1", "x: late_noise is -0.1; it must be 0 or more"),
+        ("most=0", "x: most is 0; it must be 1 or more"),
+        ("most=11", "x: most is 11; it must be 10 or less"),
         ("preset=papers", "x has no preset 'papers'; did you mean paper? it has: paper, code"),
         ("preset=code,epochs=0", "x: epochs is 0.0; it must be above 0"),
     ],
@@ -224,5 +229,5 @@ def test_a_hyper_parameter_may_be_called_preset() -> None:
 
 
 def test_where_good_values_are_sought() -> None:
-    assert searches(Bounded) == {"epochs": Search(0.5, 4.0, log=True)}
-    assert set(domains(Bounded)) == {"epochs", "share", "blocks", "noise"}
+    assert searches(Bounded) == {"epochs": Search(0.5, 4.0, log=True), "late_noise": Search(0.0, 1.0)}
+    assert set(domains(Bounded)) == {"epochs", "share", "blocks", "noise", "late_noise", "most"}

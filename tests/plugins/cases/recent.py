@@ -123,11 +123,11 @@ def lotus(loop: Loop) -> None:
     teacher = copy.deepcopy(loop.original).eval()
     optimizer = torch.optim.AdamW(loop.model.parameters(), 1e-2, weight_decay=5e-4)
     usual = 1 - loop.error("validation")
+    sample = torch.randperm(len(retain), generator=loop.orders["retain"])[:24]
     for _ in range(3):
         known = 1 - loop.error("forget") - usual
         if known <= -0.01:
             break
-        sample = torch.randperm(len(retain), generator=loop.orders["retain"])[:24]
         images = torch.cat([retain[sample], forget])
         for rows in torch.randperm(len(images), generator=loop.orders["retain"]).split(10):
             with torch.no_grad():
