@@ -137,6 +137,7 @@ def test_the_kernel_is_this_interpreter(notebooks: ModuleType, folder: Path) -> 
     assert notebooks.manager(folder, KernelManager).kernel_spec.argv[0] == sys.executable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_cell_runs(executed: dict[str, nbformat.NotebookNode], name: str) -> None:
     cells = [cell for cell in executed[name].cells if cell.cell_type == "code"]
@@ -144,6 +145,7 @@ def test_every_cell_runs(executed: dict[str, nbformat.NotebookNode], name: str) 
     assert [output.output_type for cell in cells for output in cell.outputs if output.output_type == "error"] == []
 
 
+@pytest.mark.slow
 def test_a_first_result(executed: dict[str, nbformat.NotebookNode]) -> None:
     notebook = executed["first-result"]
     assert _outputs(notebook, "run").endswith("[]")
@@ -153,6 +155,7 @@ def test_a_first_result(executed: dict[str, nbformat.NotebookNode]) -> None:
     assert "distinguishable: " in _outputs(notebook, "compare")
 
 
+@pytest.mark.slow
 def test_a_first_method(executed: dict[str, nbformat.NotebookNode]) -> None:
     notebook = executed["first-method"]
     checks = _outputs(notebook, "check").strip().splitlines()
@@ -164,6 +167,7 @@ def test_a_first_method(executed: dict[str, nbformat.NotebookNode]) -> None:
     assert "distinguishable: " in _outputs(notebook, "compare")
 
 
+@pytest.mark.slow
 def test_progress_is_one_output_of_a_cell(executed: dict[str, nbformat.NotebookNode]) -> None:
     (cell,) = [cell for cell in executed["first-result"].cells if cell.id == "run"]
     bars = [output for output in cell.outputs if "scrub: 8 trials" in output.get("data", {}).get("text/plain", "")]
@@ -171,6 +175,7 @@ def test_progress_is_one_output_of_a_cell(executed: dict[str, nbformat.NotebookN
     assert "stream" not in {output.output_type for output in cell.outputs}
 
 
+@pytest.mark.slow
 def test_no_process_is_left(executed: dict[str, nbformat.NotebookNode], folder: Path, ended) -> None:
     assert executed
     ended(_family(folder))
@@ -222,6 +227,7 @@ def _interrupted(kernel: KernelManager, client: BlockingKernelClient, asked: str
     raise AssertionError("the cell goes on")
 
 
+@pytest.mark.slow
 def test_an_interrupted_cell_leaves_no_worker_behind(
     kernel: KernelManager, client: BlockingKernelClient, begun: str, ended
 ) -> None:
@@ -232,6 +238,7 @@ def test_an_interrupted_cell_leaves_no_worker_behind(
     assert client.execute("bench.load().frame()", reply=True)["content"]["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_killed_kernel_leaves_no_process_behind(kernel: KernelManager, folder: Path, begun, ended) -> None:
     family = _family(folder)
     assert len(family) > len(_workers(kernel)) > 0
@@ -239,6 +246,7 @@ def test_a_killed_kernel_leaves_no_process_behind(kernel: KernelManager, folder:
     ended(family)
 
 
+@pytest.mark.slow
 def test_a_class_of_a_cell_is_refused_in_one_line(client: BlockingKernelClient) -> None:
     refused = client.execute(CELL, reply=True)["content"]
     assert refused["ename"] == "BenchError"

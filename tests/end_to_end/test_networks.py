@@ -81,7 +81,7 @@ def references(store: Path) -> dict[str, Path]:
     return {json.loads(path.read_text())["task"]["name"]: path.parent for path in found}
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "Transformer"])
+@pytest.mark.parametrize("name", ["mobilenet", pytest.param("Transformer", marks=pytest.mark.slow)])
 def test_networks_of_torchvision_have_references_of_their_own(bench, nets: Path, tmp_path: Path, name: str) -> None:
     """Trained one by one; dropout draws from each model's seed, so that nothing depends on what a process did before."""
     model = ("--model", f"{nets}:{name}")
@@ -141,6 +141,7 @@ def test_a_network_that_is_none_is_one_line(bench, nets: Path, tmp_path: Path, m
     assert said in line
 
 
+@pytest.mark.slow  # their parts: tests/bench/registry/test_networks.py, tests/bench/testing
 def test_installed_networks_are_listed_checked_and_tested(installed, nets: Path, distribute, tmp_path: Path, monkeypatch) -> None:
     hook = "\n\nfrom bench import hookimpl\n\n\n@hookimpl\ndef register_networks(register):\n    register(Transformer)\n"
     distribute(tmp_path, "third-nets", "small-vit", "third_nets", NETS + hook, "bench.networks")

@@ -137,7 +137,7 @@ def test_show_explains_a_method(bench) -> None:
     assert sources["alpha"] == "search"  # its own
 
 
-@pytest.mark.parametrize("template", ["method", "function"])
+@pytest.mark.parametrize("template", ["method", pytest.param("function", marks=pytest.mark.slow)])
 def test_a_new_plugin_passes_its_own_tests_and_gets_a_scorecard(
     call, distribute, filled, packages: Path, tmp_path: Path, template: str
 ) -> None:

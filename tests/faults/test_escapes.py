@@ -178,7 +178,7 @@ class Escapes:
         return [each.seconds for each in record.alone]
 
 
-@pytest.fixture(scope="module", params=["in control groups", "by descent"])
+@pytest.fixture(scope="module", params=["in control groups", pytest.param("by descent", marks=pytest.mark.slow)])
 def escapes(request, run, pristine, left_behind, tmp_path_factory: pytest.TempPathFactory) -> Escapes:
     """With control groups, if this machine has them, and as where there are none."""
     folder = tmp_path_factory.mktemp("escapes")

@@ -24,6 +24,7 @@ FAKES = {
 }
 
 
+@pytest.mark.slow
 def test_rehearsal(tmp_path: Path) -> None:
     """Nothing depends on speed: sections may take a hundred times as long as on a GPU."""
     patience = ["--minutes", "600", "--slack", "100"]

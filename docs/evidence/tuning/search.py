@@ -155,17 +155,17 @@ def missed(item: Row) -> float:
 class Search:
     """Runs configurations and keeps one line of result for each."""
 
-    def __init__(self, session: Session, store: Store, out: Path) -> None:
-        self.session, self.store, self.out = session, store, out
+    def __init__(self, session: Session, store: Store, out: Path, models: int = MODELS) -> None:
+        self.session, self.store, self.out, self.models = session, store, out, models
         self.reference = store.reference(session.task.key, session.device.kind, session.progress.note)
-        references.build(session, self.reference, range(MODELS))
-        self.scorer = Scorer(self.reference, MODELS, self.reference.identifier(MODELS))
+        references.build(session, self.reference, range(models))
+        self.scorer = Scorer(self.reference, models, self.reference.identifier(models))
         self.metrics = [item for item in installed_metrics()[0] if item.metric.quick]
         self.lines: list[Line] = []
 
     def run(self, stage: str, method: str, parameters: Parameters, seed: int) -> Line:
         """Run one configuration; the result is written at once."""
-        request = Request(discovery.find_method(method), Spec(method, parameters), MODELS, Budget.parse("20%"), seed)
+        request = Request(discovery.find_method(method), Spec(method, parameters), self.models, Budget.parse("20%"), seed)
         item = self.scored(request)
         values = {
             **{name: item.value(name) for name in ("memory_left", "excess_epsilon", "final_score")},
