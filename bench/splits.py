@@ -89,9 +89,9 @@ class Split:
             yield (images, *(self._take(column, positions) for column in self.columns[1:]))
 
     def epochs(self, epochs: float, batch_size: int) -> Iterator[Columns]:
-        """Shuffled batches of a number of passes, rounded to whole batches: 2.5 passes, say, or `math.inf`."""
+        """Shuffled batches of 2.5 passes, say, or of `math.inf`: rounded to whole batches, but one at least of more than none."""
         batches = epochs * -(-len(self) // batch_size)
-        left = batches if math.isinf(batches) else round(batches)
+        left = batches if math.isinf(batches) else max(round(batches), batches > 0)
         while left > 0:
             for batch in self.batches(batch_size):
                 yield batch

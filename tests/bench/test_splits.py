@@ -64,6 +64,13 @@ def test_epochs_may_be_fractions() -> None:
     assert list(split.epochs(0.0, 4)) == []
 
 
+def test_a_little_of_an_epoch_is_a_batch() -> None:
+    """Else a method would do nothing at a small budget, and not say so."""
+    split = bind(COLUMNS, [1], "retain", stacked=False)
+    assert [len(labels) for _, labels in split.epochs(1e-9, 4)] == [4]
+    assert [len(labels) for _, labels in split.epochs(0.01, 64)] == [ROWS]
+
+
 def test_epochs_may_be_without_end() -> None:
     batches = bind(COLUMNS, [1], "retain", stacked=False).epochs(math.inf, 4)
     assert [len(next(batches)[1]) for _ in range(7)] == [4, 4, 2, 4, 4, 2, 4]
