@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
+from bench.budget import as_fits
 from bench.losses import cross_entropy
 from bench.method import Layer, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split
@@ -25,6 +26,7 @@ from bench.weights import Views, gradients, smallest, weights
 from .finetune import CHALLENGE, FineTune, Schedule, train_on_retain
 
 GRADIENT_BATCH = 64  # public code
+GRADIENTS = 0.01  # share of a retraining that two passes over as many examples as forget has take
 
 
 def tent(learning_rate: float, epochs: float) -> Schedule:
@@ -77,6 +79,14 @@ class Kookmin(FineTune):
     cost: ClassVar[str] = "epochs over retain, two passes over as many examples as forget has"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 5.0, "learning_rate": 1e-3}}
+
+    def within(self, share: float) -> Kookmin:
+        """As many epochs as go into the budget where the default goes into the usual one.
+
+        Raises:
+            ValueError: the gradients that it chooses weights by leave no time.
+        """
+        return replace(self, epochs=as_fits(self.epochs, share, GRADIENTS))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Draw anew, then repair."""

@@ -63,6 +63,12 @@ def test_kookmin_redraws_a_share_of_every_convolution_and_slows_the_rest(setting
         assert set(each.unique().tolist()) == {0.2, 1.0}
 
 
+def test_kookmin_counts_the_gradients_that_it_chooses_by() -> None:
+    assert [Kookmin().within(share).epochs for share in (0.05, 0.2, 1.0)] == pytest.approx([8 / 19, 2.0, 198 / 19])
+    with pytest.raises(ValueError, match="what it always does takes about 1 % of a retraining"):
+        Kookmin().within(0.01)
+
+
 def test_seif_weighs_a_batch_and_not_its_examples(regression) -> None:
     retain = regression.data().retain
     loss = weighted(regression.model()(retain.images), retain.labels, 0, 0.05)
