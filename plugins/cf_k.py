@@ -35,12 +35,24 @@ EVALUATIONS = Paper(
 
 @contextmanager
 def only(model: nn.Module, parts: Sequence[str], *, train_statistics: bool) -> Iterator[list[nn.Parameter]]:
-    """Freeze all but some parts of a network, whose parameters it gives; statistics move only there, and only if asked."""
-    model.eval().requires_grad_(False)
-    for part in map(model.get_submodule, parts):
-        part.train(train_statistics).requires_grad_(True)
-    yield [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.train().requires_grad_(True)
+    """Freeze all but some parts of a network, whose parameters it gives; statistics move only there, and only if asked.
+
+    Raises:
+        BenchError: these parts were frozen already.
+    """
+    before = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    inside = {id(parameter) for part in parts for parameter in model.get_submodule(part).parameters()}
+    if not (trained := [parameter for parameter in before if id(parameter) in inside]):
+        raise BenchError(f"all of {', '.join(parts)} is frozen: there is nothing to train")
+    model.eval()
+    for part in parts:
+        model.get_submodule(part).train(train_statistics)
+    for parameter in before:
+        parameter.requires_grad_(id(parameter) in inside)
+    yield trained
+    model.train()
+    for parameter in before:
+        parameter.requires_grad_(True)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def redrawable(model: nn.Module) -> list[Tensor]:
     """Weights of convolutions larger than one pixel: those of one pixel are projections on shortcuts."""
     views = [view for view in weights(model, (nn.Conv2d,)).values() if view[0, 0, 0].numel() > 1]
     if not views:
-        raise ValueError("all convolutions of the network see single pixels, so none of them is drawn anew")
+        raise ValueError("all convolutions of the network see single pixels or are frozen, so none of them is drawn anew")
     return views
 
 

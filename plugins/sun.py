@@ -17,7 +17,7 @@ from torch.optim import SGD, Optimizer
 from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
-from bench.models.layers import last_linear
+from bench.models.layers import batch_norms, last_linear
 from bench.models.stacked import size
 from bench.splits import MethodData
 from bench.trial import Trial
@@ -31,8 +31,8 @@ FACTORS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0)  # of the rate in each s
 
 
 def choosable(model: nn.Module) -> list[str]:
-    """The names of the tensors that are not of batch normalisation."""
-    layers = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    """The names of the tensors that are not of batch normalisation, nor frozen."""
+    layers = batch_norms(model)
     return [name for name in parameters(model) if name.rpartition(".")[0] not in layers]
 
 

@@ -26,6 +26,11 @@ def blocks(network: nn.Module) -> list[str]:
     return [name for name, inside in parts.items() if any(isinstance(module, nn.Conv2d) for module in inside)]
 
 
+def batch_norms(network: nn.Module) -> list[str]:
+    """Layers of batch normalisation, by their names in the network."""
+    return [name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
+
+
 def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
     """The classifier, by its name in the network: the linear layer that is defined last."""
     *_, last = ((name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear))

@@ -14,7 +14,7 @@ from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.forget import Forget, redrawable
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.random_mask import RandomMask
-from bench_plugins.sebastian import Sebastian, layers, prune, rarity, redraw, surely
+from bench_plugins.sebastian import Sebastian, halve, layers, prune, rarity, redraw, surely
 from bench_plugins.seif import Seif, shake_first, weighted
 from bench_plugins.sun import Sun, choosable
 from bench_plugins.toshi_marvel import ToshiMarvel
@@ -183,6 +183,17 @@ def test_sebastian_prunes_all_layers_together_and_draws_weights_anew_but_not_bia
 def test_sebastian_ends_in_half_precision(setting) -> None:
     model = setting.run_alone(Sebastian(), 11)
     assert all(torch.equal(value, value.half().to(value.dtype)) for value in model.state_dict().values() if value.dim())
+
+
+def test_sebastian_rounds_nothing_but_what_training_moves(setting) -> None:
+    """Fixed numbers of a network stay, 1/255 say, which half precision does not have."""
+    model = copy.deepcopy(setting.original)
+    model.normalise.std.fill_(1 / 255)
+    model.fc.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    halve(model)
+    unmoved = {name for name, value in model.state_dict().items() if value.dim() and value.equal(before[name])}
+    assert unmoved == {"normalise.mean", "normalise.std", "fc.weight", "fc.bias"}
 
 
 def test_forget_goes_through_three_cycles_and_four_by_turns() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from bench.models.build import build
-from bench.models.layers import blocks, lacking, last_linear
+from bench.models.layers import batch_norms, blocks, lacking, last_linear
 from bench.models.stacked import stack
 
 
@@ -23,6 +23,11 @@ def test_the_last_linear_layer_is_the_classifier() -> None:
     assert last_linear(net) == ("2", net[2])
     assert last_linear(stack([build("resnet8-v1", 4)] * 2))[0] == "fc"
     assert last_linear(net[0]) == ("", net[0])
+
+
+def test_layers_of_batch_normalisation() -> None:
+    assert batch_norms(build("resnet8-v1", 4))[:3] == ["bn1", "layer1.bn1", "layer1.bn2"]
+    assert batch_norms(nn.Linear(2, 3)) == []
 
 
 def test_blocks() -> None:
