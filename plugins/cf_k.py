@@ -60,10 +60,10 @@ class CfK(Method):
     """Plain gradient descent in the last k blocks and the last linear layer, on cross-entropy plus a penalty.
 
     The penalty is half of `penalty` times the squared distance from where their weights began. A block is a part of the network
-    that is made of layers and holds convolutions. SCRUB's code leaves the last linear layer frozen (`head=False`). All sources
-    train in evaluation mode, so that statistics of batch normalisation stay, which is the default here too; `train_statistics`
-    lets those of the trained blocks move, never those of frozen ones. The rate is constant: the epochs after which sources lower
-    it are never reached.
+    that is made of layers and holds convolutions; where there is but one, which wraps the network, a part of that. SCRUB's code
+    leaves the last linear layer frozen (`head=False`). All sources train in evaluation mode, so that statistics of batch
+    normalisation stay, which is the default here too; `train_statistics` lets those of the trained blocks move, never those of
+    frozen ones. The rate is constant: the epochs after which sources lower it are never reached.
 
     Source: Goel et al. 2022, arXiv:2201.06640.
     """

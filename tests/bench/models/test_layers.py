@@ -35,6 +35,20 @@ def test_blocks() -> None:
         assert blocks(network) == [f"layer{index + 1}" for index in range(count)]
 
 
+class _Wrapped(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.normalise, self.net = nn.Identity(), net
+
+
+def test_blocks_of_what_is_wrapped() -> None:
+    names = ["net.layer1", "net.layer2", "net.layer3"]
+    assert blocks(_Wrapped(build("resnet8-v1", 4))) == names
+    assert blocks(stack([_Wrapped(build("resnet8-v1", 4))] * 2)) == names
+    assert blocks(_Wrapped(_Wrapped(build("resnet8-v1", 4)))) == [f"net.{name}" for name in names]
+    assert blocks(_Wrapped(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)))) == ["net"]
+
+
 def test_single_layers_are_no_blocks() -> None:
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 3)), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
