@@ -92,7 +92,7 @@ class Amnesiacs(Method):
     def train(self, model: nn.Module, split: Split, epochs: float, rate: Schedule, loss: TeacherLoss) -> None:
         """Minimise a loss on a split that carries the teacher's logits, with an optimiser of its own."""
         optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
-        batches = -(-len(split) // self.batch_size)
+        batches = split.steps(self.batch_size)
         for taken, (images, labels, teacher) in enumerate(split.epochs(epochs, self.batch_size)):
             set_learning_rate(optimizer, rate(taken / batches))
             step(optimizer, loss(model(images), labels, teacher))

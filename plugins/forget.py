@@ -110,7 +110,7 @@ class Forget(Method):
     def remember(self, model: nn.Module, retain: Split, epochs: int, rate: float, amount: float, trial: Trial) -> None:
         """Learn the original's logits with a new optimiser; the rate falls by half a cosine of two epochs, one step an epoch."""
         optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
-        whole, schedule = -(-len(retain) // self.batch_size) * self.pace, cosine(rate, PERIOD)
+        whole, schedule = retain.steps(self.batch_size) * self.pace, cosine(rate, PERIOD)
         for taken, (images, _, teacher) in enumerate(retain.epochs(epochs * self.pace, self.batch_size)):
             set_learning_rate(optimizer, schedule(taken / whole))
             distance = (model(noisy(images, amount, trial)) - teacher).square().mean((-2, -1))

@@ -107,7 +107,7 @@ class Sebastian(FineTune):
         prune(model, self.share)
         redraw(model, trial)
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        batches = -(-len(retain) // self.batch_size)
+        batches = retain.steps(self.batch_size)
         steps = int(batches * self.epochs) + 1
         for images, labels, teacher in retain.epochs(steps / batches, self.batch_size):
             step(optimizer, surely(model(images), labels, teacher, class_weights))
