@@ -82,14 +82,14 @@ class Split:
         kept = [self._take(column, chosen) for column in self.columns[1:]]
         return replace(self, columns=(self.columns[0], *kept), drawn=self._image_rows(chosen), identities=None)
 
-    def batches(self, batch_size: int, shuffle: bool = True) -> Iterator[Columns]:
+    def batches(self, batch_size: int, shuffle: bool = True, *, singles: bool = False) -> Iterator[Columns]:
         """One pass; the last batch may be smaller.
 
         Shuffled, as for training, a pass ends before a last batch of one example, which batch normalisation cannot be trained on.
-        It is another example in each pass.
+        It is another example in each pass; with `singles`, for a model in evaluation mode, none is missing.
         """
         parts = self._positions(shuffle).split(batch_size, -1)
-        for positions in parts[: self.steps(batch_size)] if shuffle else parts:
+        for positions in parts[: self.steps(batch_size)] if shuffle and not singles else parts:
             images = as_float(self._take(self.columns[0], self._image_rows(positions)))
             yield (images, *(self._take(column, positions) for column in self.columns[1:]))
 

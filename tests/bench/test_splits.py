@@ -79,7 +79,8 @@ def test_a_shuffled_pass_has_no_last_batch_of_one(rows: int, batch_size: int, si
     assert [len(labels) for _, labels in split.batches(batch_size)] == sizes
     assert split.steps(batch_size) == len(sizes)
     assert [len(labels) for _, labels in split.epochs(2.0, batch_size)] == sizes * 2
-    assert sum(len(labels) for _, labels in split.batches(batch_size, shuffle=False)) == rows
+    for all_rows in (split.batches(batch_size, shuffle=False), split.batches(batch_size, singles=True)):
+        assert sum(len(labels) for _, labels in all_rows) == rows
 
 
 def test_what_a_shuffled_pass_leaves_out_changes() -> None:
