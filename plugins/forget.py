@@ -62,7 +62,7 @@ class Forget(Method):
     Half of the trials go through three cycles, of 1, 2 and 2 epochs, the other half through four, of 2, 1, 1 and 1, with half the
     rate in the first. The last layer and projections on shortcuts are never drawn anew. The authors' page confirms this much, and
     that the number of layers grows from cycle to cycle. Not confirmed: the number, the epochs, the rates and the noise. Our
-    decisions: the number stays the same unless `more_layers` is set; three cycles have the larger noise, four a tenth of it;
+    decisions: the number grows by `more_layers` a cycle; three cycles have the larger noise, four a tenth of it;
     the original, in evaluation mode, is shown the pictures without noise, so that it answers once. The repair takes dozens of
     steps: on a hundred images utility is lost.
 
@@ -71,7 +71,7 @@ class Forget(Method):
 
     cycles: Literal["mixed", "three", "four"] = "mixed"  # half of the trials each
     layers: Annotated[Count, Search(1, 12)] = 6  # not confirmed; draws with replacement in each cycle
-    more_layers: CountFromZero = 0  # ours: how many more in each further cycle
+    more_layers: CountFromZero = 1  # ours: how many more in each further cycle; how fast it grows is not known
     pace: Annotated[Positive, Search(0.1, 1.0, log=True)] = 0.4  # epochs for one of theirs; what fits 20 % of retraining
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # 1e-3 for ten times as many steps; not confirmed
     noise: Annotated[NotNegative, Search(1e-3, 0.5, log=True)] = 0.1  # not confirmed; on pictures in [0, 1]

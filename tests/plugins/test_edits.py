@@ -109,6 +109,11 @@ def test_fisher_of_batches_takes_the_gradient_of_their_mean(regression) -> None:
     torch.testing.assert_close(found[0], expected)
 
 
+def test_fishers_settings_are_of_their_own_sources() -> None:
+    """SalUn's code has more noise by far than SCRUB's."""
+    assert [Fisher(**Fisher.presets[name]).alpha for name in ("paper", "salun")] == [1e-6, 0.2]
+
+
 def test_fisher_scales_its_examples() -> None:
     assert [Fisher(examples=100).within(share).examples for share in (0.1, 0.2, 0.5)] == [50, 100, 250]
     with pytest.raises(ValueError, match="of one example is the least of it"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from bench_plugins import finetune
+from bench_plugins import finetune, forget
 from bench_plugins.amnesiacs import Amnesiacs, reset
 from bench_plugins.fanchuan import Fanchuan, contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
@@ -61,6 +61,17 @@ def test_kookmin_redraws_a_share_of_every_convolution_and_slows_the_rest(setting
         assert torch.equal(each[0] == 1.0, before[name] != after[name])
         assert int((each == 1.0).sum()) == round(0.3 * each.numel())
         assert set(each.unique().tolist()) == {0.2, 1.0}
+
+
+def test_kookmin_draws_biases_of_convolutions_anew_as_torch_does(setting) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 64, 5, bias=True), nn.Conv2d(64, 4, 28), nn.Flatten()).double()
+    before = [layer.bias.detach().clone() for layer in (model[0], model[1])]
+    method, data, trial = Kookmin(share=0.3), setting.data([11], stacked=False), setting.trial([11], stacked=False)
+    factors = method.redraw(model, data, trial)
+    assert set(factors) == {"0.weight", "1.weight"}
+    for layer, old in zip((model[0], model[1]), before, strict=True):
+        assert not (layer.bias == old).any()
+        assert 0 < float(layer.bias.detach().abs().max()) <= layer.weight[0].numel() ** -0.5
 
 
 def test_kookmin_counts_the_gradients_that_it_chooses_by() -> None:
@@ -212,6 +223,13 @@ def test_forget_has_epochs_rates_and_noise_of_its_half(setting, monkeypatch, ind
         copy.deepcopy(setting.original), setting.data([11], stacked=False), setting.trial([11], stacked=False)
     )
     assert seen == [pytest.approx(cycle) for cycle in cycles]
+
+
+def test_forget_draws_more_layers_anew_from_cycle_to_cycle(setting, monkeypatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(forget, "redraw", lambda views, count, trial: seen.append(count))
+    setting.run_alone(Forget(cycles="four", pace=0.1), 11)
+    assert seen == [6, 7, 8, 9]
 
 
 def test_forget_never_draws_the_last_layer_or_projections_anew(setting) -> None:
