@@ -82,16 +82,26 @@ class Split:
         kept = [self._take(column, chosen) for column in self.columns[1:]]
         return replace(self, columns=(self.columns[0], *kept), drawn=self._image_rows(chosen), identities=None)
 
-    def batches(self, batch_size: int, shuffle: bool = True) -> Iterator[Columns]:
-        """One pass; the last batch may be smaller."""
-        for positions in self._positions(shuffle).split(batch_size, -1):
+    def batches(self, batch_size: int, shuffle: bool = True, *, singles: bool = False) -> Iterator[Columns]:
+        """One pass; the last batch may be smaller.
+
+        Shuffled, as for training, a pass ends before a last batch of one example, which batch normalisation cannot be trained on.
+        It is another example in each pass; with `singles`, for a model in evaluation mode, none is missing.
+        """
+        parts = self._positions(shuffle).split(batch_size, -1)
+        for positions in parts[: self.steps(batch_size)] if shuffle and not singles else parts:
             images = as_float(self._take(self.columns[0], self._image_rows(positions)))
             yield (images, *(self._take(column, positions) for column in self.columns[1:]))
 
+    def steps(self, batch_size: int) -> int:
+        """How many batches a shuffled pass has."""
+        whole, left = divmod(len(self), batch_size)
+        return whole + (left > 1 or (left == 1 and not whole))
+
     def epochs(self, epochs: float, batch_size: int) -> Iterator[Columns]:
-        """Shuffled batches of a number of passes, rounded to whole batches: 2.5 passes, say, or `math.inf`."""
-        batches = epochs * -(-len(self) // batch_size)
-        left = batches if math.isinf(batches) else round(batches)
+        """Shuffled batches of 2.5 passes, say, or of `math.inf`: rounded to whole batches, but one at least of more than none."""
+        batches = epochs * self.steps(batch_size)
+        left = batches if math.isinf(batches) else max(round(batches), batches > 0)
         while left > 0:
             for batch in self.batches(batch_size):
                 yield batch

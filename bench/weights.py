@@ -1,26 +1,28 @@
 """Weights as views [M, ...], one row per model; M = 1 for a plain network.
 
 The views alias the network: editing them in place edits the models. Names are those of `named_parameters` and
-`named_buffers`. Nothing here mixes rows, so what is written with it holds for a stack as for M plain networks.
+`named_buffers`. Nothing here mixes rows, so what is written with it holds for a stack as for M plain networks. Frozen
+parameters, whose `requires_grad` is False, are in `state` and its copies only: nobody edits them unawares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from bench.errors import BenchError
 from bench.models.stacked import size
 
 Views = dict[str, Tensor]
 
 
 def parameters(model: nn.Module) -> Views:
-    """Every parameter."""
-    return _views(model, model.named_parameters())
+    """Every parameter that is not frozen."""
+    return _views(model, _trained(model))
 
 
 def gradients(model: nn.Module) -> Views:
@@ -33,7 +35,7 @@ def gradient(model: nn.Module, loss: Tensor, *, again: bool = False) -> Views:
 
     With `again`, what the loss was computed with is kept for another gradient.
     """
-    names, tensors = zip(*model.named_parameters(), strict=True)
+    names, tensors = zip(*_trained(model), strict=True)
     found = torch.autograd.grad(loss.sum(), tensors, retain_graph=again, allow_unused=True, materialize_grads=True)
     return _views(model, zip(names, found, strict=True))
 
@@ -44,9 +46,20 @@ def state(model: nn.Module) -> Views:
 
 
 def weights(model: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.Linear)) -> Views:
-    """The weights of layers of the given kinds, without biases and normalisation."""
-    named = ((f"{name}.weight".lstrip("."), module) for name, module in model.named_modules())
-    return _views(model, ((name, module.get_parameter("weight")) for name, module in named if isinstance(module, kinds)))
+    """The weights of layers of the given kinds, without biases and normalisation, that are not frozen."""
+    names = {f"{name}.weight".lstrip(".") for name, module in model.named_modules() if isinstance(module, kinds)}
+    return {name: view for name, view in parameters(model).items() if name in names}
+
+
+def first_convolution(model: nn.Module) -> str:
+    """The name of the first convolution whose weights are not frozen.
+
+    Raises:
+        BenchError: there is none.
+    """
+    if not (names := list(weights(model, (nn.Conv2d,)))):
+        raise BenchError("the network has no convolution that is not frozen")
+    return names[0].removesuffix(".weight")
 
 
 def flat(views: Mapping[str, Tensor]) -> Tensor:
@@ -118,6 +131,10 @@ def frozen(optimizer: Optimizer, model: nn.Module, masks: Mapping[str, Tensor]) 
             views[name].copy_(torch.where(masks[name], kept, views[name]))
 
     return optimizer.register_step_post_hook(restore)
+
+
+def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
 def _views(model: nn.Module, named: Iterable[tuple[str, Tensor]]) -> Views:

@@ -63,7 +63,7 @@ class AdvancedNegGrad(Method):
     def pairs(self, data: MethodData) -> Iterator[tuple[Columns, Columns]]:
         """A batch of retain and one of forget, of equal size."""
         batch_size = min(self.batch_size, len(data.forget), len(data.retain))
-        forget = chain.from_iterable(data.forget.batches(batch_size) for _ in count())
+        forget = chain.from_iterable(data.forget.batches(batch_size, singles=True) for _ in count())
         for pair in zip(data.retain.epochs(self.epochs, batch_size), forget, strict=False):
             if pair[0][1].shape == pair[1][1].shape:
                 yield pair

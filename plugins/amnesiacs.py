@@ -21,7 +21,7 @@ from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Sha
 from bench.models.layers import last_linear
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
-from bench.weights import parameters, weights
+from bench.weights import first_convolution, parameters
 
 from .finetune import CHALLENGE, Schedule, constant, cosine
 
@@ -35,10 +35,10 @@ def initial(view: Tensor, inputs: int, trial: Trial) -> Tensor:
 
 
 def reset(model: nn.Module, layers: list[str], trial: Trial) -> None:
-    """Draw weights and biases of layers anew; these are given by name."""
+    """Draw weights and biases of layers anew, but for frozen ones; layers are given by name."""
     views = parameters(model)
     for layer in layers:
-        inputs = views[f"{layer}.weight"][0, 0].numel()
+        inputs = model.get_submodule(layer).get_parameter("weight")[0].numel()
         for part in (f"{layer}.weight", f"{layer}.bias"):
             if part in views:
                 views[part].copy_(initial(views[part], inputs, trial))
@@ -50,7 +50,8 @@ class Amnesiacs(Method):
 
     On validation the loss is the divergence from the original's answers; on retain cross-entropy, the same with the original's
     answers in the place of labels, and the divergence, so that the original counts twice. None of them is multiplied by the
-    temperature's square. The original answers in evaluation mode. The repair takes dozens of steps: on a hundred images utility
+    temperature's square. The original answers in evaluation mode. Frozen layers are not drawn anew: the convolution is the
+    first of the others. The repair takes dozens of steps: on a hundred images utility
     is lost.
 
     Source: Triantafillou et al. 2024, arXiv:2406.09073, section 5 (Amnesiacs).
@@ -83,8 +84,7 @@ class Amnesiacs(Method):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Draw anew, warm up, repair."""
         validation, retain = (split.carrying(predict(model, split)) for split in (data.validation, data.retain))
-        first = next(iter(weights(model, (nn.Conv2d,)))).removesuffix(".weight")
-        reset(model, [first, last_linear(model)[0]], trial)
+        reset(model, [first_convolution(model), last_linear(model)[0]], trial)
         self.train(model, validation, self.warm_up_epochs, constant(self.warm_up_rate), self.divergence)
         self.train(model, retain, self.epochs, cosine(self.learning_rate, self.epochs), self.loss)
         return model
@@ -92,7 +92,7 @@ class Amnesiacs(Method):
     def train(self, model: nn.Module, split: Split, epochs: float, rate: Schedule, loss: TeacherLoss) -> None:
         """Minimise a loss on a split that carries the teacher's logits, with an optimiser of its own."""
         optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
-        batches = -(-len(split) // self.batch_size)
+        batches = split.steps(self.batch_size)
         for taken, (images, labels, teacher) in enumerate(split.epochs(epochs, self.batch_size)):
             set_learning_rate(optimizer, rate(taken / batches))
             step(optimizer, loss(model(images), labels, teacher))

@@ -24,11 +24,11 @@ from .boundary_shrink import OnForget
 
 def grow(layer: nn.Linear, models: int, trial: Trial) -> None:
     """One more output for every model of a linear layer, drawn as torch initialises one."""
-    rows = {name: tensor.detach().unflatten(0, (models, -1)) for name, tensor in layer.named_parameters()}
     bound = layer.in_features**-0.5
-    for name, old in rows.items():
+    for name, tensor in list(layer.named_parameters()):
+        old = tensor.detach().unflatten(0, (models, -1))
         new = bound * (2 * trial.uniform_like(old[:, :1]) - 1)
-        setattr(layer, name, nn.Parameter(torch.cat([old, new], 1).flatten(0, 1)))
+        setattr(layer, name, nn.Parameter(torch.cat([old, new], 1).flatten(0, 1), tensor.requires_grad))
 
 
 def shrink(layer: nn.Linear, models: int, originals: Mapping[str, Tensor]) -> None:

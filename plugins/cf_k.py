@@ -35,12 +35,24 @@ EVALUATIONS = Paper(
 
 @contextmanager
 def only(model: nn.Module, parts: Sequence[str], *, train_statistics: bool) -> Iterator[list[nn.Parameter]]:
-    """Freeze all but some parts of a network, whose parameters it gives; statistics move only there, and only if asked."""
-    model.eval().requires_grad_(False)
-    for part in map(model.get_submodule, parts):
-        part.train(train_statistics).requires_grad_(True)
-    yield [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.train().requires_grad_(True)
+    """Freeze all but some parts of a network, whose parameters it gives; statistics move only there, and only if asked.
+
+    Raises:
+        BenchError: these parts were frozen already.
+    """
+    before = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    inside = {id(parameter) for part in parts for parameter in model.get_submodule(part).parameters()}
+    if not (trained := [parameter for parameter in before if id(parameter) in inside]):
+        raise BenchError(f"all of {', '.join(parts)} is frozen: there is nothing to train")
+    model.eval()
+    for part in parts:
+        model.get_submodule(part).train(train_statistics)
+    for parameter in before:
+        parameter.requires_grad_(id(parameter) in inside)
+    yield trained
+    model.train()
+    for parameter in before:
+        parameter.requires_grad_(True)
 
 
 @dataclass(frozen=True)
@@ -48,10 +60,10 @@ class CfK(Method):
     """Plain gradient descent in the last k blocks and the last linear layer, on cross-entropy plus a penalty.
 
     The penalty is half of `penalty` times the squared distance from where their weights began. A block is a part of the network
-    that is made of layers and holds convolutions. SCRUB's code leaves the last linear layer frozen (`head=False`). All sources
-    train in evaluation mode, so that statistics of batch normalisation stay, which is the default here too; `train_statistics`
-    lets those of the trained blocks move, never those of frozen ones. The rate is constant: the epochs after which sources lower
-    it are never reached.
+    that is made of layers and holds convolutions; where there is but one, which wraps the network, a part of that. SCRUB's code
+    leaves the last linear layer frozen (`head=False`). All sources train in evaluation mode, so that statistics of batch
+    normalisation stay, which is the default here too; `train_statistics` lets those of the trained blocks move, never those of
+    frozen ones. The rate is constant: the epochs after which sources lower it are never reached.
 
     Source: Goel et al. 2022, arXiv:2201.06640.
     """

@@ -16,17 +16,18 @@ from bench import Method, hookimpl
 from bench.method import Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
+from bench.weights import parameters
 
 from .cf_k import CfK
 from .finetune import Schedule
 
 
 def redraw(model: nn.Module, parts: Sequence[str], trial: Trial, *, statistics: bool) -> None:
-    """Give parts of a network fresh weights, and with `statistics` fresh running statistics."""
-    kinds = {name for name, _ in model.named_parameters()}
+    """Give parts of a network fresh weights, but for frozen ones, and with `statistics` fresh running statistics."""
+    tensors = [*parameters(model), *(name for name, _ in model.named_buffers() if statistics)]
     within = tuple(f"{part}." for part in parts)
-    fresh = trial.fresh_model().state_dict().items()
-    drawn = {name: tensor for name, tensor in fresh if name.startswith(within) and (statistics or name in kinds)}
+    fresh = trial.fresh_model().state_dict()
+    drawn = {name: fresh[name] for name in tensors if name.startswith(within)}
     model.load_state_dict(drawn, strict=False)
 
 

@@ -80,7 +80,7 @@ class Fanchuan(Method):
         repair = SGD(model.parameters(), self.retain_rate, self.momentum, weight_decay=self.weight_decay)
         for images, _ in data.forget.batches(self.forget_batch):
             step(even, unevenness(model(images)))
-        steps = self.rounds * math.ceil(len(data.forget) / self.forget_batch)
+        steps = self.rounds * data.forget.steps(self.forget_batch)
         schedule = CosineAnnealingLR(apart, steps, eta_min=LOWEST_RATE)
         rate = constant(self.retain_rate)
         for _ in range(self.rounds):

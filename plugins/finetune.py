@@ -65,7 +65,7 @@ def train_on_retain(
     loss: Loss = plain,
 ) -> None:
     """Minimise cross-entropy, or another loss, on retain."""
-    batches = math.ceil(len(data.retain) / batch_size)
+    batches = data.retain.steps(batch_size)
     for taken, (images, labels) in enumerate(data.retain.epochs(epochs, batch_size)):
         set_learning_rate(optimizer, rate(taken / batches))
         step(optimizer, loss(model(images), labels, taken / batches))

@@ -66,7 +66,7 @@ class Fisher(Method):
     cost: ClassVar[str] = "a backward pass for each class over examples of retain"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"alpha": 1e-6, "examples": ALL, "batch_size": 1},
-        "salun": {"alpha": 1e-6, "examples": ALL, "batch_size": 32},
+        "salun": {"alpha": 0.2, "examples": ALL, "batch_size": 32},
     }
     paper: ClassVar[Paper] = replace(SPOTLESS, code="https://github.com/AdityaGolatkar/SelectiveForgetting")
 

@@ -37,7 +37,7 @@ def redrawable(model: nn.Module) -> list[Tensor]:
     """Weights of convolutions larger than one pixel: those of one pixel are projections on shortcuts."""
     views = [view for view in weights(model, (nn.Conv2d,)).values() if view[0, 0, 0].numel() > 1]
     if not views:
-        raise ValueError("all convolutions of the network see single pixels, so none of them is drawn anew")
+        raise ValueError("all convolutions of the network see single pixels or are frozen, so none of them is drawn anew")
     return views
 
 
@@ -62,7 +62,7 @@ class Forget(Method):
     Half of the trials go through three cycles, of 1, 2 and 2 epochs, the other half through four, of 2, 1, 1 and 1, with half the
     rate in the first. The last layer and projections on shortcuts are never drawn anew. The authors' page confirms this much, and
     that the number of layers grows from cycle to cycle. Not confirmed: the number, the epochs, the rates and the noise. Our
-    decisions: the number stays the same unless `more_layers` is set; three cycles have the larger noise, four a tenth of it;
+    decisions: the number grows by `more_layers` a cycle; three cycles have the larger noise, four a tenth of it;
     the original, in evaluation mode, is shown the pictures without noise, so that it answers once. The repair takes dozens of
     steps: on a hundred images utility is lost.
 
@@ -71,7 +71,7 @@ class Forget(Method):
 
     cycles: Literal["mixed", "three", "four"] = "mixed"  # half of the trials each
     layers: Annotated[Count, Search(1, 12)] = 6  # not confirmed; draws with replacement in each cycle
-    more_layers: CountFromZero = 0  # ours: how many more in each further cycle
+    more_layers: CountFromZero = 1  # ours: how many more in each further cycle; how fast it grows is not known
     pace: Annotated[Positive, Search(0.1, 1.0, log=True)] = 0.4  # epochs for one of theirs; what fits 20 % of retraining
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # 1e-3 for ten times as many steps; not confirmed
     noise: Annotated[NotNegative, Search(1e-3, 0.5, log=True)] = 0.1  # not confirmed; on pictures in [0, 1]
@@ -110,7 +110,7 @@ class Forget(Method):
     def remember(self, model: nn.Module, retain: Split, epochs: int, rate: float, amount: float, trial: Trial) -> None:
         """Learn the original's logits with a new optimiser; the rate falls by half a cosine of two epochs, one step an epoch."""
         optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
-        whole, schedule = -(-len(retain) // self.batch_size) * self.pace, cosine(rate, PERIOD)
+        whole, schedule = retain.steps(self.batch_size) * self.pace, cosine(rate, PERIOD)
         for taken, (images, _, teacher) in enumerate(retain.epochs(epochs * self.pace, self.batch_size)):
             set_learning_rate(optimizer, schedule(taken / whole))
             distance = (model(noisy(images, amount, trial)) - teacher).square().mean((-2, -1))

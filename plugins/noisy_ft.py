@@ -41,7 +41,8 @@ class NoisyFineTune(Method):
     not be finite without, and fine-tuned on retain.
 
     The proof is of weights, given the statistics of batch normalisation: these are frozen at the original's, which saw forget,
-    through the walk and the repair. Of a network without such statistics it holds to the end. Noise that hides radius leaves
+    through the walk and the repair. Of a network without such statistics it holds to the end. It is
+    not of frozen weights, which stay. Noise that hides radius leaves
     the square root of (epsilon / number of weights) of what there was: of tens of thousands of weights an epsilon of 1 leaves
     nothing, and the budget does not suffice to learn it again. Utility is lost: that is what the proof costs here.
 

@@ -17,7 +17,8 @@ from torch.optim import SGD
 from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.losses import cross_entropy, step
-from bench.method import Paper, Positive, Search, Share
+from bench.method import Layer, Paper, Positive, Search, Share
+from bench.models.layers import batch_norms
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import Views, flat, parameters, state, unflatten, weights
@@ -30,7 +31,7 @@ RARITY = 0.1  # public code: a class counts by its number of retain examples to 
 
 
 def layers(model: nn.Module) -> Views:
-    """Weights and biases of convolutions and linear layers."""
+    """Weights and biases of convolutions and linear layers that are not frozen."""
     kept = set(weights(model)) | {name.removesuffix("weight") + "bias" for name in weights(model)}
     return {name: view for name, view in parameters(model).items() if name in kept}
 
@@ -47,6 +48,14 @@ def redraw(model: nn.Module, trial: Trial) -> None:
     """Draw weights that are zero anew, as torch initialises them; biases stay."""
     for view in weights(model).values():
         view.copy_(torch.where(view == 0, initial(view, view[0, 0].numel(), trial), view))
+
+
+def halve(model: nn.Module) -> None:
+    """Round weights and statistics of batch normalisation to half precision; other buffers are none of training's."""
+    statistics = {f"{layer}.running_{which}" for layer in batch_norms(model) for which in ("mean", "var")}
+    for name, view in state(model).items():
+        if name in statistics | set(parameters(model)):
+            view.copy_(view.half())
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -79,6 +88,7 @@ class Sebastian(FineTune):
     share: Annotated[Share, Search(0.3, 0.99)] = 0.99  # public code; of weights and biases, which are drawn anew
     epochs: Annotated[Positive, Search(0.5, 3.2)] = 2.0  # what fits a budget of 20 % of retraining; published 3.2
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 5e-3  # public code 5e-4, for ten times as many steps
+    needs: ClassVar[tuple[Layer, ...]] = ("linear",)
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 3.2, "learning_rate": 5e-4}}
 
@@ -97,12 +107,11 @@ class Sebastian(FineTune):
         prune(model, self.share)
         redraw(model, trial)
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        batches = -(-len(retain) // self.batch_size)
+        batches = retain.steps(self.batch_size)
         steps = int(batches * self.epochs) + 1
         for images, labels, teacher in retain.epochs(steps / batches, self.batch_size):
             step(optimizer, surely(model(images), labels, teacher, class_weights))
-        for view in state(model).values():
-            view.copy_(view.half())
+        halve(model)
         return model
 
 

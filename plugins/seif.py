@@ -20,14 +20,14 @@ from bench.losses import cross_entropy
 from bench.method import Layer, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
-from bench.weights import weights
+from bench.weights import first_convolution, parameters
 
 from .finetune import CHALLENGE, FineTune, cosine, train_on_retain
 
 
 def shake_first(model: nn.Module, amount: float, trial: Trial) -> None:
-    """Add normal noise of that standard deviation to the weights of the first convolution."""
-    view = next(iter(weights(model, (nn.Conv2d,)).values()))
+    """Add normal noise of that standard deviation to the weights of the first convolution that is not frozen."""
+    view = parameters(model)[f"{first_convolution(model)}.weight"]
     view.add_(amount * trial.normal_like(view))
 
 
@@ -42,7 +42,8 @@ def weighted(logits: Tensor, labels: Tensor, favoured: int, other: float) -> Ten
 class Seif(FineTune):
     """Absolute noise on the first convolution, then fine-tuning in which one class counts more; noise before the last epoch.
 
-    The noise does not depend on the size of the weights, and the public code reaches the first convolution only. Its loss
+    The noise does not depend on the size of the weights, and the public code reaches the first convolution only; here it is the
+    first that is not frozen. Its loss
     multiplies the batch's mean cross-entropy by the batch's mean class weight, which is a weight for the batch and not for
     examples: kept. There class 0 is favoured, the most frequent one; here it is the most frequent class of forget. With one
     epoch or less there is no late noise. The noise is many times the weights, so on a hundred images utility is lost.

@@ -89,7 +89,7 @@ class Ssd(Method):
         """How much each weight matters to a split, in the order of `parameters`: [M, P]."""
         single = self.kind == "per_example"
         total, batches = torch.zeros_like(flat(parameters(model))), 0
-        for images, labels in split.batches(1 if single else self.batch_size, shuffle=not single):
+        for images, labels in split.batches(1 if single else self.batch_size, shuffle=not single, singles=True):
             slope = flat(gradient(model, self.loss(model(images), labels)))
             total += slope.abs() if self.kind == "lfssd" else slope.square()
             batches += 1

@@ -17,7 +17,7 @@ from torch.optim import SGD, Optimizer
 from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
-from bench.models.layers import last_linear
+from bench.models.layers import batch_norms, last_linear
 from bench.models.stacked import size
 from bench.splits import MethodData
 from bench.trial import Trial
@@ -31,8 +31,8 @@ FACTORS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0)  # of the rate in each s
 
 
 def choosable(model: nn.Module) -> list[str]:
-    """The names of the tensors that are not of batch normalisation."""
-    layers = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    """The names of the tensors that are not of batch normalisation, nor frozen."""
+    layers = batch_norms(model)
     return [name for name in parameters(model) if name.rpartition(".")[0] not in layers]
 
 
@@ -48,7 +48,7 @@ class Sun(Method):
     From the second stage on, noise is first added to a share of the chosen tensors, but not to those that were chosen in an
     earlier stage. Each stage has an optimiser of its own. Layers of batch normalisation are known by their type; the public
     code goes by names, so that it counts those of shortcuts among the others. It chooses nine tensors, here given as a share.
-    On a hundred images a stage has no step, and utility is lost.
+    On a hundred images a stage has one step, and utility is lost.
 
     Source: Triantafillou et al. 2024, arXiv:2406.09073, section 5 (Sun).
     """

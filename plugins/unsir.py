@@ -24,6 +24,7 @@ from bench.trial import Trial
 from .advanced_neggrad import MUFAC
 from .finetune import constant, train_on_retain
 
+IMPAIRING = 0.03  # share of a retraining that an epoch of it takes
 PUBLISHED = {"impair_epochs": 2, "learning_rate": 1e-3, "batch_size": 64, "noise_steps": 5, "noise_rate": 0.01}
 
 
@@ -67,9 +68,16 @@ class Unsir(Method):
     paper: ClassVar[Paper] = MUFAC
 
     def within(self, share: float) -> Self:
-        """As many epochs of either kind as go into the budget where the defaults go into the usual one; one impairs at least."""
-        impair, repair = as_fits(self.impair_epochs, share), as_fits(self.repair_epochs, share)
-        return replace(self, impair_epochs=max(1, int(impair)), repair_epochs=repair)
+        """As many epochs of either kind as go into the budget where the defaults go into the usual one.
+
+        Where that is not one that impairs, one does all the same, and the repair gets what is left.
+
+        Raises:
+            ValueError: nothing is.
+        """
+        impair = int(as_fits(self.impair_epochs, share))
+        repair = as_fits(self.repair_epochs, share, 0.0 if impair else IMPAIRING)
+        return replace(self, impair_epochs=max(1, impair), repair_epochs=repair)
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Impair, repair."""

@@ -21,9 +21,21 @@ def lacking(network: nn.Module, needed: Iterable[Layer]) -> list[str]:
 
 
 def blocks(network: nn.Module) -> list[str]:
-    """The network's parts that are made of layers and hold convolutions, in order: layer1 to layer4 of a ResNet-18."""
+    """The network's parts that are made of layers and hold convolutions, in order: layer1 to layer4 of a ResNet-18.
+
+    Where there is one such part, and it has several itself, it is a wrapper: then they are the blocks.
+    """
     parts = {name: list(part.modules())[1:] for name, part in network.named_children()}
-    return [name for name, inside in parts.items() if any(isinstance(module, nn.Conv2d) for module in inside)]
+    found = [name for name, inside in parts.items() if any(isinstance(module, nn.Conv2d) for module in inside)]
+    if len(found) != 1:
+        return found
+    inner = blocks(network.get_submodule(found[0]))
+    return [f"{found[0]}.{name}" for name in inner] if len(inner) > 1 else found
+
+
+def batch_norms(network: nn.Module) -> list[str]:
+    """Layers of batch normalisation, by their names in the network."""
+    return [name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:

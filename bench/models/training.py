@@ -53,7 +53,7 @@ def fit(
 ) -> nn.Module:
     """Train a plain network or a stack in place for the recipe's epochs, or for its first `epochs`; returns it in train mode."""
     optimizer = _optimizer(model, recipe)
-    steps = recipe.epochs * math.ceil(len(split) / recipe.batch_size)
+    steps = recipe.epochs * split.steps(recipe.batch_size)
     taken = 0
     model.train()
     for epoch in range(recipe.epochs if epochs is None else epochs):

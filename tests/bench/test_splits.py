@@ -64,6 +64,30 @@ def test_epochs_may_be_fractions() -> None:
     assert list(split.epochs(0.0, 4)) == []
 
 
+def test_a_little_of_an_epoch_is_a_batch() -> None:
+    """Else a method would do nothing at a small budget, and not say so."""
+    split = bind(COLUMNS, [1], "retain", stacked=False)
+    assert [len(labels) for _, labels in split.epochs(1e-9, 4)] == [4]
+    assert [len(labels) for _, labels in split.epochs(0.01, 64)] == [ROWS]
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "sizes"), [(9, 4, [4, 4]), (10, 4, [4, 4, 2]), (5, 1, [1] * 5), (1, 4, [1]), (0, 4, [])]
+)
+def test_a_shuffled_pass_has_no_last_batch_of_one(rows: int, batch_size: int, sizes: list[int]) -> None:
+    split = bind((COLUMNS[0][:rows], COLUMNS[1][:rows]), [1], "retain", stacked=False)
+    assert [len(labels) for _, labels in split.batches(batch_size)] == sizes
+    assert split.steps(batch_size) == len(sizes)
+    assert [len(labels) for _, labels in split.epochs(2.0, batch_size)] == sizes * 2
+    for all_rows in (split.batches(batch_size, shuffle=False), split.batches(batch_size, singles=True)):
+        assert sum(len(labels) for _, labels in all_rows) == rows
+
+
+def test_what_a_shuffled_pass_leaves_out_changes() -> None:
+    split = bind((COLUMNS[0][:9], COLUMNS[1][:9]), [1], "retain", stacked=False)
+    assert len({frozenset(_labels(split).tolist()) for _ in range(20)}) > 1
+
+
 def test_epochs_may_be_without_end() -> None:
     batches = bind(COLUMNS, [1], "retain", stacked=False).epochs(math.inf, 4)
     assert [len(next(batches)[1]) for _ in range(7)] == [4, 4, 2, 4, 4, 2, 4]
@@ -142,7 +166,7 @@ def test_mask_per_model_is_refused() -> None:
 
 def test_where_keeps_matching_rows() -> None:
     split = bind(COLUMNS, [1], "validation", stacked=False)
-    assert sorted(_labels(split.where(split.labels % 2 == 0)).tolist()) == [0, 2, 4, 6, 8]
+    assert sorted(_labels(split.where(split.labels % 2 == 0), 5).tolist()) == [0, 2, 4, 6, 8]
 
 
 def test_loader_is_a_data_loader() -> None:

@@ -1,13 +1,16 @@
 """Weight views: each row belongs to one model."""
 
+import pytest
 import torch
 
+from bench.errors import BenchError
 from bench.losses import cross_entropy, step
 from bench.models.build import initialised
 from bench.models.stacked import stack
 from bench.weights import (
     choose,
     clip,
+    first_convolution,
     flat,
     frozen,
     gradient,
@@ -52,6 +55,18 @@ def test_state_has_running_statistics_but_no_counters() -> None:
     names = set(state(_stack()))
     assert "bn1.running_var" in names
     assert not any("num_batches" in name for name in names)
+
+
+def test_frozen_parameters_are_in_the_state_alone() -> None:
+    net = _stack()
+    net.conv1.requires_grad_(False)
+    for views in (parameters(net), weights(net), gradient(net, _loss(net))):
+        assert "conv1.weight" not in views
+        assert "layer1.conv1.weight" in views
+    assert "conv1.weight" in state(net)
+    assert first_convolution(net) == "layer1.conv1"
+    with pytest.raises(BenchError, match="no convolution that is not frozen"):
+        first_convolution(net.requires_grad_(False))
 
 
 def test_unflat_inverts_flat() -> None:

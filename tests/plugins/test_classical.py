@@ -15,10 +15,11 @@ from bench_plugins.eu_k import EuK, redraw
 from bench_plugins.l1_sparse import L1Sparse
 from bench_plugins.random_label import RandomLabel, wrong_labels
 from bench_plugins.salun import SalUn, salient
+from torch import Tensor, nn
 
 from bench import BenchError
 from bench.losses import cross_entropy, kl_divergence
-from bench.models.build import build
+from bench.models.build import Blueprint, build
 from bench.models.stacked import stack
 from bench.registry import specs
 from bench.weights import sums
@@ -39,6 +40,26 @@ def _parts(names: set[str]) -> set[str]:
 )
 def test_the_last_parts_of_a_network(k: int, head: bool, parts: list[str]) -> None:
     assert CfK(k=k, head=head).parts(build("resnet18-v1", 10)) == parts
+
+
+class Wrapped(nn.Module):
+    """A network in one attribute."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images)
+
+
+@pytest.mark.parametrize("method", [CfK(k=1, epochs=1.0), EuK(k=1, epochs=1.0)])
+def test_blocks_of_a_wrapped_network(setting, method: CfK) -> None:
+    wrapped, trial = replace(setting, original=Wrapped(setting.original)), setting.trial([11], stacked=False)
+    made_by = Blueprint(lambda: Wrapped(build("resnet8-v1", 4)))
+    model = method.unlearn(copy.deepcopy(wrapped.original), setting.data([11], stacked=False), replace(trial, blueprint=made_by))
+    changed = {name.removeprefix("net.") for name in _differing(model, wrapped.original)}
+    assert _parts(changed) == {"layer3", "fc"}
 
 
 METHODS = {

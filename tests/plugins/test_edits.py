@@ -109,6 +109,11 @@ def test_fisher_of_batches_takes_the_gradient_of_their_mean(regression) -> None:
     torch.testing.assert_close(found[0], expected)
 
 
+def test_fishers_settings_are_of_their_own_sources() -> None:
+    """SalUn's code has more noise by far than SCRUB's."""
+    assert [Fisher(**Fisher.presets[name]).alpha for name in ("paper", "salun")] == [1e-6, 0.2]
+
+
 def test_fisher_scales_its_examples() -> None:
     assert [Fisher(examples=100).within(share).examples for share in (0.1, 0.2, 0.5)] == [50, 100, 250]
     with pytest.raises(ValueError, match="of one example is the least of it"):
@@ -225,8 +230,15 @@ def test_unsir_gives_the_numbers_computed_elsewhere(regression) -> None:
 
 
 def test_unsir_scales_its_epochs() -> None:
-    plans = [Unsir().within(share) for share in (0.05, 0.2, 0.5)]
-    assert [(plan.impair_epochs, plan.repair_epochs) for plan in plans] == [(1, 0.25), (2, 1.0), (5, 2.5)]
+    plans = [Unsir().within(share) for share in (0.1, 0.2, 0.5)]
+    assert [(plan.impair_epochs, plan.repair_epochs) for plan in plans] == [(1, 0.5), (2, 1.0), (5, 2.5)]
+
+
+def test_unsir_repairs_less_where_an_epoch_that_impairs_takes_more_than_its_part() -> None:
+    plan = Unsir().within(0.05)
+    assert (plan.impair_epochs, plan.repair_epochs) == (1, pytest.approx((0.05 - 0.03) / (0.2 - 0.03)))
+    with pytest.raises(ValueError, match="what it always does takes about 3 % of a retraining"):
+        Unsir().within(0.03)
 
 
 def test_unsir_drives_noise_away_within_the_range_of_images(setting) -> None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from bench_plugins import finetune
+from bench_plugins import finetune, forget
 from bench_plugins.amnesiacs import Amnesiacs, reset
 from bench_plugins.fanchuan import Fanchuan, contrast, unevenness
 from bench_plugins.finetune import constant, train_on_retain
 from bench_plugins.forget import Forget, redrawable
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.random_mask import RandomMask
-from bench_plugins.sebastian import Sebastian, layers, prune, rarity, redraw, surely
+from bench_plugins.sebastian import Sebastian, halve, layers, prune, rarity, redraw, surely
 from bench_plugins.seif import Seif, shake_first, weighted
 from bench_plugins.sun import Sun, choosable
 from bench_plugins.toshi_marvel import ToshiMarvel
@@ -61,6 +61,23 @@ def test_kookmin_redraws_a_share_of_every_convolution_and_slows_the_rest(setting
         assert torch.equal(each[0] == 1.0, before[name] != after[name])
         assert int((each == 1.0).sum()) == round(0.3 * each.numel())
         assert set(each.unique().tolist()) == {0.2, 1.0}
+
+
+def test_kookmin_draws_biases_of_convolutions_anew_as_torch_does(setting) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 64, 5, bias=True), nn.Conv2d(64, 4, 28), nn.Flatten()).double()
+    before = [layer.bias.detach().clone() for layer in (model[0], model[1])]
+    method, data, trial = Kookmin(share=0.3), setting.data([11], stacked=False), setting.trial([11], stacked=False)
+    factors = method.redraw(model, data, trial)
+    assert set(factors) == {"0.weight", "1.weight"}
+    for layer, old in zip((model[0], model[1]), before, strict=True):
+        assert not (layer.bias == old).any()
+        assert 0 < float(layer.bias.detach().abs().max()) <= layer.weight[0].numel() ** -0.5
+
+
+def test_kookmin_counts_the_gradients_that_it_chooses_by() -> None:
+    assert [Kookmin().within(share).epochs for share in (0.05, 0.2, 1.0)] == pytest.approx([8 / 19, 2.0, 198 / 19])
+    with pytest.raises(ValueError, match="what it always does takes about 1 % of a retraining"):
+        Kookmin().within(0.01)
 
 
 def test_seif_weighs_a_batch_and_not_its_examples(regression) -> None:
@@ -179,6 +196,17 @@ def test_sebastian_ends_in_half_precision(setting) -> None:
     assert all(torch.equal(value, value.half().to(value.dtype)) for value in model.state_dict().values() if value.dim())
 
 
+def test_sebastian_rounds_nothing_but_what_training_moves(setting) -> None:
+    """Fixed numbers of a network stay, 1/255 say, which half precision does not have."""
+    model = copy.deepcopy(setting.original)
+    model.normalise.std.fill_(1 / 255)
+    model.fc.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    halve(model)
+    unmoved = {name for name, value in model.state_dict().items() if value.dim() and value.equal(before[name])}
+    assert unmoved == {"normalise.mean", "normalise.std", "fc.weight", "fc.bias"}
+
+
 def test_forget_goes_through_three_cycles_and_four_by_turns() -> None:
     assert [Forget().variant(index).cycles for index in range(4)] == ["three", "four", "three", "four"]
     assert Forget(cycles="four").variant(0) == Forget(cycles="four")
@@ -195,6 +223,13 @@ def test_forget_has_epochs_rates_and_noise_of_its_half(setting, monkeypatch, ind
         copy.deepcopy(setting.original), setting.data([11], stacked=False), setting.trial([11], stacked=False)
     )
     assert seen == [pytest.approx(cycle) for cycle in cycles]
+
+
+def test_forget_draws_more_layers_anew_from_cycle_to_cycle(setting, monkeypatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(forget, "redraw", lambda views, count, trial: seen.append(count))
+    setting.run_alone(Forget(cycles="four", pace=0.1), 11)
+    assert seen == [6, 7, 8, 9]
 
 
 def test_forget_never_draws_the_last_layer_or_projections_anew(setting) -> None:

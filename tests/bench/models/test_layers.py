@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from bench.models.build import build
-from bench.models.layers import blocks, lacking, last_linear
+from bench.models.layers import batch_norms, blocks, lacking, last_linear
 from bench.models.stacked import stack
 
 
@@ -25,9 +25,28 @@ def test_the_last_linear_layer_is_the_classifier() -> None:
     assert last_linear(net[0]) == ("", net[0])
 
 
+def test_layers_of_batch_normalisation() -> None:
+    assert batch_norms(build("resnet8-v1", 4))[:3] == ["bn1", "layer1.bn1", "layer1.bn2"]
+    assert batch_norms(nn.Linear(2, 3)) == []
+
+
 def test_blocks() -> None:
     for network, count in ((build("resnet8-v1", 4), 3), (stack([build("resnet8-v1", 4)] * 2), 3), (build("resnet18-v1", 4), 4)):
         assert blocks(network) == [f"layer{index + 1}" for index in range(count)]
+
+
+class _Wrapped(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.normalise, self.net = nn.Identity(), net
+
+
+def test_blocks_of_what_is_wrapped() -> None:
+    names = ["net.layer1", "net.layer2", "net.layer3"]
+    assert blocks(_Wrapped(build("resnet8-v1", 4))) == names
+    assert blocks(stack([_Wrapped(build("resnet8-v1", 4))] * 2)) == names
+    assert blocks(_Wrapped(_Wrapped(build("resnet8-v1", 4)))) == [f"net.{name}" for name in names]
+    assert blocks(_Wrapped(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)))) == ["net"]
 
 
 def test_single_layers_are_no_blocks() -> None:

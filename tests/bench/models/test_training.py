@@ -44,6 +44,14 @@ def test_fit_learns_and_reports_epochs() -> None:
     assert cross_entropy(net(images), labels).item() < 0.9 * before
 
 
+def test_fit_leaves_a_last_batch_of_one_out() -> None:
+    """Of pictures of 32 pixels ResNet-18 has one number per channel in the end."""
+    columns = torch.rand(9, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 2
+    fresh = initialised("resnet18-v1", 2, 0)
+    net = fit(initialised("resnet18-v1", 2, 0), bind(columns, [1], "retain", stacked=False), replace(RECIPE, epochs=2))
+    assert not torch.equal(net.fc.weight, fresh.fc.weight)
+
+
 def test_class_weights_are_inverse_counts_and_zero_without_images() -> None:
     weighted = Recipe(3, 8, 1e-2, 0.0, 0.1, weighted_classes=True)
     weights = class_weights(weighted, torch.tensor([0, 0, 2]), 4)
