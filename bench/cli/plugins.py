@@ -109,7 +109,7 @@ def show(name: str, as_json: bool) -> None:
         about = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version, "documentation": text}
         parameters = [asdict(field) for field in fields]
         more = {
-            "paper": asdict(method.paper) if isinstance(method.paper, Paper) else None,
+            "paper": {**asdict(method.paper), "bibtex": method.paper.bibtex} if isinstance(method.paper, Paper) else None,
             "cost": method.cost,
             "needs": method.needs,
         }
@@ -126,6 +126,8 @@ def show(name: str, as_json: bool) -> None:
     for preset in method.presets:
         click.echo(f"\nsetting by name: {plugin.name}[preset={preset}]")
     click.echo("\ndeclares: " + ", ".join(f"{flag} = {value}" for flag, value in declared.items()))
+    if isinstance(method.paper, Paper):
+        click.echo(f"\n{method.paper.bibtex}")
 
 
 def _paper(paper: Paper) -> list[str]:

@@ -127,6 +127,8 @@ def test_show_explains_a_method(bench) -> None:
     assert re.search(r"temperature = 4\.0 +\[above 0\]  search", shown)
     told = json.loads(bench("plugins", "show", "scrub", "--json").stdout)
     assert (told["paper"]["year"], told["presets"]["paper"]["alpha"]) == (2023, 0.001)
+    assert told["paper"]["bibtex"].startswith("@misc{kurmanji2023towards,\n  title = {Towards Unbounded Machine Unlearning},")
+    assert shown.endswith(f"\n\n{told['paper']['bibtex']}\n")
     (rate,) = [each for each in told["hyper_parameters"] if each["name"] == "learning_rate"]
     assert (rate["kind"], rate["domain"], rate["search"]) == ("float", "above 0", [3e-4, 3e-2, True])
     assert "public code, large-scale setting" in shown
