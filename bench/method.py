@@ -131,7 +131,10 @@ class Method:
     `in_place = False` says that `model` is left as it was and another network returned, `uses_forget = False` that the forget
     set is not looked at; the conformance kit holds a method to both.
 
-    `paper` says where the algorithm was published, and `cost` what it takes, in passes over splits. A network without the layers
+    `deterministic = True` says that nothing is drawn, the order of batches included: every trial gives the same model.
+
+    `paper` says where the algorithm was published, `reconstruction` which part of that was not published or could not be read,
+    and `cost` what it takes, in passes over splits. A network without the layers
     that it `needs` is refused. `presets` are settings by name, such as the published one, that no budget changes:
     `scrub[preset=paper]`. What a field may be, and where a good value is sought, stands in its annotation:
     `noise: Annotated[Positive, Search(0.05, 1.0, log=True)] = 0.35`.
@@ -141,7 +144,9 @@ class Method:
     uses_clock: ClassVar[bool] = False
     in_place: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = True
+    deterministic: ClassVar[bool] = False
     paper: ClassVar[Paper | None] = None
+    reconstruction: ClassVar[str] = ""
     cost: ClassVar[str] = ""
     needs: ClassVar[tuple[Layer, ...]] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

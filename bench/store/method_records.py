@@ -48,6 +48,8 @@ class MethodRecord(Record, frozen=True, kw_only=True):
     uses_clock: bool = False
     paper: PaperRecord | None = None
     cost: Line = ""  # in passes over splits
+    deterministic: bool = False  # every trial gives the same model, as its author says
+    reconstruction: Line = ""  # which part of its source was not published or could not be read
     certificate: Line = ""  # what is proven of its models, in its author's words
 
     @property

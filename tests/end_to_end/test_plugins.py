@@ -133,6 +133,10 @@ def test_show_explains_a_method(bench) -> None:
     assert (rate["kind"], rate["domain"], rate["search"]) == ("float", "above 0", [3e-4, 3e-2, True])
     assert "public code, large-scale setting" in shown
     assert "stackable = True" in shown
+    assert "deterministic = False" in shown
+    assert "reconstruction" not in shown
+    assert "  reconstruction: the paper's learning rates, batch size" in bench("plugins", "show", "negmerge").stdout
+    assert json.loads(bench("plugins", "show", "delete", "--json").stdout)["reconstruction"].startswith("the paper's optimiser")
     fields = json.loads(bench("plugins", "show", "scrub-r", "--json").stdout)["hyper_parameters"]
     sources = {field["name"]: field["source"] for field in fields}
     assert sources["gamma"] == "public code, large-scale setting"  # inherited

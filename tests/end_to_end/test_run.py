@@ -67,6 +67,8 @@ def test_rows_say_what_they_are(filled) -> None:
     assert scrub["ceiling"]["value"] == _measure(filled.rows["retrain"], "forgetting_score")
     assert "control" in filled.rows["original"]["badges"]
     assert "runtime" not in filled.rows["original"]["scorecard"]["measures"]
+    assert [filled.rows[name]["method"]["deterministic"] for name in ("original", "scrub")] == [True, False]
+    assert scrub["method"]["reconstruction"] == ""
 
 
 def test_runtime_is_that_of_trials_that_ran_again_beside_retraining(filled) -> None:
