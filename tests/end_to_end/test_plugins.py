@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.engine import inspection
+from bench.engine.worker import calls
+
 BENCH = str(Path(sys.executable).parent / "bench")
 GOOD = '''"""A method that does nothing."""
 from bench import Method, hookimpl
@@ -196,9 +199,20 @@ def test_a_file_that_ends_whoever_imports_it_is_told(bench, tmp_path: Path, stat
     assert re.fullmatch(r"bench: plugin ends .*: the worker process (ended|died) \(.*\), when it was imported\n", told)
 
 
-def test_the_kit_on_a_file(bench, tmp_path: Path) -> None:
+def test_a_file_that_never_stops_importing_is_told(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SETUP_LIMIT", 1.0)  # nobody needs to wait as long as users do
+    (tmp_path / "endless.py").write_text("while True:\n    pass\n")
+    told = bench("plugins", "test", "endless.py", code=2, cwd=tmp_path).stderr
+    assert re.fullmatch(r"bench: plugin endless .*: killed after .* the limit is 1\.0 s, when it was imported\n", told)
+
+
+def test_the_kit_on_a_file(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is imported in one process before it is in this one."""
     (tmp_path / "nothing.py").write_text(GOOD)
+    probes: list[object] = []
+    monkeypatch.setattr(inspection, "_probe", lambda probe=inspection._probe: probes.append(probe) or probe())
     done = bench("plugins", "test", "nothing.py", code=1, cwd=tmp_path)
+    assert len(probes) == 1
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert [line.split()[1].rstrip(":") for line in failed] == ["names-its-source", "changes-weights", "uses-the-forget-set"]
 
