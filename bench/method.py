@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
+
+from bench.errors import in_reading_order
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +62,28 @@ CountFromZero = Annotated[int, Domain(low=0)]
 
 Layer = Literal["batch-norm", "convolution", "linear"]
 
+_FOR_BIBTEX = str.maketrans(  # it counts braces, also those after a backslash: a single one can only be named
+    {"\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {character: f"\\{character}" for character in "&%$#_"}
+)
+_IN_ADDRESSES = ":/?#[]@!$&'()*+,;=%"  # as they stand: BibTeX styles print addresses word for word
+
+
+def for_bibtex(text: str) -> str:
+    r"""Text as a field of a bibliography: one line, in which nothing is a command and braces are balanced.
+
+    >>> print(for_bibtex("Q&A_1: 100 %"))
+    Q\&A\_1: 100 \%
+    """
+    return " ".join(in_reading_order(text).split()).translate(_FOR_BIBTEX)
+
+
+def _first_word(text: str) -> str:
+    """In small letters without accents, as keys have them; "" if there is none."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return "".join(re.findall(r"[a-z0-9]+", plain)[:1])
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -72,7 +98,7 @@ class Paper:
 
     @property
     def bibtex(self) -> str:
-        """An entry for a bibliography.
+        """An entry for a bibliography; whatever its fields hold, it is one.
 
         >>> print(Paper("Fast", "Doe, Jane and others", "ICML", 2025, "https://arxiv.org/abs/1").bibtex)
         @misc{doe2025fast,
@@ -83,10 +109,16 @@ class Paper:
           url = {https://arxiv.org/abs/1},
         }
         """
-        first_author, first_word = (re.findall(r"\w+", text.lower())[0] for text in (self.authors, self.title))
-        fields = {"title": self.title, "author": self.authors, "year": self.year, "howpublished": self.venue, "url": self.url}
+        key = f"{_first_word(self.authors)}{self.year or ''}{_first_word(self.title)}" or "unnamed"
+        fields = {
+            "title": for_bibtex(self.title),
+            "author": for_bibtex(self.authors),
+            "year": self.year or "",
+            "howpublished": for_bibtex(self.venue),
+            "url": quote(self.url, _IN_ADDRESSES, errors="replace"),
+        }
         lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
-        return f"@misc{{{first_author}{self.year}{first_word},\n{lines}}}"
+        return f"@misc{{{key},\n{lines}}}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +131,10 @@ class Method:
     `in_place = False` says that `model` is left as it was and another network returned, `uses_forget = False` that the forget
     set is not looked at; the conformance kit holds a method to both.
 
-    `paper` says where the algorithm was published, and `cost` what it takes, in passes over splits. A network without the layers
+    `deterministic = True` says that nothing is drawn, the order of batches included: every trial gives the same model.
+
+    `paper` says where the algorithm was published, `reconstruction` which part of that was not published or could not be read,
+    and `cost` what it takes, in passes over splits. A network without the layers
     that it `needs` is refused. `presets` are settings by name, such as the published one, that no budget changes:
     `scrub[preset=paper]`. What a field may be, and where a good value is sought, stands in its annotation:
     `noise: Annotated[Positive, Search(0.05, 1.0, log=True)] = 0.35`.
@@ -109,7 +144,9 @@ class Method:
     uses_clock: ClassVar[bool] = False
     in_place: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = True
+    deterministic: ClassVar[bool] = False
     paper: ClassVar[Paper | None] = None
+    reconstruction: ClassVar[str] = ""
     cost: ClassVar[str] = ""
     needs: ClassVar[tuple[Layer, ...]] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -32,8 +32,10 @@ BADGES = {
     "smaller stacks": "Memory did not suffice for the usual number of models at once; the numbers are the same.",
     "self-reported": "Made elsewhere, by its author. Checksums fit and scores follow from the outputs; nobody else ran it.",
     "verified": "The board's keeper ran it.",
-    "deterministic": "All trials gave one model, without a spread that could be like retraining's: no rank by memory left, and"
-    " the challenge's score counts it as no forgetting.",
+    "deterministic": "All trials give one model, without a spread that could be like retraining's. Where that was seen, no rank"
+    " by memory left, and the challenge's score counts it as no forgetting.",
+    "reconstruction": "A part of what it stands for was not published or could not be read, and is the plugin author's own; the"
+    " method's page says which.",
     "above-ceiling": "It scores more than retraining itself, by more than chance: nobody is more like retraining than retraining."
     " Not ranked.",
     "utility lost": "Less accuracy is left than a row has to keep. Shown, not ranked.",

@@ -51,6 +51,7 @@ class Delete(Method):
     weight_decay: NotNegative = 5e-4  # reconstruction
     stackable: ClassVar[bool] = True
     cost: ClassVar[str] = "epochs over forget"
+    reconstruction: ClassVar[str] = "the paper's optimiser, epochs, rate, momentum and weight decay could not be read"
     paper: ClassVar[Paper] = Paper(
         title="Decoupled distillation to erase: A general unlearning method for any class-centric tasks",
         authors="Zhou, Yu and Zheng, Dian and Mo, Qijie and others",

@@ -82,6 +82,7 @@ class Forget(Method):
     uses_forget: ClassVar[bool] = False
     needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
     cost: ClassVar[str] = "five times pace over retain"
+    reconstruction: ClassVar[str] = "the number of layers, the epochs, the rates and the noise could not be confirmed"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"pace": 1.0, "learning_rate": 1e-3}}
 

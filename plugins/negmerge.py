@@ -50,6 +50,7 @@ class NegMerge(Method):
     momentum: Share = 0.9  # reconstruction
     stackable: ClassVar[bool] = True
     cost: ClassVar[str] = "epochs over forget, once for each learning rate, and validation and forget once for each scale"
+    reconstruction: ClassVar[str] = "the paper's learning rates, batch size and momentum could not be read"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"task-negation": {"learning_rates": (1e-3,), "scales": (1.0,)}}
     paper: ClassVar[Paper] = Paper(
         title="NegMerge: Sign-Consensual Weight Merging for Machine Unlearning",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bench import Control, Method, hookimpl
 
@@ -14,6 +15,8 @@ class Original(Control):
 
     Source: control row; the challenge's score gives it 0, since N equal models are no distribution.
     """
+
+    deterministic: ClassVar[bool] = True
 
     def reference_models(self, models: int) -> Sequence[int | None]:
         """The original model."""

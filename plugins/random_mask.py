@@ -42,6 +42,7 @@ class RandomMask(FineTune):
     epochs: Annotated[Positive, Search(0.5, 4.0)] = 2.0  # what fits a budget of 20 % of retraining; reconstruction 4
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # ours: ten times the challenge's, as for winners
     paper: ClassVar[Paper] = replace(CHALLENGE, code="")
+    reconstruction: ClassVar[str] = "how many weights are masked, in which layers, and how it is trained, was not published"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reconstruction": {"epochs": 4.0, "learning_rate": 1e-3}}
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:

@@ -109,7 +109,8 @@ def show(name: str, as_json: bool) -> None:
         about = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version, "documentation": text}
         parameters = [asdict(field) for field in fields]
         more = {
-            "paper": asdict(method.paper) if isinstance(method.paper, Paper) else None,
+            "paper": {**asdict(method.paper), "bibtex": method.paper.bibtex} if isinstance(method.paper, Paper) else None,
+            "reconstruction": method.reconstruction,
             "cost": method.cost,
             "needs": method.needs,
         }
@@ -119,6 +120,8 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"{plugin.name}  {plugin.distribution or plugin.module} {plugin.version}\n\n{text}\n")
     if isinstance(method.paper, Paper):
         click.echo("".join(f"  {line}\n" for line in _paper(method.paper)))
+    if method.reconstruction:
+        click.echo(f"  reconstruction: {method.reconstruction}\n")
     width = max((len(f"{field.name} = {field.default!r}") for field in fields), default=0)
     for field in fields:
         may_be = f"[{field.domain}]" if field.domain else ""
@@ -126,6 +129,8 @@ def show(name: str, as_json: bool) -> None:
     for preset in method.presets:
         click.echo(f"\nsetting by name: {plugin.name}[preset={preset}]")
     click.echo("\ndeclares: " + ", ".join(f"{flag} = {value}" for flag, value in declared.items()))
+    if isinstance(method.paper, Paper):
+        click.echo(f"\n{method.paper.bibtex}")
 
 
 def _paper(paper: Paper) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 from bench.engine.machine import default_memory_limit, default_workers
 from bench.engine.worker import entries
@@ -42,8 +43,20 @@ def changed_by_loading(group: str, plugin: Plugin) -> list[str]:
     Raises:
         WorkerError: it does not load.
     """
-    with _probe() as worker:
-        return ProbeCalls(worker).changed_by_loading(group, plugin)
+    found = _tried(group, plugin, plugin.text)
+    if isinstance(found, WorkerError):
+        raise found
+    return found
+
+
+@cache  # it is asked before the first check, and by one
+def _tried(group: str, plugin: Plugin, _: bytes | None) -> list[str] | WorkerError:
+    """What importing a plugin, with this text of its file, changes in a process, or why it does not load."""
+    try:
+        with _probe() as worker:
+            return ProbeCalls(worker).changed_by_loading(group, plugin)
+    except WorkerError as problem:
+        return problem
 
 
 def demand_that_it_can_be_imported(name: str) -> None:
@@ -55,12 +68,9 @@ def demand_that_it_can_be_imported(name: str) -> None:
     file = discovery.in_file(name, "plugin")
     found = [file] if file else [plugin for group in KINDS for plugin in discovery.plugins(group) if plugin.name == name]
     for plugin in found:
-        try:
-            with _probe() as worker:
-                ProbeCalls(worker).load(discovery.METHODS, plugin)
-        except WorkerError as problem:
-            if problem.kind != "error":
-                raise BenchError(f"plugin {plugin.label}: {one_line(str(problem))}, when it was imported") from problem
+        problem = _tried(discovery.METHODS, plugin, plugin.text)
+        if isinstance(problem, WorkerError) and problem.kind != "error":
+            raise BenchError(f"plugin {plugin.label}: {one_line(str(problem))}, when it was imported") from problem
 
 
 def _probe() -> Worker:

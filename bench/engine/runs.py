@@ -104,6 +104,8 @@ def _method_record(request: Request, description: Description) -> MethodRecord:
         reference_models=tuple(description.reference_models),
         paper=_paper(description.paper) if description.paper else None,
         cost=one_line(description.cost),
+        deterministic=description.deterministic,
+        reconstruction=one_line(description.reconstruction),
         certificate=one_line(description.certificate),
     )
 

@@ -100,7 +100,7 @@ def installed(group: str) -> list[Plugin]:
     return sorted(map(_plugin, found[group]), key=lambda plugin: (plugin.name, plugin.distribution))
 
 
-def unreadable() -> list[Unreadable]:
+def unreadable() -> Sequence[Unreadable]:
     """Packages whose metadata are damaged: their plugins, if they have any, are not among the installed ones."""
     return distributions.entries(list(KINDS))[1]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.errors import one_line
@@ -34,6 +35,9 @@ class Unreadable:
     reason: str
 
 
+Found = tuple[Mapping[str, tuple[Entry, ...]], tuple[Unreadable, ...]]  # entry points by group, and what had to be passed over
+
+
 @dataclass(frozen=True)
 class _Stamped:
     """A distribution, and what changes with its metadata."""
@@ -42,8 +46,8 @@ class _Stamped:
     stamp: tuple[object, ...]
 
 
-def entries(groups: Sequence[str]) -> tuple[dict[str, list[Entry]], list[Unreadable]]:
-    """Entry points of some groups, each once, and what had to be passed over."""
+def entries(groups: Sequence[str]) -> Found:
+    """Entry points of some groups, each once; what is found is handed to several callers, so none of them can change it."""
     return _read(tuple(groups), tuple(_Stamped(each, _stamp(each)) for each in _first_of_each_name()))
 
 
@@ -62,7 +66,7 @@ def _stamp(distribution: Distribution) -> tuple[object, ...]:
 
 
 @lru_cache(maxsize=16)  # to read them takes 12 ms, which every process of a run would wait for; to look at their times takes 3
-def _read(groups: Sequence[str], installed: Sequence[_Stamped]) -> tuple[dict[str, list[Entry]], list[Unreadable]]:
+def _read(groups: Sequence[str], installed: Sequence[_Stamped]) -> Found:
     found: dict[str, dict[Entry, None]] = {group: {} for group in groups}
     unreadable = []
     for distribution in (each.distribution for each in installed):
@@ -74,7 +78,7 @@ def _read(groups: Sequence[str], installed: Sequence[_Stamped]) -> tuple[dict[st
             continue
         for group, entry in of_one:
             found[group][entry] = None
-    return {group: list(each) for group, each in found.items()}, unreadable
+    return MappingProxyType({group: tuple(each) for group, each in found.items()}), tuple(unreadable)
 
 
 def pass_over_unreadable() -> None:

@@ -53,7 +53,7 @@ def _in_words(kind: Any) -> str:
 
 def flags(method: type[Method]) -> dict[str, bool]:
     """What a method's class declares."""
-    return {name: bool(getattr(method, name)) for name in ("stackable", "uses_clock", "in_place", "uses_forget")}
+    return {name: bool(getattr(method, name)) for name in ("stackable", "uses_clock", "in_place", "uses_forget", "deterministic")}
 
 
 def _comments(kind: type) -> dict[str, str]:

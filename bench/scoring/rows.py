@@ -90,8 +90,10 @@ class Row:
             ABOVE_CEILING: not self.control and above(self.scorecard) > ABOVE,
             "uses clock": self.record.method.uses_clock,  # its numbers depend on the machine's speed
             "smaller stacks": self.record.backed_off,  # memory did not suffice for the usual ones
+            "reconstruction": bool(self.record.method.reconstruction),
+            "deterministic": self.record.method.deterministic,  # also a flag, where it was seen
         }
-        return [*(badge for badge, holds in own.items() if holds), *self.scorecard.flags]
+        return list(dict.fromkeys([*(badge for badge, holds in own.items() if holds), *self.scorecard.flags]))
 
 
 def row(run: Run) -> Row:

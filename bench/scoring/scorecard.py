@@ -25,7 +25,7 @@ CHALLENGE, CHALLENGE_METRIC = "final_score", "challenge"  # and by the challenge
 # Badges that are decided by a run's record, or by what several numbers say together.
 RESERVED = frozenset(
     {"screening", "control", "over budget", "borderline", "timed on a busy machine", "uneven times"}
-    | {"utility lost", "above-ceiling", "uses clock", "smaller stacks", "self-reported"}
+    | {"utility lost", "above-ceiling", "uses clock", "smaller stacks", "self-reported", "reconstruction"}
 )
 VERSION = 4  # of the scorecard's form; older ones are computed again
 MEND = "`bench score` computes it again"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from bench.method import Paper
 from bench.store.fields import MANY, ONE_LINE, Address, Line, Lines, Name, OptionalName, Record, Sha256, Text, Whole
 
 SpecText = Annotated[str, Meta(max_length=10_000, pattern=ONE_LINE)]
@@ -21,6 +22,11 @@ class PaperRecord(Record, frozen=True, kw_only=True):
     year: Annotated[int, Meta(ge=0, le=9999)] = 0
     url: Address = ""
     code: Address = ""
+
+    @property
+    def bibtex(self) -> str:
+        """An entry for a bibliography."""
+        return Paper(**msgspec.structs.asdict(self)).bibtex
 
 
 class MethodRecord(Record, frozen=True, kw_only=True):
@@ -42,6 +48,8 @@ class MethodRecord(Record, frozen=True, kw_only=True):
     uses_clock: bool = False
     paper: PaperRecord | None = None
     cost: Line = ""  # in passes over splits
+    deterministic: bool = False  # every trial gives the same model, as its author says
+    reconstruction: Line = ""  # which part of its source was not published or could not be read
     certificate: Line = ""  # what is proven of its models, in its author's words
 
     @property

@@ -54,8 +54,13 @@ def _section(name: str, method: type[Method]) -> Iterator[str]:
     if paper := method.paper:
         code = f" Code: <{paper.code}>." if paper.code else ""
         yield f"{paper.authors}, [{paper.title}]({paper.url}), {paper.venue} {paper.year}.{code}\n"
-    facts = [("Needs", ", ".join(method.needs)), ("Settings by name", ", ".join(f"`{preset}`" for preset in method.presets))]
-    yield from (f"{what}: {said}.\n" for what, said in facts if said)
+    facts = {
+        "Reconstruction": method.reconstruction,
+        "Needs": ", ".join(method.needs),
+        "Settings by name": ", ".join(f"`{preset}`" for preset in method.presets),
+        "Deterministic": "every trial gives the same model" if method.deterministic else "",
+    }
+    yield from (f"{what}: {said}.\n" for what, said in facts.items() if said)
     yield from map(_line, [("hyper-parameter", "default", "may be", "source of the default"), ("---",) * 4])
     for each in documentation.hyper_parameters(method):
         yield _line((f"`{each.name}`", f"`{each.default!r}`", each.domain, each.source))

@@ -61,7 +61,6 @@ COVERED_ELSEWHERE = {
     "bench/export/checkpoints.py": "tests/end_to_end/test_export.py",
     "bench/export/submission.py": "tests/bench/export/test_script.py",
     "bench/hookspecs.py": "tests/bench/registry/test_discovery.py",
-    "bench/method.py": "tests/bench/testing/test_checks.py",
     "bench/models/resnet8.py": "tests/bench/models/test_networks.py",
     "bench/outputs.py": "tests/bench/store/test_archives.py",
     "bench/progress.py": "tests/end_to_end/test_run.py",

@@ -125,6 +125,16 @@ def test_what_a_network_does_not_keep_is_said_before_anything_is_trained(bench, 
     assert not list(tmp_path.glob("s/references/*/cpu/*.npz"))
 
 
+def test_a_method_that_needs_other_layers_is_refused_before_anything_is_trained(bench, tmp_path: Path) -> None:
+    file = tmp_path / "flat.py"
+    file.write_text(STATEFUL.replace("self.steps += self.training", "").replace(" * (1 + self.steps)", ""))
+    asked = ("--task", "age-tiny", "--plugin", "kookmin", "--models", 8, "--store", tmp_path / "s")
+    done = bench("run", *asked, "--model", f"{file}:Net", code=2)
+    said = [line for line in done.stderr.splitlines() if line.startswith("bench:")]
+    assert said == ["bench: kookmin needs a convolution, which network Net has not"]
+    assert not list(tmp_path.rglob("*.npz"))
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [

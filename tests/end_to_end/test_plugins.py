@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.engine import inspection
+from bench.engine.worker import calls
+
 BENCH = str(Path(sys.executable).parent / "bench")
 GOOD = '''"""A method that does nothing."""
 from bench import Method, hookimpl
@@ -127,10 +130,16 @@ def test_show_explains_a_method(bench) -> None:
     assert re.search(r"temperature = 4\.0 +\[above 0\]  search", shown)
     told = json.loads(bench("plugins", "show", "scrub", "--json").stdout)
     assert (told["paper"]["year"], told["presets"]["paper"]["alpha"]) == (2023, 0.001)
+    assert told["paper"]["bibtex"].startswith("@misc{kurmanji2023towards,\n  title = {Towards Unbounded Machine Unlearning},")
+    assert shown.endswith(f"\n\n{told['paper']['bibtex']}\n")
     (rate,) = [each for each in told["hyper_parameters"] if each["name"] == "learning_rate"]
     assert (rate["kind"], rate["domain"], rate["search"]) == ("float", "above 0", [3e-4, 3e-2, True])
     assert "public code, large-scale setting" in shown
     assert "stackable = True" in shown
+    assert "deterministic = False" in shown
+    assert "reconstruction" not in shown
+    assert "  reconstruction: the paper's learning rates, batch size" in bench("plugins", "show", "negmerge").stdout
+    assert json.loads(bench("plugins", "show", "delete", "--json").stdout)["reconstruction"].startswith("the paper's optimiser")
     fields = json.loads(bench("plugins", "show", "scrub-r", "--json").stdout)["hyper_parameters"]
     sources = {field["name"]: field["source"] for field in fields}
     assert sources["gamma"] == "public code, large-scale setting"  # inherited
@@ -190,9 +199,20 @@ def test_a_file_that_ends_whoever_imports_it_is_told(bench, tmp_path: Path, stat
     assert re.fullmatch(r"bench: plugin ends .*: the worker process (ended|died) \(.*\), when it was imported\n", told)
 
 
-def test_the_kit_on_a_file(bench, tmp_path: Path) -> None:
+def test_a_file_that_never_stops_importing_is_told(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SETUP_LIMIT", 1.0)  # nobody needs to wait as long as users do
+    (tmp_path / "endless.py").write_text("while True:\n    pass\n")
+    told = bench("plugins", "test", "endless.py", code=2, cwd=tmp_path).stderr
+    assert re.fullmatch(r"bench: plugin endless .*: killed after .* the limit is 1\.0 s, when it was imported\n", told)
+
+
+def test_the_kit_on_a_file(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is imported in one process before it is in this one."""
     (tmp_path / "nothing.py").write_text(GOOD)
+    probes: list[object] = []
+    monkeypatch.setattr(inspection, "_probe", lambda probe=inspection._probe: probes.append(probe) or probe())
     done = bench("plugins", "test", "nothing.py", code=1, cwd=tmp_path)
+    assert len(probes) == 1
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert [line.split()[1].rstrip(":") for line in failed] == ["names-its-source", "changes-weights", "uses-the-forget-set"]
 

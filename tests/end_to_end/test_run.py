@@ -67,6 +67,8 @@ def test_rows_say_what_they_are(filled) -> None:
     assert scrub["ceiling"]["value"] == _measure(filled.rows["retrain"], "forgetting_score")
     assert "control" in filled.rows["original"]["badges"]
     assert "runtime" not in filled.rows["original"]["scorecard"]["measures"]
+    assert [filled.rows[name]["method"]["deterministic"] for name in ("original", "scrub")] == [True, False]
+    assert scrub["method"]["reconstruction"] == ""
 
 
 def test_runtime_is_that_of_trials_that_ran_again_beside_retraining(filled) -> None:
@@ -210,6 +212,21 @@ def test_bad_input_is_one_line_and_exit_code_2(bench, tmp_path: Path, arguments:
             pytest.skip("there is a CUDA device")
     done = bench(*arguments, code=2, cwd=tmp_path)
     assert message in _one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("scrub[preset=papers]", "scrub has no preset 'papers'; did you mean paper? it has: "),
+        ("finetune[preset=paper]", "finetune has no preset 'paper'; it has: none"),
+        ("scrub[alpha=-1]", "scrub: alpha is -1.0; it must be 0 or more"),
+        ("ssd[preset=paper,alpha=0]", "ssd: alpha is 0.0; it must be above 0"),
+    ],
+)
+def test_what_a_method_may_not_be_asked_is_told_before_anything_is_trained(bench, tmp_path, spec: str, message: str) -> None:
+    done = bench("run", "--task", "age-tiny", "--plugin", spec, "--models", 8, "--store", tmp_path, code=2)
+    assert message in _one_line(done)
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 def test_plugin_file_that_raises_is_one_line(bench, tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ def _put_run(
         documentation=HOSTILE,
         paper=PaperRecord(title=HOSTILE, authors=HOSTILE, venue="ICML", year=2025, url="https://example.org/paper"),
         cost=HOSTILE,
+        deterministic=True,
+        reconstruction=HOSTILE,
         certificate=HOSTILE,
         control=control,
         distribution="somebody",

@@ -18,6 +18,7 @@ from bench_leaderboard.text import documentation
 from markupsafe import escape
 
 from bench.errors import BenchError
+from bench.method import for_bibtex
 from bench.registry import discovery
 from bench.scoring.ranking import Place, Rank
 from bench.scoring.rows import Row, distinct_names
@@ -75,6 +76,10 @@ def test_pages_of_methods_name_the_paper(page: str, tmp_path: Path) -> None:
     link = f'<a href="https://example.org/paper" rel="nofollow noreferrer"><cite><bdi>{escape(HOSTILE)}</bdi></cite></a>'
     assert f"{link}, <bdi>{escape(HOSTILE)}</bdi>, <bdi>ICML</bdi> 2025</p>" in shown
     assert f"Takes <bdi>{escape(HOSTILE)}</bdi>." in shown
+    assert f"  title = {{{escape(for_bibtex(HOSTILE))}}},\n" in shown
+    told = f">reconstruction</a> <bdi>{escape(HOSTILE)}</bdi>.</p>"
+    assert re.search(f'#reconstruction" title="A part of what .*?"{re.escape(told)}', shown)
+    assert re.search(r'#deterministic" title="All trials give .*?">deterministic</a> It draws nothing', shown)
     runs = [text for text in _pages(tmp_path).values() if "proven, as its author says" in text]
     assert runs
     assert all(f"<dd>{escape(HOSTILE)}</dd>" in text for text in runs)

@@ -47,6 +47,8 @@ class Description(Record, frozen=True, kw_only=True):
     remark: str = ""  # what a user should know of how it was loaded
     paper: dict[str, Any] | None = None  # where it was published, in its own words
     cost: str = ""
+    deterministic: bool = False
+    reconstruction: str = ""
     certificate: str = ""
     sources: dict[str, str]  # of the defaults of hyper-parameters
 

@@ -96,6 +96,8 @@ class MethodServer(Server):
             remark=loading.remark(method),
             paper=asdict(method.paper) if isinstance(method.paper, Paper) else None,
             cost=str(method.cost),
+            deterministic=all(variant.deterministic and variant == variants[0] for variant in variants),
+            reconstruction=str(method.reconstruction),
             certificate=str(method.certificate()),
             documentation=(type(method).__doc__ or "")[:LONGEST_TEXT],
             sources={item.name: item.source for item in documentation.hyper_parameters(type(method))},
@@ -197,7 +199,7 @@ def _checked(variant: object) -> Method:
     """
     if not isinstance(variant, Method):
         raise BenchError(f"variant must return a method, not {type(variant).__name__}")
-    for name in ("stackable", "uses_clock"):
+    for name in ("stackable", "uses_clock", "deterministic"):
         if type(getattr(variant, name)) is not bool:
             raise BenchError(f"{type(variant).__name__}.{name} must be True or False, not {getattr(variant, name)!r}")
     return variant

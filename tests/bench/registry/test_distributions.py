@@ -66,7 +66,7 @@ def test_a_folder_whose_name_moves_the_cursor_is_shown_without(odd: Odd) -> None
 
 def test_metadata_matter_only_where_there_is_a_plugin(odd: Odd) -> None:
     odd(None, b"[console_scripts]\nodd = odd_module:main\n")
-    assert discovery.unreadable() == []
+    assert not discovery.unreadable()
 
 
 def test_of_two_in_the_path_the_first_counts(odd: Odd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,3 +117,11 @@ def test_what_changes_is_read_again(odd: Odd, tmp_path: Path) -> None:
     assert found() == [("odd", "1.0.1"), ("odder", "1.0.1")]
     (folder / "entry_points.txt").unlink()
     assert found() == []
+
+
+def test_nobody_can_change_what_others_are_told() -> None:
+    entries, unreadable = distributions.entries(["bench"])
+    with pytest.raises(TypeError):
+        entries["bench"] = ()
+    assert isinstance(entries["bench"], tuple)
+    assert isinstance(unreadable, tuple)

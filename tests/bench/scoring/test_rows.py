@@ -153,6 +153,16 @@ def test_badges_say_what_a_run_is_worth(drawn, scored) -> None:
     assert found.badges == ["screening", "control", "uses clock", "smaller stacks", "deterministic"]
 
 
+@pytest.mark.parametrize("flags", [{}, {"deterministic": "all trials gave the same model"}])
+def test_badges_say_what_a_method_says_of_itself(scored, flags: dict[str, str]) -> None:
+    """What is seen and said stands there once."""
+    run = scored()
+    card = Scorecard(sections={"flags": Section(version=1, flags=flags)})
+    assert Row(run.folder, run.record, card, "").badges == ["screening", *flags]
+    said = replace(run.record.method, deterministic=True, reconstruction="the rate could not be read")
+    assert Row(run.folder, replace(run.record, method=said), card, "").badges == ["screening", "reconstruction", "deterministic"]
+
+
 @pytest.mark.parametrize(
     ("name", "spec", "label"),
     [

@@ -307,11 +307,12 @@ def test_numbers_of_arrays_become_pythons_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", ["over budget", "control", "screening", "uses clock", "smaller stacks", "over\tbudget", "\x07control"]
+    "flag",
+    ["over budget", "control", "screening", "uses clock", "smaller stacks", "reconstruction", "over\tbudget", "\x07control"],
 )
 def test_badges_of_the_record_are_not_a_metrics_to_raise(flag: str) -> None:
     with pytest.raises(
-        ValueError, match=r"the flag '(over budget|control|screening|uses clock|smaller stacks)' is not a metric's"
+        ValueError, match=r"the flag '(over budget|control|screening|uses clock|smaller stacks|reconstruction)' is not a metric's"
     ):
         section(Points(), Baseline(), Findings(flags={flag: "seen"}))
 

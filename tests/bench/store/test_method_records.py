@@ -18,6 +18,16 @@ def read(**paper: Any) -> MethodRecord:
 
 def test_older_records_say_nothing_of_papers() -> None:
     assert read().paper is None
+    assert (read().deterministic, read().reconstruction) == (False, "")
+
+
+ODD = [("deterministic", "yes"), ("deterministic", 1), ("reconstruction", "x" * 1001), ("reconstruction", "a\nb")]
+
+
+@pytest.mark.parametrize(("field", "value"), ODD)
+def test_what_a_method_says_of_itself_is_bounded(field: str, value: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=field):
+        msgspec.convert({**OLD, field: value}, MethodRecord)
 
 
 @pytest.mark.parametrize("url", ["", "https://arxiv.org/abs/2302.09880", "http://example.org/a?b=c&d=%20#e"])

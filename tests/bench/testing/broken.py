@@ -124,6 +124,10 @@ return model
 """
         ),
     ),
+    "draws-though-deterministic": (
+        "seeds-decide",
+        _method("return train(model, data)", fields="deterministic: ClassVar[bool] = True"),
+    ),
     "whole-parameter-std": (
         "stacked-equals-alone",
         _method(

@@ -54,6 +54,21 @@ def test_what_is_shipped_conforms(name: str) -> None:
 
 
 CORRECT = {
+    "draws-nothing": '''
+@dataclass(frozen=True)
+class Whole(Method):
+    """Source: nobody 2026. Takes the splits as they are."""
+
+    stackable: ClassVar[bool] = True
+    deterministic: ClassVar[bool] = True
+
+    def unlearn(self, model, data, trial):
+        optimizer = SGD(model.parameters(), 1e-3)
+        for split, sign in ((data.forget, -1), (data.retain, 1)):
+            for images, labels in split.batches(32, shuffle=False):
+                step(optimizer, sign * cross_entropy(model(images), labels))
+        return model
+''',
     "fresh-network": '''
 @dataclass(frozen=True)
 class Fresh(Method):

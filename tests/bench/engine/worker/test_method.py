@@ -26,11 +26,19 @@ class Unclear(Method):
     uses_clock: ClassVar[Any] = 1
 
 
+@dataclass(frozen=True)
+class Vague(Method):
+    """Says nothing of whether it draws."""
+
+    deterministic: ClassVar[Any] = None
+
+
 @pytest.mark.parametrize(
     ("variant", "said"),
     [
         (Wordy(), "Wordy.stackable must be True or False, not 'yes'"),
         (Unclear(), "Unclear.uses_clock must be True or False, not 1"),
+        (Vague(), "Vague.deterministic must be True or False, not None"),
         (7, "variant must return a method, not int"),
         (Method, "variant must return a method, not type"),
     ],
