@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bench_plugins.cup import Cup, angle, pivoted
 from bench_plugins.jit import Jit, noisy, steepness
+from bench_plugins.uam import Uam
+
+from bench.losses import cross_entropy
+from bench.weights import flat, gradient
 
 
 def test_jit_gives_the_number_computed_elsewhere(regression) -> None:
@@ -28,3 +33,52 @@ def test_jit_does_whole_passes() -> None:
     assert [Jit().within(share).passes for share in (0.06, 0.2, 0.5, 1.0)] == [1, 1, 2, 5]
     with pytest.raises(ValueError, match="the least of it, about 6 % of a retraining"):
         Jit().within(0.05)
+
+
+def test_uam_gives_the_numbers_computed_elsewhere(regression) -> None:
+    model, columns = regression.model(), regression.columns
+    Uam(rho=0.05).differentiate(model, columns["retain"], columns["forget"], 0.0)
+    expected = [
+        *(-0.0350414286, -0.1495619840, 0.0451381591, -0.2358448444, -0.0100967305, 0.3854068284),
+        *(0.1610655092, -0.1716172484, 0.0105517391),
+    ]
+    assert torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).tolist() == pytest.approx(expected, abs=1e-9)
+    assert regression.theta(model) == regression.theta(regression.model())
+
+
+def _gradients(regression) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of minus the loss on forget, and of that on retain."""
+    model, columns = regression.model(), regression.columns
+    forget, retain = (
+        gradient(model, cross_entropy(model(images), labels)) for images, labels in (columns["forget"], columns["retain"])
+    )
+    return -flat(forget), flat(retain)
+
+
+def test_cup_gives_the_numbers_computed_elsewhere(regression) -> None:
+    forget, retain = _gradients(regression)
+    assert angle(forget, retain).item() == pytest.approx(1.1123442684, abs=1e-9)
+    expected = [
+        *(0.0156735136, -0.1305943629, 0.1165188065, -0.0106275171, -0.1321923201, 0.1412218800),
+        *(-0.0485126547, 0.0126276965, 0.0358849582),
+    ]
+    assert pivoted(forget, retain, 0.5)[0].tolist() == pytest.approx(expected, abs=1e-9)
+    model, columns = regression.model(), regression.columns
+    Cup(gamma=0.5).differentiate(model, columns["retain"], columns["forget"], 0.0)
+    assert torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_cup_touches_one_loss_only_at_either_end(regression) -> None:
+    forget, retain = _gradients(regression)
+    for gamma, untouched, touched in ((0.0, forget, retain), (1.0, retain, forget)):
+        direction = pivoted(forget, retain, gamma)
+        assert (direction * untouched).sum().item() == pytest.approx(0.0, abs=1e-12)
+        assert (direction * touched).sum().item() > 0.01
+
+
+def test_cup_of_parallel_gradients_stands_still() -> None:
+    """Nothing forgets without costing retain as much."""
+    slope = torch.tensor([[3.0, 4.0]])
+    for gamma in (0.0, 1.0):
+        assert pivoted(-slope, slope, gamma).abs().max().item() == 0.0
+    assert pivoted(torch.zeros(1, 2), slope, 0.0).tolist() == [[1.5, 2.0]]
