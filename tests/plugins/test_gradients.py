@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
+from bench_plugins.amun import Amun, nearest_adversarial, onto_ball
 from bench_plugins.cup import Cup, angle, pivoted
+from bench_plugins.finetune import FineTune
 from bench_plugins.jit import Jit, noisy, steepness
 from bench_plugins.uam import Uam
 
@@ -82,3 +87,46 @@ def test_cup_of_parallel_gradients_stands_still() -> None:
     for gamma in (0.0, 1.0):
         assert pivoted(-slope, slope, gamma).abs().max().item() == 0.0
     assert pivoted(torch.zeros(1, 2), slope, 0.0).tolist() == [[1.5, 2.0]]
+
+
+def test_amun_finds_what_fools_each_model_and_nothing_much_nearer_does(setting) -> None:
+    """A point half as far out along the way is mostly still taken for what it is."""
+    model, (images, labels) = copy.deepcopy(setting.original).eval(), setting.columns["forget"]
+    found, classes = nearest_adversarial(model, images, labels, 0.05, 10)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert torch.equal(model(found).argmax(-1), classes)
+    assert (classes != labels).all()
+    halfway = model((images + found) / 2).argmax(-1)
+    assert (halfway == labels).double().mean() > 0.5
+
+
+def test_amun_leaves_what_fools_the_model_already(setting) -> None:
+    model, (images, _) = copy.deepcopy(setting.original).eval(), setting.columns["forget"]
+    wrong = (model(images).argmax(-1) + 1) % 4
+    found, classes = nearest_adversarial(model, images, wrong, 0.1, 5)
+    assert torch.equal(found, images)
+    assert torch.equal(classes, model(images).argmax(-1))
+
+
+def test_amun_gives_up_on_a_model_that_always_says_the_same(regression) -> None:
+    model, images, labels = regression.model(0.0), torch.tensor([[0.2, 0.3]], dtype=torch.float64), torch.tensor([0])
+    found, classes = nearest_adversarial(model, images, labels, 0.1, 1)
+    assert torch.equal(found, images)
+    assert classes.tolist() == [0]
+
+
+def test_amun_stays_in_the_ball() -> None:
+    moved = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+    assert onto_ball(moved, 1.0).flatten().tolist() == pytest.approx([0.6, 0.8, 0.3, 0.4, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_amun_trains_without_retain_if_it_is_told_to(setting, distance, stacked: bool) -> None:
+    method = Amun(epochs=1.0, learning_rate=1e-2, batch_size=8, radius=0.3, search_steps=4, use_retain=False)
+    (alone,) = setting.run_stacked(method, [11]) if stacked else [setting.run_alone(method, 11)]
+    data, trial = setting.data([11], stacked=False), setting.trial([11], stacked=False)
+    model = copy.deepcopy(setting.original)
+    examples = method.examples(model.eval(), data.forget, trial)
+    FineTune(epochs=1.0, learning_rate=1e-2, batch_size=8).unlearn(model.train(), replace(data, retain=examples), trial)
+    assert distance(alone, model) < 1e-9

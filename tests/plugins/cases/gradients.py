@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from itertools import count
 
 import torch
+from bench_plugins.amun import Amun
 from bench_plugins.cup import Cup
 from bench_plugins.jit import Jit
 from bench_plugins.uam import Uam
 from loops import Loop
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
@@ -83,7 +85,35 @@ def cup(loop: Loop) -> None:
             parameter.grad = length * (math.sin(turn) * one / _norm(first) + math.cos(turn) * two / _norm(other))
 
 
+def _adversarial(model: nn.Module, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Of one image, with balls of .3, .6 and so on, and four steps in each."""
+    found = image.clone()
+    for step in range(4 * 10):
+        reach = 0.3 * 2 ** (step // 4)
+        found.requires_grad_()
+        logits = model(found[None])
+        if logits.argmax() != label:
+            break
+        (slope,) = torch.autograd.grad(functional.cross_entropy(logits, label[None]), found)
+        moved = found.detach() + reach / 4 * slope / slope.norm() - image
+        found = (image + moved / max(1.0, float(moved.norm()) / reach)).clamp(0, 1)
+    return found.detach(), logits.argmax()
+
+
+def amun(loop: Loop) -> None:
+    teacher = copy.deepcopy(loop.original).eval()
+    (retain, labels), forget = loop.columns["retain"], loop.columns["forget"]
+    pairs = [_adversarial(teacher, image, label) for image, label in zip(*forget, strict=True)]
+    images, labels = (
+        torch.cat([retain, *(image[None] for image, _ in pairs)]),
+        torch.cat([labels, *(own[None] for _, own in pairs)]),
+    )
+    loop.columns = {**loop.columns, "retain": (images, labels)}
+    loop.fine_tune(1.5, 1e-2, 20, per_epoch=True)
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
+    "amun": (Amun(epochs=1.5, learning_rate=1e-2, batch_size=20, radius=0.3, search_steps=4), amun),
     "cup": (Cup(epochs=2.0, learning_rate=1e-2, batch_size=20, forget_batch=6, gamma=0.4), cup),
     "jit": (Jit(passes=2, copies=3, noise=0.3, learning_rate=1e-3, batch_size=6), jit),
     "uam": (Uam(epochs=2.0, learning_rate=1e-2, batch_size=20, forget_batch=6, rho=0.5), uam),
