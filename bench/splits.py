@@ -54,6 +54,13 @@ class Split:
         """The split with other labels."""
         return replace(self, columns=(self.columns[0], labels, *self.columns[2:]))
 
+    def showing(self, images: Tensor) -> Split:
+        """The split with other images in [0, 1]: [n, C, H, W], or [M, n, C, H, W] where each model has its own."""
+        if not self._is_per_model(images):
+            return replace(self, columns=(images, *self.columns[1:]), drawn=None)
+        rows = torch.arange(images.shape[0] * images.shape[1], device=images.device).view(*self.lead, -1)
+        return replace(self, columns=(images.flatten(0, 1), *self.columns[1:]), drawn=rows)
+
     def where(self, mask: Tensor) -> Split:
         """The examples where `mask` [n] is True, for all models.
 
@@ -70,7 +77,7 @@ class Split:
 
     def joined(self, other: Split) -> Split:
         """The examples of both splits, shuffled together by the generators of this one; both have columns of the same kinds."""
-        images = torch.cat([self.columns[0], other.columns[0]])
+        images = torch.cat(_alike(self.columns[0], other.columns[0]))
         kept = [self._side_by_side(other, *pair) for pair in zip(self.columns[1:], other.columns[1:], strict=True)]
         sampled = self.drawn is not None or other.drawn is not None
         rows = torch.cat([self._all_rows(), other._all_rows() + len(self.columns[0])], -1) if sampled else None
@@ -78,9 +85,12 @@ class Split:
 
     def sample(self, n: int) -> Split:
         """A random subset of n examples, drawn for each model without replacement; its labels and columns are [M, n, ...]."""
-        chosen = self._positions(shuffle=True)[..., :n]
-        kept = [self._take(column, chosen) for column in self.columns[1:]]
-        return replace(self, columns=(self.columns[0], *kept), drawn=self._image_rows(chosen), identities=None)
+        return self.at(self._positions(shuffle=True)[..., :n])
+
+    def at(self, positions: Tensor) -> Split:
+        """The examples at positions [k], or [M, k] of a stack, for each model its own; so are labels and columns."""
+        kept = [self._take(column, positions) for column in self.columns[1:]]
+        return replace(self, columns=(self.columns[0], *kept), drawn=self._image_rows(positions), identities=None)
 
     def batches(self, batch_size: int, shuffle: bool = True, *, singles: bool = False) -> Iterator[Columns]:
         """One pass; the last batch may be smaller.
@@ -163,6 +173,11 @@ class MethodData:
 def as_float(images: Tensor) -> Tensor:
     """Pixels in [0, 1], from bytes or as they are."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def _alike(*images: Tensor) -> tuple[Tensor, ...]:
+    """Images as they are, or all as floats if some are bytes and some not."""
+    return images if len({each.dtype for each in images}) == 1 else tuple(as_float(each) for each in images)
 
 
 def bind(columns: Columns, seeds: Sequence[int], purpose: str, *, stacked: bool) -> Split:

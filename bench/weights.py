@@ -73,6 +73,12 @@ def unflatten(table: Tensor, views: Mapping[str, Tensor]) -> Views:
     return {name: part.reshape(view.shape) for (name, view), part in zip(views.items(), parts, strict=True)}
 
 
+def assign(views: Mapping[str, Tensor], table: Tensor) -> None:
+    """Give views the values of a table [M, P]: `unflatten`, in place."""
+    for name, values in unflatten(table, views).items():
+        views[name].copy_(values)
+
+
 def sums(model: nn.Module, tensors: Iterable[Tensor]) -> Tensor:
     """Sum of all entries of tensors with the shapes of parameters, per model: [M]. Gradients flow through it."""
     rows = (tensor.unflatten(0, (size(model), -1)) for tensor in tensors)

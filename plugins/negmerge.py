@@ -19,7 +19,7 @@ from bench.losses import cross_entropy, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, error
 from bench.trial import Trial
-from bench.weights import Views, choose, flat, parameters, restore, snapshot, unflatten
+from bench.weights import Views, assign, choose, flat, parameters, restore, snapshot
 
 
 def agreed(moves: Tensor) -> Tensor:
@@ -77,9 +77,7 @@ class NegMerge(Method):
         restore(model, start)
         usual, points = error(model, data.validation).view(-1), []
         for scale in self.scales:
-            views = parameters(model)
-            for name, column in unflatten(origin - scale * move, views).items():
-                views[name].copy_(column)
+            assign(parameters(model), origin - scale * move)
             points.append(snapshot(model))
         choose(model, points, self.best(model, data, points, usual))
         return model

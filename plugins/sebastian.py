@@ -21,7 +21,7 @@ from bench.method import Layer, Paper, Positive, Search, Share
 from bench.models.layers import batch_norms
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
-from bench.weights import Views, flat, parameters, state, unflatten, weights
+from bench.weights import Views, assign, flat, parameters, state, weights
 
 from .amnesiacs import TEACHER, initial
 from .finetune import CHALLENGE, FineTune
@@ -40,8 +40,7 @@ def prune(model: nn.Module, share: float) -> None:
     """Per model, set the share of all entries of `layers` that are nearest to zero to zero."""
     views = layers(model)
     table = flat(views)
-    for name, part in unflatten(table.masked_fill(least(table, share), 0.0), views).items():
-        views[name].copy_(part)
+    assign(views, table.masked_fill(least(table, share), 0.0))
 
 
 def redraw(model: nn.Module, trial: Trial) -> None:

@@ -58,6 +58,45 @@ def test_relabelled_split_keeps_images() -> None:
         assert torch.equal(images, COLUMNS[0][labels - 100])
 
 
+@pytest.mark.parametrize("of", ["whole", "sample", "bytes"])
+def test_each_model_may_be_shown_images_of_its_own(of: str) -> None:
+    images, labels = COLUMNS
+    split = bind(((255 * images).byte() if of == "bytes" else images, labels), [1, 2], "forget", stacked=True)
+    split = split.sample(6) if of == "sample" else split
+    own = torch.rand(2, len(split), 3, 32, 32)
+    shown = split.carrying(torch.arange(len(split)).expand(2, -1)).showing(own)
+    assert torch.equal(shown.images, own)
+    for seen, _, places in shown.batches(4):
+        assert torch.equal(seen, torch.stack([own[m, places[m]] for m in range(2)]))
+    joined = split.joined(split.labelled(split.labels + 100).showing(own))
+    seen, told = next(joined.batches(100, shuffle=False))
+    assert torch.equal(seen[:, len(split) :], own)
+    torch.testing.assert_close(seen[:, : len(split)], split.images.expand_as(own))
+    assert torch.equal(told.expand(2, -1), joined.labels.expand(2, -1))
+
+
+def test_all_models_may_be_shown_the_same_images() -> None:
+    for seeds, stacked in (([1], False), ([1, 2], True)):
+        split = bind(COLUMNS, seeds, "forget", stacked=stacked)
+        shown = split.showing(COLUMNS[0].flip(-1))
+        for images, labels in shown.batches(4):
+            assert torch.equal(images, COLUMNS[0].flip(-1)[labels])
+        sample = split.sample(6)
+        assert torch.equal(sample.showing(sample.images.flip(-1)).images, sample.images.flip(-1))
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_examples_at_positions(stacked: bool) -> None:
+    positions = torch.tensor([[7, 2, 5], [0, 2, 9]])[: 1 + stacked]
+    split = bind(COLUMNS, [1, 2] if stacked else [1], "forget", stacked=stacked)
+    taken = split.at(positions if stacked else positions[0])
+    assert torch.equal(taken.labels, positions if stacked else positions[0])
+    assert torch.equal(taken.images, COLUMNS[0][taken.labels])
+    again = taken.at(torch.tensor([[2, 0], [1, 1]]) if stacked else torch.tensor([2, 0]))
+    assert again.labels.tolist() == ([[5, 7], [2, 2]] if stacked else [5, 7])
+    assert torch.equal(again.images, COLUMNS[0][again.labels])
+
+
 def test_epochs_may_be_fractions() -> None:
     split = bind(COLUMNS, [1], "retain", stacked=False)
     assert [len(labels) for _, labels in split.epochs(1.5, 4)] == [4, 4, 2, 4]

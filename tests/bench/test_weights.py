@@ -8,6 +8,7 @@ from bench.losses import cross_entropy, step
 from bench.models.build import initialised
 from bench.models.stacked import stack
 from bench.weights import (
+    assign,
     choose,
     clip,
     first_convolution,
@@ -73,6 +74,13 @@ def test_unflat_inverts_flat() -> None:
     views = parameters(_stack())
     for name, view in unflatten(flat(views), views).items():
         assert torch.equal(view, views[name])
+
+
+def test_a_table_is_assigned_in_place() -> None:
+    net = _stack()
+    table = flat(parameters(net))
+    assign(parameters(net), 2 * table)
+    assert torch.equal(flat(parameters(net)), 2 * table)
 
 
 def test_sums_are_each_models_own_and_can_be_differentiated() -> None:
