@@ -205,7 +205,7 @@ def seeds_decide(subject: Subject) -> str:
     if type(subject.method).deterministic:
         _demand(same, "another trial gives another model: draw nothing, also no order of batches, or take deterministic away")
         return ""
-    return "deterministic: every trial gives the same model, and its row will say so; the class may declare it" if same else ""
+    return "deterministic: every trial gives the same model, and its row will say so" if same else ""
 
 
 @_check()
