@@ -16,17 +16,16 @@ from torch.optim import SGD
 
 from bench import Method, hookimpl
 from bench.budget import as_fits
-from bench.losses import cross_entropy, kl_divergence, set_learning_rate, step
+from bench.losses import cross_entropy, kl_divergence
 from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
 from bench.models.layers import last_linear
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import first_convolution, parameters
 
-from .finetune import CHALLENGE, Schedule, constant, cosine
+from .finetune import CHALLENGE, Loss, Schedule, constant, cosine, train_on
 
 TEACHER = 0.03  # share of a retraining that the teacher's answers on retain take
-TeacherLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # logits, labels, the teacher's logits -> one value per model
 
 
 def initial(view: Tensor, inputs: int, trial: Trial) -> Tensor:
@@ -89,19 +88,16 @@ class Amnesiacs(Method):
         self.train(model, retain, self.epochs, cosine(self.learning_rate, self.epochs), self.loss)
         return model
 
-    def train(self, model: nn.Module, split: Split, epochs: float, rate: Schedule, loss: TeacherLoss) -> None:
+    def train(self, model: nn.Module, split: Split, epochs: float, rate: Schedule, loss: Loss) -> None:
         """Minimise a loss on a split that carries the teacher's logits, with an optimiser of its own."""
         optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
-        batches = split.steps(self.batch_size)
-        for taken, (images, labels, teacher) in enumerate(split.epochs(epochs, self.batch_size)):
-            set_learning_rate(optimizer, rate(taken / batches))
-            step(optimizer, loss(model(images), labels, teacher))
+        train_on(model, split, epochs=epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate, loss=loss)
 
-    def divergence(self, logits: Tensor, _: Tensor, teacher: Tensor) -> Tensor:
+    def divergence(self, logits: Tensor, labels: Tensor, teacher: Tensor, epoch: float = 0.0) -> Tensor:
         """What is minimised on validation."""
         return kl_divergence(teacher, logits, self.temperature) / self.temperature**2
 
-    def loss(self, logits: Tensor, labels: Tensor, teacher: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, teacher: Tensor, epoch: float = 0.0) -> Tensor:
         """What is minimised on retain."""
         targets, log_q = (teacher / self.temperature).softmax(-1), (logits / self.temperature).log_softmax(-1)
         soft = -(targets * log_q).sum(-1).mean(-1)

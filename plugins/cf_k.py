@@ -21,7 +21,7 @@ from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import sums
 
-from .finetune import Schedule, constant, plain, train_on_retain
+from .finetune import Schedule, constant, plain, train_on
 
 EVALUATIONS = Paper(
     title="Towards Adversarial Evaluations for Inexact Machine Unlearning",
@@ -121,7 +121,7 @@ class CfK(Method):
             return plain(logits, labels, epoch) + self.penalty / 2 * moved
 
         optimizer, rate = SGD(trained, self.learning_rate), self.rate()
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate, loss=loss)
+        train_on(model, data.retain, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate, loss=loss)
 
     def rate(self) -> Schedule:
         """The learning rate throughout."""

@@ -23,7 +23,7 @@ from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 
-from .finetune import CHALLENGE, constant, train_on_retain
+from .finetune import CHALLENGE, constant, train_on
 
 LOWEST_RATE = 1e-6  # public code
 
@@ -85,7 +85,7 @@ class Fanchuan(Method):
         rate = constant(self.retain_rate)
         for _ in range(self.rounds):
             self.part(model, data, apart, schedule)
-            train_on_retain(model, data, epochs=1, batch_size=self.retain_batch, optimizer=repair, rate=rate)
+            train_on(model, data.retain, epochs=1, batch_size=self.retain_batch, optimizer=repair, rate=rate)
         return model
 
     def part(self, model: nn.Module, data: MethodData, optimizer: Optimizer, schedule: LRScheduler) -> None:

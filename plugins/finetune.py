@@ -18,7 +18,7 @@ from bench import Method, hookimpl
 from bench.budget import as_fits
 from bench.losses import cross_entropy, set_learning_rate, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
-from bench.splits import MethodData
+from bench.splits import MethodData, Split
 from bench.trial import Trial
 
 CHALLENGE = Paper(
@@ -31,7 +31,7 @@ CHALLENGE = Paper(
 )
 
 Schedule = Callable[[float], float]  # what a number of epochs, with its fraction, makes of a learning rate
-Loss = Callable[[Tensor, Tensor, float], Tensor]  # logits, labels, epochs so far -> one value per model
+Loss = Callable[..., Tensor]  # logits, labels, further columns, epochs so far -> one value per model
 
 
 def constant(learning_rate: float) -> Schedule:
@@ -54,9 +54,9 @@ def plain(logits: Tensor, labels: Tensor, epoch: float) -> Tensor:
     return cross_entropy(logits, labels)
 
 
-def train_on_retain(
-    model: nn.Module,
-    data: MethodData,
+def train_on(
+    model: Callable[[Tensor], Tensor],
+    split: Split,
     *,
     epochs: float,
     batch_size: int,
@@ -64,11 +64,11 @@ def train_on_retain(
     rate: Schedule,
     loss: Loss = plain,
 ) -> None:
-    """Minimise cross-entropy, or another loss, on retain."""
-    batches = data.retain.steps(batch_size)
-    for taken, (images, labels) in enumerate(data.retain.epochs(epochs, batch_size)):
+    """Minimise cross-entropy, or another loss, on a split; whatever columns it carries, the loss gets."""
+    batches = split.steps(batch_size)
+    for taken, (images, *columns) in enumerate(split.epochs(epochs, batch_size)):
         set_learning_rate(optimizer, rate(taken / batches))
-        step(optimizer, loss(model(images), labels, taken / batches))
+        step(optimizer, loss(model(images), *columns, taken / batches))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class FineTune(Method):
         """Train on retain."""
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
         rate = cosine(self.learning_rate, self.epochs)
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        train_on(model, data.retain, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         return model
 
 

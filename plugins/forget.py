@@ -16,14 +16,13 @@ from torch.optim import SGD
 
 from bench import Method, hookimpl
 from bench.budget import as_fits
-from bench.losses import set_learning_rate, step
 from bench.method import Count, CountFromZero, Layer, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import weights
 
 from .amnesiacs import TEACHER, initial
-from .finetune import CHALLENGE, cosine
+from .finetune import CHALLENGE, cosine, train_on
 
 CYCLES = {  # epochs of each cycle, and what multiplies the rate in it; not confirmed
     "three": ((1, 1.0), (2, 1.0), (2, 1.0)),
@@ -111,11 +110,16 @@ class Forget(Method):
     def remember(self, model: nn.Module, retain: Split, epochs: int, rate: float, amount: float, trial: Trial) -> None:
         """Learn the original's logits with a new optimiser; the rate falls by half a cosine of two epochs, one step an epoch."""
         optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
-        whole, schedule = retain.steps(self.batch_size) * self.pace, cosine(rate, PERIOD)
-        for taken, (images, _, teacher) in enumerate(retain.epochs(epochs * self.pace, self.batch_size)):
-            set_learning_rate(optimizer, schedule(taken / whole))
-            distance = (model(noisy(images, amount, trial)) - teacher).square().mean((-2, -1))
-            step(optimizer, distance)
+        schedule = cosine(rate, PERIOD)
+        train_on(
+            lambda images: model(noisy(images, amount, trial)),
+            retain,
+            epochs=epochs * self.pace,
+            batch_size=self.batch_size,
+            optimizer=optimizer,
+            rate=lambda epoch: schedule(epoch / self.pace),
+            loss=lambda logits, _, teacher, epoch: (logits - teacher).square().mean((-2, -1)),
+        )
 
 
 @hookimpl

@@ -24,7 +24,7 @@ from bench.trial import Trial
 from bench.weights import Views, gradients, parameters, smallest, weights
 
 from .amnesiacs import initial
-from .finetune import CHALLENGE, FineTune, Schedule, train_on_retain
+from .finetune import CHALLENGE, FineTune, Schedule, train_on
 
 GRADIENT_BATCH = 64  # public code
 GRADIENTS = 0.01  # share of a retraining that two passes over as many examples as forget has take
@@ -103,7 +103,7 @@ class Kookmin(FineTune):
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
         optimizer.register_step_pre_hook(lambda *_: slow_down(model, slow))
         rate = tent(self.learning_rate, self.epochs)
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        train_on(model, data.retain, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         return model
 
     def redraw(self, model: nn.Module, data: MethodData, trial: Trial) -> Views:

@@ -20,7 +20,7 @@ from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import sums
 
-from .finetune import constant, plain, train_on_retain
+from .finetune import constant, plain, train_on
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class L1Sparse(Method):
 
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
         rate = constant(self.learning_rate)
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate, loss=loss)
+        train_on(model, data.retain, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate, loss=loss)
         return model
 
 

@@ -21,7 +21,7 @@ from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import std, weights
 
-from .finetune import CHALLENGE, smooth_cosine, train_on_retain
+from .finetune import CHALLENGE, smooth_cosine, train_on
 
 
 def shake(model: nn.Module, amount: float, trial: Trial) -> None:
@@ -59,7 +59,7 @@ class NoiseInjection(Method):
         shake(model, self.noise, trial)
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=0.9, weight_decay=5e-4)
         rate = smooth_cosine(self.learning_rate, self.epochs)  # the repair ends on a rate near zero
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        train_on(model, data.retain, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         if self.final_noise:
             shake(model, self.final_noise, trial)
         return model

@@ -22,7 +22,7 @@ from bench.splits import Columns, MethodData
 from bench.trial import Trial
 from bench.weights import clip, flat, gradients, parameters
 
-from .finetune import cosine, train_on_retain
+from .finetune import cosine, train_on
 
 DELTA = 1e-5
 GIVEN = "of weights, given the original's statistics of batch normalisation"
@@ -125,7 +125,7 @@ class NoisyFineTune(Method):
         self.shrink(model)
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
         rate = cosine(self.learning_rate, self.epochs)
-        train_on_retain(model, data, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        train_on(model, data.retain, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         return model.train()
 
     def shrink(self, model: nn.Module) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import Optimizer
 
 from bench import Method, hookimpl
 from bench.budget import as_fits
@@ -20,6 +20,8 @@ from bench.losses import cross_entropy, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import Columns, MethodData, Split
 from bench.trial import Trial
+
+from .scrub import Optimiser, sgd_or_adam
 
 
 def portions(epochs: float) -> list[float]:
@@ -51,7 +53,7 @@ class RandomLabel(Method):
     epochs: Annotated[Positive, Search(0.5, 2.0)] = 2.0  # what fits a budget of 20 % of retraining; public code has 10
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # public code (SalUn)
     batch_size: Count = 64  # that of the embedded task's training; public code has 256
-    optimizer: Literal["sgd", "adam"] = "sgd"  # public code (SalUn)
+    optimizer: Optimiser = "sgd"  # public code (SalUn)
     momentum: Share = 0.9  # public code (SalUn); of SGD, Adam has its own
     weight_decay: NotNegative = 5e-4  # public code (SalUn); in either optimiser added to the gradient
     stackable: ClassVar[bool] = True
@@ -87,9 +89,7 @@ class RandomLabel(Method):
 
     def made_optimizer(self, model: nn.Module) -> Optimizer:
         """The optimiser of all passes."""
-        if self.optimizer == "adam":
-            return Adam(model.parameters(), self.learning_rate, weight_decay=self.weight_decay)
-        return SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
+        return sgd_or_adam(model, self.optimizer, self.learning_rate, self.momentum, self.weight_decay)
 
     def train(self, model: nn.Module, data: MethodData, trial: Trial, optimizer: Optimizer) -> None:
         """All steps."""

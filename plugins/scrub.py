@@ -24,6 +24,14 @@ from bench.trial import Trial
 from .scrub_settings import PRESETS
 
 LEAST_EPOCHS = 2
+Optimiser = Literal["sgd", "adam"]
+
+
+def sgd_or_adam(model: nn.Module, kind: Optimiser, learning_rate: float, momentum: float, weight_decay: float) -> Optimizer:
+    """Of all weights; in either, weight decay is added to the gradient. Adam has a momentum of its own."""
+    if kind == "adam":
+        return Adam(model.parameters(), learning_rate, weight_decay=weight_decay)
+    return SGD(model.parameters(), learning_rate, momentum=momentum, weight_decay=weight_decay)
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Scrub(Method):
     forget_batch: Annotated[Count, Search(16, 128, log=True)] = 16  # search
     decay_epochs: tuple[int, ...] = (3, 5, 9)  # public code, large-scale setting: the rate falls after each
     decay_rate: NotNegative = 0.1  # public code: times the rate
-    optimizer: Literal["sgd", "adam"] = "sgd"  # public code, large-scale setting; its small one has Adam
+    optimizer: Optimiser = "sgd"  # public code, large-scale setting; its small one has Adam
     momentum: Share = 0.9  # public code, large-scale setting; of SGD, Adam has its own
     weight_decay: NotNegative = 5e-4  # public code, large-scale setting; in either optimiser added to the gradient
     stackable: ClassVar[bool] = True
@@ -90,7 +98,8 @@ class Scrub(Method):
 
     def rounds(self, model: nn.Module, taught: MethodData) -> Iterator[Literal["max", "min"]]:
         """Do one pass after the other, saying which one was done."""
-        optimizer = self.made_optimizer(model)  # one for both kinds of passes, as in the public code
+        settings = self.learning_rate, self.momentum, self.weight_decay
+        optimizer = sgd_or_adam(model, self.optimizer, *settings)  # one for both kinds of passes, as in the public code
         for epoch in range(self.epochs):
             set_learning_rate(
                 optimizer, self.learning_rate * self.decay_rate ** sum(decay < epoch + 1 for decay in self.decay_epochs)
@@ -100,12 +109,6 @@ class Scrub(Method):
                 yield "max"
             self.min_epoch(model, taught.retain, optimizer)
             yield "min"
-
-    def made_optimizer(self, model: nn.Module) -> Optimizer:
-        """The optimiser of all passes."""
-        if self.optimizer == "adam":
-            return Adam(model.parameters(), self.learning_rate, weight_decay=self.weight_decay)
-        return SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def taught(self, teacher: nn.Module, data: MethodData) -> MethodData:
         """The data with the teacher's logits as a third column."""

@@ -16,7 +16,7 @@ from torch.optim import SGD
 
 from bench import Method, hookimpl
 from bench.budget import as_fits
-from bench.losses import cross_entropy, step
+from bench.losses import cross_entropy
 from bench.method import Layer, Paper, Positive, Search, Share
 from bench.models.layers import batch_norms
 from bench.splits import MethodData, Split, predict
@@ -24,7 +24,7 @@ from bench.trial import Trial
 from bench.weights import Views, assign, flat, parameters, state, weights
 
 from .amnesiacs import TEACHER, initial
-from .finetune import CHALLENGE, FineTune
+from .finetune import CHALLENGE, FineTune, constant, train_on
 from .kookmin import least
 
 RARITY = 0.1  # public code: a class counts by its number of retain examples to the power of minus this
@@ -108,8 +108,15 @@ class Sebastian(FineTune):
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
         batches = retain.steps(self.batch_size)
         steps = int(batches * self.epochs) + 1
-        for images, labels, teacher in retain.epochs(steps / batches, self.batch_size):
-            step(optimizer, surely(model(images), labels, teacher, class_weights))
+        train_on(
+            model,
+            retain,
+            epochs=steps / batches,
+            batch_size=self.batch_size,
+            optimizer=optimizer,
+            rate=constant(self.learning_rate),
+            loss=lambda logits, labels, teacher, _: surely(logits, labels, teacher, class_weights),
+        )
         halve(model)
         return model
 

@@ -22,7 +22,7 @@ from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import first_convolution, parameters
 
-from .finetune import CHALLENGE, FineTune, cosine, train_on_retain
+from .finetune import CHALLENGE, FineTune, cosine, train_on
 
 
 def shake_first(model: nn.Module, amount: float, trial: Trial) -> None:
@@ -77,9 +77,9 @@ class Seif(FineTune):
     def train(self, model: nn.Module, data: MethodData, optimizer: Optimizer, favoured: int, epochs: float, start: float) -> None:
         """Train on retain for some epochs, after `start` others."""
         rate = cosine(self.learning_rate, self.epochs)
-        train_on_retain(
+        train_on(
             model,
-            data,
+            data.retain,
             epochs=epochs,
             batch_size=self.batch_size,
             optimizer=optimizer,

@@ -6,7 +6,7 @@ Source: Foster et al. 2024, arXiv:2308.07707; public code: if-loops/selective-sy
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
@@ -21,12 +21,6 @@ from bench.weights import flat, gradient, parameters, unflatten
 
 SINGLY = 0.85  # of a retraining: the same with single examples
 LEAST_SHARE = 0.12  # of a retraining: a pass over all examples and one over forget
-
-
-def everything(data: MethodData) -> Split:
-    """Retain and forget as one split."""
-    columns = zip(data.retain.columns, data.forget.columns, strict=True)
-    return replace(data.retain, columns=tuple(torch.cat(pair) for pair in columns), identities=None)
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ class Ssd(Method):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Compare importances, and dampen."""
         model.eval()
-        overall, forget = self.importance(model, everything(data)), self.importance(model, data.forget)
+        overall, forget = (self.importance(model, split) for split in (data.retain.joined(data.forget), data.forget))
         model.train()
         shrunk = (self.dampening * overall / forget).clamp(max=1.0)
         views = parameters(model)

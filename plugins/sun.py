@@ -24,7 +24,7 @@ from bench.trial import Trial
 from bench.weights import frozen, parameters
 
 from .amnesiacs import reset
-from .finetune import CHALLENGE, constant, train_on_retain
+from .finetune import CHALLENGE, constant, train_on
 
 PARTIAL = 5  # stages in which some tensors stand still; public code
 FACTORS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0)  # of the rate in each stage; public code
@@ -81,7 +81,7 @@ class Sun(Method):
             if stage < PARTIAL:
                 self.choose(model, optimizer, seen, trial)
             rate = constant(factor * self.learning_rate)
-            train_on_retain(model, data, epochs=self.stage, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+            train_on(model, data.retain, epochs=self.stage, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         return model
 
     def choose(self, model: nn.Module, optimizer: Optimizer, seen: Tensor, trial: Trial) -> None:

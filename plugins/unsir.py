@@ -22,7 +22,7 @@ from bench.splits import MethodData
 from bench.trial import Trial
 
 from .advanced_neggrad import MUFAC
-from .finetune import constant, train_on_retain
+from .finetune import constant, train_on
 
 IMPAIRING = 0.03  # share of a retraining that an epoch of it takes
 PUBLISHED = {"impair_epochs": 2, "learning_rate": 1e-3, "batch_size": 64, "noise_steps": 5, "noise_rate": 0.01}
@@ -85,7 +85,7 @@ class Unsir(Method):
         optimizer, rate = SGD(model.parameters(), self.learning_rate), constant(self.learning_rate)
         for _ in range(self.impair_epochs):
             self.impair(model, data, optimizer, trial)
-        train_on_retain(model, data, epochs=self.repair_epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        train_on(model, data.retain, epochs=self.repair_epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         return model.train()
 
     def impair(self, model: nn.Module, data: MethodData, optimizer: Optimizer, trial: Trial) -> None:

@@ -103,7 +103,7 @@ def configure(kind: type[Method], spec: Spec, share: float | None = None) -> Met
     Raises:
         BenchError: it has no such hyper-parameter or preset, takes no such value, or cannot keep to the budget.
     """
-    preset, named = _preset(kind, spec), _named(kind, spec)
+    preset, named = _preset(kind, spec), _fitting(kind, spec.plugin, _said_beside(kind, spec))
     method = _made(spec, lambda: kind(**{**(preset or {}), **named}))
     if share is None or preset is not None:
         return method
@@ -111,13 +111,13 @@ def configure(kind: type[Method], spec: Spec, share: float | None = None) -> Met
     return fitting if fitting is method else _made(spec, lambda: dataclasses.replace(fitting, **named))
 
 
-def _preset(kind: type[Method], spec: Spec) -> Mapping[str, Any] | None:
-    """The values of the preset that a spec asks for, if it asks for one."""
-    if PRESET not in spec.parameters or PRESET in {field.name for field in dataclasses.fields(kind)}:
+def _preset(kind: type[Method], spec: Spec) -> dict[str, Any] | None:
+    """The values of the preset that a spec asks for, if it asks for one, checked as those that are typed."""
+    if len(_said_beside(kind, spec)) == len(spec.parameters):
         return None
     name = str(spec.parameters[PRESET])
     if name in kind.presets:
-        return kind.presets[name]
+        return _fitting(kind, f"preset {name} of {spec.plugin}", kind.presets[name])
     close = get_close_matches(name, kind.presets, 1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise BenchError(f"{spec.plugin} has no preset {name!r}; {hint}it has: {', '.join(kind.presets) or 'none'}")
@@ -174,21 +174,23 @@ def _said(hint: Any) -> list[Any]:
     return [*said, *inside]
 
 
-def _named(kind: type[Method], spec: Spec) -> dict[str, Any]:
-    """The spec's hyper-parameters, checked by name and type."""
+def _said_beside(kind: type[Method], spec: Spec) -> dict[str, Any]:
+    """The spec's hyper-parameters, without the name of a preset."""
+    own = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in spec.parameters.items() if name != PRESET or name in own}
+
+
+def _fitting(kind: type[Method], whose: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters, checked by name and type."""
     hints = get_type_hints(kind)
     _check_decorated(kind, hints)
     fields = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-    values = {}
-    for name, value in spec.parameters.items():
-        if name == PRESET and name not in fields:
-            continue
+    for name in values:
         if name not in fields:
             close = get_close_matches(name, fields, 1)
             hint = f"did you mean {close[0]}? " if close else ""
-            raise BenchError(f"{spec.plugin} has no hyper-parameter {name!r}; {hint}it has: {', '.join(fields) or 'none'}")
-        values[name] = _checked(spec.plugin, name, value, fields[name])
-    return values
+            raise BenchError(f"{whose} has no hyper-parameter {name!r}; {hint}it has: {', '.join(fields) or 'none'}")
+    return {name: _checked(whose, name, value, fields[name]) for name, value in values.items()}
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:
@@ -214,11 +216,11 @@ def _checked(plugin: str, name: str, value: object, wanted: Any) -> object:
         return _converted(value, wanted)
     except (TypeError, ValueError):
         kind = wanted.__name__ if isinstance(wanted, type) and not get_args(wanted) else wanted
-        raise BenchError(f"{plugin}: hyper-parameter {name} takes {kind}, not {json.dumps(value)}") from None
+        raise BenchError(f"{plugin}: hyper-parameter {name} takes {kind}, not {json.dumps(value, default=str)}") from None
 
 
 def _converted(value: Any, wanted: Any) -> Any:
-    """A JSON value as the annotated type: whole numbers may stand for floats, lists for tuples.
+    """A value as the annotated type: whole numbers may stand for floats, and lists, as JSON has them, for tuples.
 
     Raises:
         TypeError: it does not fit.
@@ -231,7 +233,7 @@ def _converted(value: Any, wanted: Any) -> Any:
     if origin is Literal:
         return _require(value in inner, value)
     if wanted in (tuple, list) or origin in (tuple, list):
-        _require(isinstance(value, list), value)
+        _require(isinstance(value, list | tuple), value)
         kinds = inner[:1] * len(value) if origin is list or inner[1:] == (...,) else inner or (Any,) * len(value)
         return (wanted if origin is None else origin)(_converted(item, kind) for item, kind in zip(value, kinds, strict=True))
     return _require(wanted is Any or type(value) is (type(None) if wanted is None else wanted), value)

@@ -11,7 +11,7 @@ from bench_plugins.boundary_shrink import BoundaryShrink, across
 from bench_plugins.delete import Delete, divergence, without_true_class
 from bench_plugins.fisher import Fisher, fisher_information
 from bench_plugins.influence import Influence, mean_gradient, times_inverse
-from bench_plugins.ssd import Ssd, everything
+from bench_plugins.ssd import Ssd
 from bench_plugins.unsir import Unsir, impairment, nearness
 
 from bench.losses import cross_entropy
@@ -33,7 +33,7 @@ def test_ssd_of_single_examples_gives_the_numbers_computed_elsewhere(regression)
 def test_ssd_dampens_where_the_rule_says_and_nowhere_else(setting, kind: str) -> None:
     method = Ssd(alpha=1.5, dampening=0.5, batch_size=64, kind=kind)
     model, data = copy.deepcopy(setting.original).eval(), setting.data([11], stacked=False)
-    overall, forget = method.importance(model, everything(data)), method.importance(model, data.forget)
+    overall, forget = method.importance(model, data.retain.joined(data.forget)), method.importance(model, data.forget)
     before, after = flat(parameters(model)), flat(parameters(setting.run_alone(method, 11)))
     chosen = forget > 1.5 * overall
     assert 0.01 < chosen.double().mean() < 0.99

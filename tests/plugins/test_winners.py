@@ -10,7 +10,7 @@ import torch
 from bench_plugins import finetune, forget
 from bench_plugins.amnesiacs import Amnesiacs, reset
 from bench_plugins.fanchuan import Fanchuan, contrast, unevenness
-from bench_plugins.finetune import constant, train_on_retain
+from bench_plugins.finetune import constant, train_on
 from bench_plugins.forget import Forget, redrawable
 from bench_plugins.kookmin import Kookmin, difference, least, tent
 from bench_plugins.random_mask import RandomMask
@@ -131,7 +131,7 @@ def test_sun_holds_what_it_did_not_choose_and_nothing_of_batch_normalisation(set
     model, trial, data = copy.deepcopy(setting.original), setting.trial([11], stacked=False), setting.data([11], stacked=False)
     optimizer, chosen = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.1), torch.zeros(1, 11, dtype=torch.bool)
     Sun(chosen=0.5).choose(model, optimizer, chosen, trial)
-    train_on_retain(model, data, epochs=2, batch_size=20, optimizer=optimizer, rate=constant(0.1))
+    train_on(model, data.retain, epochs=2, batch_size=20, optimizer=optimizer, rate=constant(0.1))
     held = {name for name, one in zip(choosable(model), chosen[0].tolist(), strict=True) if not one}
     assert len(held) == 5
     start = dict(setting.original.named_parameters())
@@ -142,7 +142,7 @@ def test_sun_holds_what_it_did_not_choose_and_nothing_of_batch_normalisation(set
 def untrained(setting, monkeypatch):
     """What a method that fine-tunes hands to its training."""
 
-    monkeypatch.setattr(finetune, "train_on_retain", lambda *_, **__: None)
+    monkeypatch.setattr(finetune, "train_on", lambda *_, **__: None)
 
     def found(method: Method) -> dict[str, Tensor]:
         model = copy.deepcopy(setting.original)

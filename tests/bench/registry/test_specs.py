@@ -220,6 +220,45 @@ def test_a_preset_is_never_scaled_and_what_is_said_beside_it_holds() -> None:
         configure(Example, parse("x[preset=paper]"))
 
 
+@dataclass(frozen=True)
+class Set(Method):
+    """Settings that nobody typed."""
+
+    rate: float = 0.1
+    steps: tuple[float, ...] = ()
+    kind: Literal["a", "b"] = "a"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "whole": {"rate": 1, "steps": (1, 2.5)},
+        "listed": {"steps": [3]},
+        "text": {"rate": "fast"},
+        "set": {"rate": {1}},
+        "other": {"kind": "c"},
+        "misspelt": {"rat": 1.0},
+    }
+
+
+def test_values_of_a_preset_become_what_they_would_be_if_they_were_typed() -> None:
+    for inside in ("preset=whole", "rate=1,steps=[1,2.5]"):
+        found = hyper_parameters(configure(Set, parse(f"x[{inside}]")))
+        assert repr(found) == repr({"rate": 1.0, "steps": [1.0, 2.5], "kind": "a"})
+    assert configure(Set, parse("x[preset=listed]")).steps == (3.0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("text", 'preset text of x: hyper-parameter rate takes float, not "fast"'),
+        ("set", 'preset set of x: hyper-parameter rate takes float, not "{1}"'),
+        ("other", """preset other of x: hyper-parameter kind takes typing.Literal['a', 'b'], not "c\""""),
+        ("misspelt", "preset misspelt of x has no hyper-parameter 'rat'; did you mean rate? it has: rate, steps, kind"),
+    ],
+)
+def test_values_of_a_preset_are_checked(name: str, told: str) -> None:
+    with pytest.raises(BenchError) as refused:
+        configure(Set, parse(f"x[preset={name},rate=0.5]"))
+    assert str(refused.value) == told
+
+
 def test_a_hyper_parameter_may_be_called_preset() -> None:
     @dataclass(frozen=True)
     class Own(Method):
