@@ -11,6 +11,8 @@ from bench_plugins.amun import Amun, nearest_adversarial, onto_ball
 from bench_plugins.cup import Cup, angle, pivoted
 from bench_plugins.finetune import FineTune
 from bench_plugins.jit import Jit, noisy, steepness
+from bench_plugins.rum import Rum, memorised_most
+from bench_plugins.salun import SalUn
 from bench_plugins.uam import Uam
 
 from bench.losses import cross_entropy
@@ -130,3 +132,29 @@ def test_amun_trains_without_retain_if_it_is_told_to(setting, distance, stacked:
     examples = method.examples(model.eval(), data.forget, trial)
     FineTune(epochs=1.0, learning_rate=1e-2, batch_size=8).unlearn(model.train(), replace(data, retain=examples), trial)
     assert distance(alone, model) < 1e-9
+
+
+def test_rum_splits_by_confidence_in_the_true_class(regression) -> None:
+    """Two examples: one for each of the first thirds."""
+    model, (images, labels) = regression.model(), regression.columns["forget"]
+    confidences = model(images).softmax(-1)[torch.arange(2), labels]
+    parts = memorised_most(model, regression.data().forget)
+    assert [len(part) for part in parts] == [1, 1, 0]
+    assert parts[0].labels.item() == labels[confidences.argmin()]
+    assert parts[1].labels.item() == labels[confidences.argmax()]
+
+
+def test_rum_does_one_method_after_the_other(setting, distance) -> None:
+    method = Rum(finetune_epochs=0.5, salun_epochs=0.5, share=0.3, batch_size=8)
+    model, data, trial = copy.deepcopy(setting.original), setting.data([11], stacked=False), setting.trial([11], stacked=False)
+    forget = replace(data, forget=memorised_most(model, data.forget)[0])
+    FineTune(epochs=0.5, batch_size=8).unlearn(model, data, trial)
+    SalUn(epochs=0.5, share=0.3, batch_size=8).unlearn(model, forget, trial)
+    assert distance(setting.run_alone(method, 11), model) == 0
+
+
+def test_rum_unlearns_a_single_example(setting, distance) -> None:
+    data, trial, model = setting.data([11], stacked=False), setting.trial([11], stacked=False), copy.deepcopy(setting.original)
+    one = replace(data, forget=data.forget.where(torch.arange(len(data.forget)) == 0))
+    Rum(finetune_epochs=0.5, salun_epochs=0.5, batch_size=8).unlearn(model, one, trial)
+    assert distance(model, setting.original) > 0

@@ -1,4 +1,4 @@
-"""Methods of 2024 to 2026 that steer by gradients."""
+"""Methods of 2024 to 2026 that steer by gradients, and one that is made of others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from bench_plugins.amun import Amun
 from bench_plugins.cup import Cup
 from bench_plugins.jit import Jit
+from bench_plugins.rum import Rum
 from bench_plugins.uam import Uam
 from loops import Loop
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch.nn import functional
 from torch.optim import SGD
 
 from bench import Method
+from cases.classical import salun
 
 
 def jit(loop: Loop) -> None:
@@ -112,9 +114,23 @@ def amun(loop: Loop) -> None:
     loop.fine_tune(1.5, 1e-2, 20, per_epoch=True)
 
 
+def rum(loop: Loop) -> None:
+    """SalUn begins with what fine-tuning left, of which it has its own copy of frozen weights."""
+    images, labels = loop.columns["forget"]
+    with torch.no_grad():
+        answers = copy.deepcopy(loop.original).eval()(images).softmax(1)
+    unsure = answers[torch.arange(len(labels)), labels].argsort()[:6]  # of 16: thirds of 6, 5 and 5
+    loop.fine_tune(1.0, 1e-2, 6, per_epoch=True)
+    loop.model.zero_grad()
+    loop.original = copy.deepcopy(loop.model)
+    loop.columns = {**loop.columns, "forget": (images[unsure], labels[unsure])}
+    salun(loop)
+
+
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "amun": (Amun(epochs=1.5, learning_rate=1e-2, batch_size=20, radius=0.3, search_steps=4), amun),
     "cup": (Cup(epochs=2.0, learning_rate=1e-2, batch_size=20, forget_batch=6, gamma=0.4), cup),
     "jit": (Jit(passes=2, copies=3, noise=0.3, learning_rate=1e-3, batch_size=6), jit),
+    "rum": (Rum(finetune_epochs=1.0, finetune_rate=1e-2, salun_epochs=1.5, salun_rate=1e-2, share=0.3, batch_size=6), rum),
     "uam": (Uam(epochs=2.0, learning_rate=1e-2, batch_size=20, forget_batch=6, rho=0.5), uam),
 }
