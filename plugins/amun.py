@@ -21,7 +21,7 @@ from bench.method import Count, Paper, Positive, Search
 from bench.splits import MethodData, Split
 from bench.trial import Trial
 
-from .finetune import FineTune, cosine, train_on_retain
+from .finetune import FineTune, cosine, train_on
 
 SEARCH = 0.06  # share of a retraining that the search takes
 DOUBLINGS = 10  # of the radius: whoever is not fooled by then stays so; images are 55 apart at most
@@ -98,8 +98,8 @@ class Amun(FineTune):
         model.train()
         training = data.retain.joined(examples) if self.use_retain else examples
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        rate, taught = cosine(self.learning_rate, self.epochs), replace(data, retain=training)
-        train_on_retain(model, taught, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        rate = cosine(self.learning_rate, self.epochs)
+        train_on(model, training, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
         return model
 
     def examples(self, model: nn.Module, forget: Split, trial: Trial) -> Split:

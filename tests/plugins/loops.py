@@ -27,7 +27,7 @@ class Loop:
 
     def batches(self, split: str, size: int, passes: float = 1.0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         images, labels = self.columns[split]
-        left = round(passes * math.ceil(len(labels) / size))
+        left = max(round(passes * math.ceil(len(labels) / size)), passes > 0)
         while left > 0:
             order = torch.randperm(len(labels), generator=self.orders[split])
             for rows in order.split(size):
