@@ -11,7 +11,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
+from bench import Method
 from bench.seeds import generator
+
+SHARES = [percent / 100 for percent in range(1, 101)]
+
+
+def least(kind: type[Method]) -> Method:
+    """The method as it fits the smallest budget that it takes; those that are larger it takes, too."""
+    fitting, refusals = [], []
+    for share in SHARES:
+        try:
+            fitting.append(kind().within(share))
+        except ValueError as refusal:
+            refusals.append(str(refusal))
+    assert fitting[0] == kind().within(SHARES[len(refusals)])
+    assert all("least of it" in told or told.endswith("of a retraining") for told in refusals)
+    return fitting[0]
 
 
 class Loop:

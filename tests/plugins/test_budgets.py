@@ -12,22 +12,9 @@ from bench import Method
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
 from cases import CASES
+from loops import least
 
-SHARES = [percent / 100 for percent in range(1, 101)]
 everywhere = pytest.mark.parametrize("kind", [type(method) for method, _ in CASES.values()], ids=list(CASES))
-
-
-def least(kind: type[Method]) -> Method:
-    """The method as it fits the smallest budget that it takes; those that are larger it takes, too."""
-    fitting, refusals = [], []
-    for share in SHARES:
-        try:
-            fitting.append(kind().within(share))
-        except ValueError as refusal:
-            refusals.append(str(refusal))
-    assert fitting[0] == kind().within(SHARES[len(refusals)])
-    assert all("least of it" in told or told.endswith("of a retraining") for told in refusals)
-    return fitting[0]
 
 
 def with_another_forget_set(setting):
