@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,8 +11,12 @@ import torch
 from bench_plugins import lotus
 from bench_plugins.lotus import Lotus, soft_cross_entropy, temperature
 from bench_plugins.negmerge import NegMerge, agreed
-from bench_plugins.noisy_ft import NoisyFineTune
+from bench_plugins.noisy_ft import Noised, NoisyFineTune
+from bench_plugins.output_perturbation import OutputPerturbation
 from bench_plugins.sfr_on import SfrOn, ascent
+from scipy.stats import norm
+
+from bench.weights import flat, parameters
 
 
 def test_sfr_on_weighs_what_is_known_well_most(regression) -> None:
@@ -110,9 +116,33 @@ def test_noisy_ft_keeps_what_it_proves(shrinkage: float) -> None:
     assert order * apart**2 / (2 * variance) == pytest.approx(order * method.rho)
 
 
-def test_noisy_ft_leaves_statistics_alone(setting) -> None:
-    buffers = zip(setting.run_alone(NoisyFineTune(epochs=0.5), 11).buffers(), setting.original.buffers(), strict=True)
+@pytest.mark.parametrize("method", [NoisyFineTune(epochs=0.5), OutputPerturbation(epochs=0.5)])
+def test_what_is_proven_leaves_statistics_alone(setting, method: Noised) -> None:
+    buffers = zip(setting.run_alone(method, 11).buffers(), setting.original.buffers(), strict=True)
     assert all(torch.equal(one, other) for one, other in buffers)
+
+
+def test_output_perturbation_has_the_noise_of_its_budget() -> None:
+    method = OutputPerturbation(epsilon=1.0, delta=1e-5, radius=1.0)
+    assert method.sigma == pytest.approx(9.6896105252, abs=1e-10)
+    assert method.certificate().startswith("Renyi divergence of order q at most 0.0213 q, so (1.01, 1e-05)-unlearning")
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("delta", [1e-6, 1e-2])
+def test_output_perturbation_keeps_what_it_proves(epsilon: float, delta: float) -> None:
+    """Of two normal distributions as far apart as can be (Balle and Wang 2018, arXiv:1805.06530, theorem 5)."""
+    method = OutputPerturbation(epsilon=epsilon, delta=delta, radius=2.0)
+    assert method.rho == pytest.approx(4.0**2 / (2 * method.sigma**2))
+    told = float(re.search(r"so \(([0-9.e+]+), ", method.certificate())[1])
+    apart = 4.0 / method.sigma
+    beyond = norm.cdf(apart / 2 - told / apart) - math.exp(min(told + norm.logcdf(-apart / 2 - told / apart), 0.0))
+    assert beyond <= delta
+
+
+def test_output_perturbation_ends_in_the_ball_before_its_repair(setting) -> None:
+    model = setting.run_alone(OutputPerturbation(radius=2.0, epochs=0.01), 11)
+    assert flat(parameters(model)).norm().item() == pytest.approx(2.0)
 
 
 def test_lotus_gives_the_numbers_computed_elsewhere(regression) -> None:

@@ -12,6 +12,7 @@ import torch
 from bench_plugins.lotus import Lotus
 from bench_plugins.negmerge import NegMerge
 from bench_plugins.noisy_ft import NoisyFineTune
+from bench_plugins.output_perturbation import OutputPerturbation
 from bench_plugins.sfr_on import SfrOn
 from loops import Loop
 from torch import Tensor
@@ -44,6 +45,18 @@ def noisy_ft(loop: Loop) -> None:
                 noise = torch.randn(parameter.shape, generator=loop.own, dtype=torch.float64)
                 parameter.add_(sigma * noise - 0.05 * (parameter.grad + 0.5 * parameter))
     assert method.sigma == pytest.approx(sigma)
+    _shrink(loop, 2.0)
+    loop.fine_tune(1.5, 1e-2, 20, per_epoch=True)
+    loop.model.train()
+
+
+def output_perturbation(loop: Loop) -> None:
+    loop.model.eval()
+    _shrink(loop, 2.0)
+    with torch.no_grad():
+        for parameter in loop.model.parameters():
+            noise = torch.randn(parameter.shape, generator=loop.own, dtype=torch.float64)
+            parameter.add_(math.sqrt(2 * math.log(1.25 / 1e-3)) * 4.0 / 1e4 * noise)
     _shrink(loop, 2.0)
     loop.fine_tune(1.5, 1e-2, 20, per_epoch=True)
     loop.model.train()
@@ -150,6 +163,10 @@ CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "noisy-ft": (
         NoisyFineTune(epsilon=1e4, radius=2.0, max_norm=0.4, rate=0.05, shrinkage=0.5, steps=3, epochs=1.5, batch_size=20),
         noisy_ft,
+    ),
+    "output-perturbation": (
+        OutputPerturbation(epsilon=1e4, delta=1e-3, radius=2.0, epochs=1.5, batch_size=20),
+        output_perturbation,
     ),
     "sfr-on": (SfrOn(steps=7, every=3, strength=2.0, max_norm=0.5, threshold=2.0, retain_batch=20, forget_batch=6), sfr_on),
 }
