@@ -141,7 +141,7 @@ def test_output_perturbation_keeps_what_it_proves(epsilon: float, delta: float) 
 
 
 def test_output_perturbation_ends_in_the_ball_before_its_repair(setting) -> None:
-    model = setting.run_alone(OutputPerturbation(radius=2.0, epochs=0.01), 11)
+    model = setting.run_alone(OutputPerturbation(radius=2.0, learning_rate=1e-12), 11)
     assert flat(parameters(model)).norm().item() == pytest.approx(2.0)
 
 
