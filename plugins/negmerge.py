@@ -21,6 +21,8 @@ from bench.splits import MethodData, error
 from bench.trial import Trial
 from bench.weights import Views, assign, choose, flat, parameters, restore, snapshot
 
+JUDGING = 0.04  # share of a retraining that looking at validation and forget takes, once for each scale
+
 
 def agreed(moves: Tensor) -> Tensor:
     """The mean of moves [n, ...] where all have one sign, elsewhere 0; a move of 0 has none."""
@@ -66,8 +68,12 @@ class NegMerge(Method):
             raise ValueError("learning_rates and scales must be numbers above 0, one or more of each")
 
     def within(self, share: float) -> Self:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
+        """As many epochs as go into the budget where the default goes into the usual one.
+
+        Raises:
+            ValueError: the choice of a scale leaves no time.
+        """
+        return replace(self, epochs=as_fits(self.epochs, share, JUDGING))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Learn, merge, and choose how far to go."""

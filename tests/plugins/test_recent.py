@@ -65,6 +65,12 @@ def test_negmerge_goes_least_far_where_every_scale_costs_too_much(setting, dista
     assert all(torch.equal(one, other) for one, other in buffers if one.dim())  # but for counters
 
 
+def test_negmerge_counts_the_choice_of_a_scale() -> None:
+    assert [NegMerge().within(share).epochs for share in (0.08, 0.2, 0.36)] == [0.25, 1.0, 2.0]
+    with pytest.raises(ValueError, match="what it always does takes about 4 % of a retraining"):
+        NegMerge().within(0.04)
+
+
 @pytest.mark.parametrize("odd", [{"learning_rates": ()}, {"scales": (0.0,)}, {"scales": ()}, {"learning_rates": (-1.0,)}])
 def test_negmerge_needs_rates_and_scales(odd: dict) -> None:
     with pytest.raises(ValueError, match="must be numbers above 0, one or more of each"):
