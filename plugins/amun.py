@@ -46,9 +46,7 @@ class Amun(FineTune):
 
     epochs: Annotated[Positive, Search(0.25, 2.0)] = 1.0  # what fits a budget of 20 % of retraining; public code has 10
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # public code
-    radius: Annotated[Positive, Search(0.02, 0.5, log=True)] = (
-        0.1  # ours; of the first ball, images being in [0, 1]; public code has .04
-    )
+    radius: Annotated[Positive, Search(0.02, 0.5, log=True)] = 0.1  # ours; of the first ball; public code has .04
     search_steps: Annotated[Count, Search(2, 50, log=True)] = 5  # ours, to fit the budget; in each ball; public code has 50
     stride: Annotated[Positive, Search(0.05, 0.5, log=True)] = 0.2  # ours; of a step, in radii; public code has .1
     use_retain: bool = True  # public code; False: adversarial examples alone

@@ -158,3 +158,9 @@ def test_rum_unlearns_a_single_example(setting, distance) -> None:
     one = replace(data, forget=data.forget.where(torch.arange(len(data.forget)) == 0))
     Rum(finetune_epochs=0.5, salun_epochs=0.5, batch_size=8).unlearn(model, one, trial)
     assert distance(model, setting.original) > 0
+
+
+@pytest.mark.parametrize("method", [Amun, Jit])
+def test_published_settings_can_be_made(method: type[Amun | Jit]) -> None:
+    for setting in method.presets.values():
+        assert replace(method(), **setting) != method()
