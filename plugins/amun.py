@@ -24,7 +24,7 @@ from bench.trial import Trial
 from .finetune import FineTune, cosine, train_on
 
 SEARCH = 0.06  # share of a retraining that the search takes
-DOUBLINGS = 10  # of the radius: whoever is not fooled by then stays so; images are 55 apart at most
+BALLS = 10  # of radii that double; who is not fooled in the last stays as found: from .1 on it is as large as images are apart
 
 
 def onto_ball(moved: Tensor, radius: float) -> Tensor:
@@ -33,45 +33,22 @@ def onto_ball(moved: Tensor, radius: float) -> Tensor:
     return moved * (radius / length.clamp(min=radius))
 
 
-def nearest_adversarial(model: nn.Module, images: Tensor, labels: Tensor, radius: float, steps: int) -> tuple[Tensor, Tensor]:
-    """Images that a model takes for another class, as near as is found, and these classes: of labels [..., B].
-
-    Each step goes up the loss by a `steps`-th of the radius, back into the ball around the image, and into [0, 1]. After so many
-    steps the radius doubles. An image that fools the model, if only as it is, moves no more.
-    """
-    start = images.flatten(labels.dim())
-    found = start
-    for doubled in range(DOUBLINGS):
-        reach = radius * 2**doubled
-        for _ in range(steps):
-            here = found.clone().requires_grad_()
-            logits = model(here.view_as(images))
-            fooled = logits.argmax(-1) != labels
-            if fooled.all():
-                return found.view_as(images), logits.argmax(-1)
-            (slope,) = torch.autograd.grad(cross_entropies(logits, labels).sum(), here)
-            moved = found + reach / steps * normalize(slope, dim=-1) - start
-            found = torch.where(fooled[..., None], found, (start + onto_ball(moved, reach)).clamp(0, 1))
-    return found.view_as(images), model(found.view_as(images)).argmax(-1).detach()
-
-
 @dataclass(frozen=True)
 class Amun(FineTune):
     """Fine-tuning on retain and, in forget's place, on its nearest adversarial examples, shuffled together.
 
-    The search asks the original in evaluation mode, in steps of projected gradient ascent on cross-entropy: the ball around an
-    image that the example must lie in doubles until it is found. The example has the class that the original takes it for. An
-    image of forget that the original takes for another class already is its own example. Nothing of it is random.
-
-    The public code takes 50 steps from a radius of .04, of a tenth of it each. Here they are fewer, to fit the budget.
+    The search asks the original in evaluation mode: steps up the gradient of cross-entropy, each back into a ball around the
+    image, which doubles every `search_steps` until the original takes the image for another class. That class is the example's
+    label. An image that the original gets wrong already is its own example. Nothing of it is random.
 
     Source: Ebrahimpour-Boroojeny et al. 2025, arXiv:2503.00917.
     """
 
     epochs: Annotated[Positive, Search(0.25, 2.0)] = 1.0  # what fits a budget of 20 % of retraining; public code has 10
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # public code
-    radius: Annotated[Positive, Search(0.02, 0.5, log=True)] = 0.1  # ours; of the first ball, images being in [0, 1]
-    search_steps: Annotated[Count, Search(2, 50, log=True)] = 5  # ours; in each ball, to fit the budget
+    radius: Annotated[Positive, Search(0.02, 0.5, log=True)] = 0.1  # ours; of the first ball; public code has .04
+    search_steps: Annotated[Count, Search(2, 50, log=True)] = 5  # ours, to fit the budget; in each ball; public code has 50
+    stride: Annotated[Positive, Search(0.05, 0.5, log=True)] = 0.2  # ours; of a step, in radii; public code has .1
     use_retain: bool = True  # public code; False: adversarial examples alone
     uses_forget: ClassVar[bool] = True
     cost: ClassVar[str] = "epochs over retain and as many examples as forget has, and dozens of passes over forget"
@@ -84,7 +61,7 @@ class Amun(FineTune):
         code="https://github.com/Ali-E/AMUN",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"epochs": 10.0, "batch_size": 128, "radius": 0.04, "search_steps": 50}
+        "paper": {"epochs": 10.0, "batch_size": 128, "radius": 0.04, "search_steps": 50, "stride": 0.1}
     }
 
     def within(self, share: float) -> Self:
@@ -107,9 +84,24 @@ class Amun(FineTune):
         found = []
         for images, labels in forget.batches(self.batch_size, shuffle=False):
             own = images.expand(*trial.lead, *images.shape)  # each model of a stack moves them its own way
-            found.append(nearest_adversarial(model, own, labels.expand(*trial.lead, -1), self.radius, self.search_steps))
+            found.append(self.search(model, own, labels.expand(*trial.lead, -1)))
         images, labels = (torch.cat(parts, len(trial.lead)) for parts in zip(*found, strict=True))
         return forget.showing(images).labelled(labels)
+
+    def search(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images that a model takes for another class than their own [..., B], as near as is found, and these classes."""
+        found = start = images.flatten(labels.dim())
+        for step in range(BALLS * self.search_steps):
+            radius = self.radius * 2 ** (step // self.search_steps)
+            here = found.clone().requires_grad_()
+            logits = model(here.view_as(images))
+            fooled = logits.argmax(-1) != labels
+            if fooled.all():
+                break
+            (slope,) = torch.autograd.grad(cross_entropies(logits, labels).sum(), here)
+            moved = found + self.stride * radius * normalize(slope, dim=-1) - start
+            found = torch.where(fooled[..., None], found, (start + onto_ball(moved, radius)).clamp(0, 1))
+        return found.view_as(images), model(found.view_as(images)).argmax(-1)
 
 
 @hookimpl

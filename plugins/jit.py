@@ -6,9 +6,9 @@ Source: Foster et al. 2024, arXiv:2402.01401; public code: jwf40/Information-The
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,10 @@ class Jit(Method):
     batch_size: Count = 64  # public code has 128, which a small forget set does not fill
     stackable: ClassVar[bool] = True
     cost: ClassVar[str] = "one pass over forget and forward passes over it, one for each copy"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"batch_size": 128},
+        "vit": {"batch_size": 128, "noise": 0.5, "learning_rate": 0.1},
+    }
     paper: ClassVar[Paper] = Paper(
         title="An Information Theoretic Approach to Machine Unlearning",
         authors="Foster, Jack and Fogarty, Kyle and Schoepf, Stefan and Dugue, Zack and others",

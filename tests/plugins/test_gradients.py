@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from bench_plugins.amun import Amun, nearest_adversarial, onto_ball
+from bench_plugins.amun import Amun, onto_ball
 from bench_plugins.cup import Cup, angle, pivoted
 from bench_plugins.finetune import FineTune
 from bench_plugins.jit import Jit, noisy, steepness
@@ -94,7 +94,7 @@ def test_cup_of_parallel_gradients_stands_still() -> None:
 def test_amun_finds_what_fools_each_model_and_nothing_much_nearer_does(setting) -> None:
     """A point half as far out along the way is mostly still taken for what it is."""
     model, (images, labels) = copy.deepcopy(setting.original).eval(), setting.columns["forget"]
-    found, classes = nearest_adversarial(model, images, labels, 0.05, 10)
+    found, classes = Amun(radius=0.05, search_steps=10, stride=0.1).search(model, images, labels)
     assert found.min() >= 0
     assert found.max() <= 1
     assert torch.equal(model(found).argmax(-1), classes)
@@ -106,14 +106,14 @@ def test_amun_finds_what_fools_each_model_and_nothing_much_nearer_does(setting) 
 def test_amun_leaves_what_fools_the_model_already(setting) -> None:
     model, (images, _) = copy.deepcopy(setting.original).eval(), setting.columns["forget"]
     wrong = (model(images).argmax(-1) + 1) % 4
-    found, classes = nearest_adversarial(model, images, wrong, 0.1, 5)
+    found, classes = Amun().search(model, images, wrong)
     assert torch.equal(found, images)
     assert torch.equal(classes, model(images).argmax(-1))
 
 
 def test_amun_gives_up_on_a_model_that_always_says_the_same(regression) -> None:
     model, images, labels = regression.model(0.0), torch.tensor([[0.2, 0.3]], dtype=torch.float64), torch.tensor([0])
-    found, classes = nearest_adversarial(model, images, labels, 0.1, 1)
+    found, classes = Amun(search_steps=1).search(model, images, labels)
     assert torch.equal(found, images)
     assert classes.tolist() == [0]
 
@@ -158,3 +158,9 @@ def test_rum_unlearns_a_single_example(setting, distance) -> None:
     one = replace(data, forget=data.forget.where(torch.arange(len(data.forget)) == 0))
     Rum(finetune_epochs=0.5, salun_epochs=0.5, batch_size=8).unlearn(model, one, trial)
     assert distance(model, setting.original) > 0
+
+
+@pytest.mark.parametrize("method", [Amun, Jit])
+def test_published_settings_can_be_made(method: type[Amun | Jit]) -> None:
+    for setting in method.presets.values():
+        assert replace(method(), **setting) != method()

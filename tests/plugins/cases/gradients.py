@@ -97,7 +97,7 @@ def _adversarial(model: nn.Module, image: Tensor, label: Tensor) -> tuple[Tensor
         if logits.argmax() != label:
             break
         (slope,) = torch.autograd.grad(functional.cross_entropy(logits, label[None]), found)
-        moved = found.detach() + reach / 4 * slope / slope.norm() - image
+        moved = found.detach() + 0.2 * reach * slope / slope.norm() - image
         found = (image + moved / max(1.0, float(moved.norm()) / reach)).clamp(0, 1)
     return found.detach(), logits.argmax()
 
@@ -128,7 +128,7 @@ def rum(loop: Loop) -> None:
 
 
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
-    "amun": (Amun(epochs=1.5, learning_rate=1e-2, batch_size=20, radius=0.3, search_steps=4), amun),
+    "amun": (Amun(epochs=1.5, learning_rate=1e-2, batch_size=20, radius=0.3, search_steps=4, stride=0.2), amun),
     "cup": (Cup(epochs=2.0, learning_rate=1e-2, batch_size=20, forget_batch=6, gamma=0.4), cup),
     "jit": (Jit(passes=2, copies=3, noise=0.3, learning_rate=1e-3, batch_size=6), jit),
     "rum": (Rum(finetune_epochs=1.0, finetune_rate=1e-2, salun_epochs=1.5, salun_rate=1e-2, share=0.3, batch_size=6), rum),
