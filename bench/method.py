@@ -109,13 +109,13 @@ class Paper:
           url = {https://arxiv.org/abs/1},
         }
         """
-        key = f"{_first_word(self.authors)}{self.year or ''}{_first_word(self.title)}" or "unnamed"
+        key = f"{_first_word(str(self.authors))}{self.year or ''}{_first_word(str(self.title))}" or "unnamed"
         fields = {
-            "title": for_bibtex(self.title),
-            "author": for_bibtex(self.authors),
-            "year": self.year or "",
-            "howpublished": for_bibtex(self.venue),
-            "url": quote(self.url, _IN_ADDRESSES, errors="replace"),
+            "title": for_bibtex(str(self.title)),
+            "author": for_bibtex(str(self.authors)),
+            "year": for_bibtex(str(self.year or "")),
+            "howpublished": for_bibtex(str(self.venue)),
+            "url": quote(str(self.url), _IN_ADDRESSES, errors="replace"),
         }
         lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
         return f"@misc{{{key},\n{lines}}}"

@@ -56,10 +56,10 @@ class Split:
 
     def showing(self, images: Tensor) -> Split:
         """The split with other images in [0, 1]: [n, C, H, W], or [M, n, C, H, W] where each model has its own."""
-        if not self._is_per_model(images):
+        if images.dim() < 5 or not self._is_per_model(images):
             return replace(self, columns=(images, *self.columns[1:]), drawn=None)
         rows = torch.arange(images.shape[0] * images.shape[1], device=images.device).view(*self.lead, -1)
-        return replace(self, columns=(images.flatten(0, 1), *self.columns[1:]), drawn=rows)
+        return replace(self, columns=(images.flatten(0, 1), *self.columns[1:]), drawn=rows, identities=None)
 
     def where(self, mask: Tensor) -> Split:
         """The examples where `mask` [n] is True, for all models.
@@ -76,7 +76,10 @@ class Split:
         return replace(self, columns=(self.columns[0], *kept), drawn=self.drawn[..., mask])
 
     def joined(self, other: Split) -> Split:
-        """The examples of both splits, shuffled together by the generators of this one; both have columns of the same kinds."""
+        """The examples of both splits, shuffled together by the generators of this one; both have columns of the same kinds.
+
+        Where images of one are bytes and of the other floats, all become floats, which take four times the memory of bytes.
+        """
         images = torch.cat(_alike(self.columns[0], other.columns[0]))
         kept = [self._side_by_side(other, *pair) for pair in zip(self.columns[1:], other.columns[1:], strict=True)]
         sampled = self.drawn is not None or other.drawn is not None
@@ -89,6 +92,7 @@ class Split:
 
     def at(self, positions: Tensor) -> Split:
         """The examples at positions [k], or [M, k] of a stack, for each model its own; so are labels and columns."""
+        positions = positions.expand(*self.lead, -1)
         kept = [self._take(column, positions) for column in self.columns[1:]]
         return replace(self, columns=(self.columns[0], *kept), drawn=self._image_rows(positions), identities=None)
 

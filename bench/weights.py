@@ -85,9 +85,14 @@ def sums(model: nn.Module, tensors: Iterable[Tensor]) -> Tensor:
     return torch.stack([row.sum(tuple(range(1, row.dim()))) for row in rows]).sum(0)
 
 
+def across(values: Tensor, view: Tensor) -> Tensor:
+    """One value per model [M], shaped to broadcast over a view [M, ...]."""
+    return values.view(-1, *[1] * (view.dim() - 1))
+
+
 def std(view: Tensor) -> Tensor:
     """Standard deviation per model, shaped to broadcast over the view."""
-    return view.flatten(1).std(1).view(-1, *[1] * (view.dim() - 1))
+    return across(view.flatten(1).std(1), view)
 
 
 def smallest(values: Tensor, fraction: float) -> Tensor:
@@ -121,7 +126,7 @@ def clip(model: nn.Module, max_norm: float) -> None:
     views = gradients(model)
     scale = (max_norm / (flat(views).norm(dim=1) + 1e-6)).clamp(max=1.0)
     for view in views.values():
-        view.mul_(scale.view(-1, *[1] * (view.dim() - 1)))
+        view.mul_(across(scale, view))
 
 
 def frozen(optimizer: Optimizer, model: nn.Module, masks: Mapping[str, Tensor]) -> RemovableHandle:

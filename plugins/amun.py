@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch.optim import SGD
 
 from bench import Method, hookimpl
 from bench.budget import as_fits
@@ -21,7 +21,7 @@ from bench.method import Count, Paper, Positive, Search
 from bench.splits import MethodData, Split
 from bench.trial import Trial
 
-from .finetune import FineTune, cosine, train_on
+from .finetune import FineTune
 
 SEARCH = 0.06  # share of a retraining that the search takes
 BALLS = 10  # of radii that double; who is not fooled in the last stays as found: from .1 on it is as large as images are apart
@@ -41,6 +41,9 @@ class Amun(FineTune):
     image, which doubles every `search_steps` until the original takes the image for another class. That class is the example's
     label. An image that the original gets wrong already is its own example. Nothing of it is random.
 
+    Public code trains on forget with its own labels, too (`with_forget`); what is the default here is its ablation `advonly`. It
+    lowers the rate tenfold after every epoch; here the rate falls along half a cosine, in the setting `paper` as well.
+
     Source: Ebrahimpour-Boroojeny et al. 2025, arXiv:2503.00917.
     """
 
@@ -49,7 +52,8 @@ class Amun(FineTune):
     radius: Annotated[Positive, Search(0.02, 0.5, log=True)] = 0.1  # ours; of the first ball; public code has .04
     search_steps: Annotated[Count, Search(2, 50, log=True)] = 5  # ours, to fit the budget; in each ball; public code has 50
     stride: Annotated[Positive, Search(0.05, 0.5, log=True)] = 0.2  # ours; of a step, in radii; public code has .1
-    use_retain: bool = True  # public code; False: adversarial examples alone
+    use_retain: bool = True  # public code; without, there is nothing to keep utility by
+    with_forget: bool = False  # ours: forget with its own labels is not to be learnt; public code has it
     uses_forget: ClassVar[bool] = True
     cost: ClassVar[str] = "epochs over retain and as many examples as forget has, and dozens of passes over forget"
     paper: ClassVar[Paper] = Paper(
@@ -61,7 +65,7 @@ class Amun(FineTune):
         code="https://github.com/Ali-E/AMUN",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"epochs": 10.0, "batch_size": 128, "radius": 0.04, "search_steps": 50, "stride": 0.1}
+        "paper": {"epochs": 10.0, "batch_size": 128, "radius": 0.04, "search_steps": 50, "stride": 0.1, "with_forget": True}
     }
 
     def within(self, share: float) -> Self:
@@ -73,11 +77,9 @@ class Amun(FineTune):
         model.eval()
         examples = self.examples(model, data.forget, trial)
         model.train()
-        training = data.retain.joined(examples) if self.use_retain else examples
-        optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        rate = cosine(self.learning_rate, self.epochs)
-        train_on(model, training, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
-        return model
+        parts = (data.retain,) * self.use_retain + (data.forget,) * self.with_forget
+        training = reduce(Split.joined, (*parts, examples))
+        return super().unlearn(model, replace(data, retain=training), trial)
 
     def examples(self, model: nn.Module, forget: Split, trial: Trial) -> Split:
         """Forget, with adversarial examples and their classes in place of images and labels."""

@@ -63,6 +63,7 @@ class Cup(Paired):
         year=2025,
         url="https://arxiv.org/abs/2510.19226",
     )
+    reconstruction: ClassVar[str] = "all but the direction of a step: the released file does not run"
 
     def differentiate(self, model: nn.Module, retain: Columns, forget: Columns, epoch: float) -> None:
         """Put both gradients together."""

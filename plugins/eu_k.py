@@ -27,7 +27,7 @@ def redraw(model: nn.Module, parts: Sequence[str], trial: Trial, *, statistics: 
     tensors = [*parameters(model), *(name for name, _ in model.named_buffers() if statistics)]
     within = tuple(f"{part}." for part in parts)
     fresh = trial.fresh_model().state_dict()
-    drawn = {name: fresh[name] for name in tensors if name.startswith(within)}
+    drawn = {name: fresh[name] for name in tensors if name.startswith(within) and name in fresh}
     model.load_state_dict(drawn, strict=False)
 
 

@@ -21,7 +21,7 @@ from bench.method import Count, Paper, Positive, Search
 from bench.splits import MethodData
 from bench.trial import Trial
 
-TINY = 1e-12  # of a distance between images: noise is cut off where an image is of one brightness
+TINY = 1e-12  # of a distance between images: noise is cut off where a batch is of one brightness
 LEAST_SHARE = 0.06  # of a retraining: one pass with its copies
 
 

@@ -20,7 +20,7 @@ from bench.losses import cross_entropy
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import Columns, MethodData
 from bench.trial import Trial
-from bench.weights import clip, flat, gradients, parameters
+from bench.weights import across, clip, flat, gradients, parameters
 
 from .finetune import cosine, train_on
 
@@ -87,7 +87,7 @@ class Noised(Method):
         views = parameters(model)
         scale = (self.radius / flat(views).norm(dim=1)).clamp(max=1.0)
         for view in views.values():
-            view.mul_(scale.view(-1, *[1] * (view.dim() - 1)))
+            view.mul_(across(scale, view))
 
     def add_noise(self, model: nn.Module, trial: Trial) -> None:
         """Add normal noise to every weight."""
@@ -108,10 +108,10 @@ class NoisyFineTune(Noised):
     not be finite without, and fine-tuned on retain.
 
     The proof is of weights, given the statistics of batch normalisation: these are frozen at the original's, which saw forget,
-    through the walk and the repair. Of a network without such statistics it holds to the end. It is
-    not of frozen weights, which stay. Noise that hides radius leaves
-    the square root of (epsilon / number of weights) of what there was: of tens of thousands of weights an epsilon of 1 leaves
-    nothing, and the budget does not suffice to learn it again. Utility is lost: that is what the proof costs here.
+    through the walk and the repair. Of a network without such statistics it holds to the end. It does not cover frozen weights.
+    Noise that hides radius leaves the square root of (epsilon / number of weights) of what there was: of tens of thousands of
+    weights an epsilon of 1 leaves nothing, and the budget does not suffice to learn it again. Utility is lost: that is what the
+    proof costs here.
 
     Source: Koloskova et al. 2025, arXiv:2506.06985.
     """

@@ -37,7 +37,8 @@ class Rum(Method):
 
     Memorised most is what the original is least confident of: what retrained models make of an example, by which memorisation is
     defined, a method does not see. SalUn begins with what fine-tuning left. Fine-tuning sees retain alone, so of forget only the
-    last third is learnt from. Settings are those of the two methods; those of the paper depend on the data.
+    last third is learnt from; in public code fine-tuning still sees that third, with its labels. Settings are those of the two
+    methods; those of the paper depend on the data.
 
     Source: Zhao et al. 2024, arXiv:2406.01257.
     """
@@ -51,7 +52,9 @@ class Rum(Method):
     momentum: Share = 0.9  # that of both
     weight_decay: NotNegative = 5e-4  # that of both
     stackable: ClassVar[bool] = True
-    cost: ClassVar[str] = "epochs over retain, and over a third of forget, and two passes over that"
+    cost: ClassVar[str] = (
+        "epochs over retain and a third of forget, a gradient pass over that, a forward pass over forget"
+    )
     paper: ClassVar[Paper] = Paper(
         title="What makes unlearning hard and what to do about it",
         authors="Zhao, Kairan and Kurmanji, Meghdad and Barbulescu, George-Octavian and others",

@@ -21,7 +21,7 @@ from bench.models.layers import batch_norms, last_linear
 from bench.models.stacked import size
 from bench.splits import MethodData
 from bench.trial import Trial
-from bench.weights import frozen, parameters
+from bench.weights import across, frozen, parameters
 
 from .amnesiacs import reset
 from .finetune import CHALLENGE, constant, train_on
@@ -38,7 +38,7 @@ def choosable(model: nn.Module) -> list[str]:
 
 def spread(mask: Tensor, view: Tensor) -> Tensor:
     """One truth per model, [M], for every entry of a view [M, ...]."""
-    return mask.view(-1, *[1] * (view.dim() - 1)).expand_as(view)
+    return across(mask, view).expand_as(view)
 
 
 @dataclass(frozen=True)

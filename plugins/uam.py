@@ -16,7 +16,7 @@ from torch.optim import SGD
 
 from bench import Method, hookimpl
 from bench.losses import cross_entropy, set_learning_rate
-from bench.method import Count, NotNegative, Paper, Positive, Search
+from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import Columns, MethodData
 from bench.trial import Trial
 from bench.weights import assign, flat, gradient, parameters
@@ -28,6 +28,10 @@ from .finetune import FineTune, cosine, smooth_cosine
 class Paired(FineTune):
     """Fine-tuning in which each batch of retain is paired with one of forget, which begins again when it is through."""
 
+    epochs: Annotated[Positive, Search(0.25, 2.0)] = 1.0  # ours: what fits a budget of 20 % of retraining
+    batch_size: Count = 64  # ours: that of the embedded task's training
+    momentum: Share = 0.9  # ours: usual
+    weight_decay: NotNegative = 5e-4  # ours: usual
     forget_batch: Count = 64  # ours: as many as of retain
     uses_forget: ClassVar[bool] = True
     cost: ClassVar[str] = "epochs over retain, with a batch of forget in every step"
@@ -35,7 +39,7 @@ class Paired(FineTune):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Take a step on each pair."""
         optimizer = SGD(model.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        rate, batches = cosine(self.learning_rate, self.epochs), math.ceil(len(data.retain) / self.batch_size)
+        rate, batches = cosine(self.learning_rate, self.epochs), data.retain.steps(self.batch_size)
         forget = data.forget.epochs(math.inf, self.forget_batch)
         pairs = zip(data.retain.epochs(self.epochs, self.batch_size), forget, strict=False)
         for taken, (keep, lose) in enumerate(pairs):
@@ -71,6 +75,7 @@ class Uam(Paired):
         url="https://openreview.net/forum?id=kAuckbcMvi",
         code="https://github.com/Harry24k/torchunlearn",
     )
+    reconstruction: ClassVar[str] = "all but the direction of a step: the paper could not be read in full"
 
     def differentiate(self, model: nn.Module, retain: Columns, forget: Columns, epoch: float) -> None:
         """Go up, differentiate there, come back."""

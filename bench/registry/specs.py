@@ -117,7 +117,10 @@ def _preset(kind: type[Method], spec: Spec) -> dict[str, Any] | None:
         return None
     name = str(spec.parameters[PRESET])
     if name in kind.presets:
-        return _fitting(kind, f"preset {name} of {spec.plugin}", kind.presets[name])
+        values: object = kind.presets[name]
+        if not isinstance(values, Mapping):
+            raise BenchError(f"preset {name} of {spec.plugin} must give values by the names of hyper-parameters, not {values!r}")
+        return _fitting(kind, f"preset {name} of {spec.plugin}", values)
     close = get_close_matches(name, kind.presets, 1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise BenchError(f"{spec.plugin} has no preset {name!r}; {hint}it has: {', '.join(kind.presets) or 'none'}")
@@ -216,7 +219,15 @@ def _checked(plugin: str, name: str, value: object, wanted: Any) -> object:
         return _converted(value, wanted)
     except (TypeError, ValueError):
         kind = wanted.__name__ if isinstance(wanted, type) and not get_args(wanted) else wanted
-        raise BenchError(f"{plugin}: hyper-parameter {name} takes {kind}, not {json.dumps(value, default=str)}") from None
+        raise BenchError(f"{plugin}: hyper-parameter {name} takes {kind}, not {_as_typed(value)}") from None
+
+
+def _as_typed(value: object) -> str:
+    """A value as one types it, or as Python has it where there is no way to."""
+    try:
+        return json.dumps(value, default=str)
+    except TypeError:
+        return repr(value)
 
 
 def _converted(value: Any, wanted: Any) -> Any:

@@ -58,6 +58,12 @@ def test_keys_are_plain_letters_and_digits(title: str, authors: str, year: int, 
     assert Paper(title, authors, "", year, "").bibtex.startswith(f"@misc{{{key},\n")
 
 
+def test_an_entry_of_what_is_no_text() -> None:
+    entry = Paper(("A", "B"), None, 3, "2025", None).bibtex
+    assert "author = {None}," in entry
+    assert "title = {('A', 'B')}," in entry
+
+
 def test_a_record_gives_the_same_entry() -> None:
     said = {"title": "{A}", "authors": "Doe, Jane", "venue": "", "year": 2025, "url": "https://a.org/_"}
     assert PaperRecord(**said).bibtex == Paper(**said).bibtex

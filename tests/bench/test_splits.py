@@ -1,6 +1,7 @@
 """Splits: batches, shuffles and columns, for a plain network and for a stack."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,6 +86,18 @@ def test_all_models_may_be_shown_the_same_images() -> None:
         assert torch.equal(sample.showing(sample.images.flip(-1)).images, sample.images.flip(-1))
 
 
+def test_as_many_models_as_images_as_channels() -> None:
+    """All three: nothing but the number of dimensions tells images of all from those of each."""
+    split = bind((COLUMNS[0][:3], COLUMNS[1][:3]), [1, 2, 3], "forget", stacked=True)
+    assert torch.equal(split.showing(split.images.flip(-1)).images, split.images.flip(-1))
+
+
+def test_images_of_its_own_have_no_identities() -> None:
+    split = replace(bind(COLUMNS, [1, 2], "forget", stacked=True), identities=torch.arange(ROWS))
+    shown = split.showing(torch.rand(2, ROWS, 3, 32, 32))
+    assert shown.where(torch.arange(ROWS) < 4).identities is None
+
+
 @pytest.mark.parametrize("stacked", [False, True])
 def test_examples_at_positions(stacked: bool) -> None:
     positions = torch.tensor([[7, 2, 5], [0, 2, 9]])[: 1 + stacked]
@@ -95,6 +108,12 @@ def test_examples_at_positions(stacked: bool) -> None:
     again = taken.at(torch.tensor([[2, 0], [1, 1]]) if stacked else torch.tensor([2, 0]))
     assert again.labels.tolist() == ([[5, 7], [2, 2]] if stacked else [5, 7])
     assert torch.equal(again.images, COLUMNS[0][again.labels])
+
+
+def test_models_of_a_stack_may_have_the_same_positions() -> None:
+    taken = bind(COLUMNS, [1, 2], "forget", stacked=True).at(torch.tensor([7, 2, 5]))
+    assert taken.labels.tolist() == [[7, 2, 5]] * 2
+    assert sorted(_labels(taken)[1].tolist()) == [2, 5, 7]
 
 
 def test_epochs_may_be_fractions() -> None:

@@ -6,8 +6,9 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from queue import Empty
 from types import ModuleType
@@ -24,6 +25,7 @@ LARGEST = 60_000  # bytes
 PATIENCE = 60  # seconds after which somebody interrupts a cell once more
 PATH = re.compile(r"(?<![<\w.:/-])/\w+/\w")  # of a machine; not a tag, a link or a quotient
 FIGURE = re.compile(r"\d+\.\d+")
+Executed = Callable[[str], nbformat.NotebookNode]
 SLOW = """
 from pathlib import Path
 
@@ -69,9 +71,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def executed(notebooks: ModuleType, folder: Path) -> dict[str, nbformat.NotebookNode]:
-    """Both, in one folder and on the task that trains in a moment."""
-    return {name: notebooks.run(name, folder, _on_the_tiny_task) for name in notebooks.NAMES}
+def executed(notebooks: ModuleType, folder: Path) -> Executed:
+    """Those that are asked for, each once, in one folder and on the task that trains in a moment."""
+    return cache(lambda name: notebooks.run(name, folder, _on_the_tiny_task))
 
 
 def _on_the_tiny_task(source: str) -> str:
@@ -137,17 +139,15 @@ def test_the_kernel_is_this_interpreter(notebooks: ModuleType, folder: Path) -> 
     assert notebooks.manager(folder, KernelManager).kernel_spec.argv[0] == sys.executable
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_every_cell_runs(executed: dict[str, nbformat.NotebookNode], name: str) -> None:
-    cells = [cell for cell in executed[name].cells if cell.cell_type == "code"]
+@pytest.mark.parametrize("name", ["first-result", pytest.param("first-method", marks=pytest.mark.slow)])
+def test_every_cell_runs(executed: Executed, name: str) -> None:
+    cells = [cell for cell in executed(name).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert [output.output_type for cell in cells for output in cell.outputs if output.output_type == "error"] == []
 
 
-@pytest.mark.slow
-def test_a_first_result(executed: dict[str, nbformat.NotebookNode]) -> None:
-    notebook = executed["first-result"]
+def test_a_first_result(executed: Executed) -> None:
+    notebook = executed("first-result")
     assert _outputs(notebook, "run").endswith("[]")
     assert _rows(notebook, "frame") == ["scrub", "noise-injection", "original"]
     assert _rows(notebook, "outputs") == ["scrub", "noise-injection", "original", "(retrained)"]
@@ -156,8 +156,8 @@ def test_a_first_result(executed: dict[str, nbformat.NotebookNode]) -> None:
 
 
 @pytest.mark.slow
-def test_a_first_method(executed: dict[str, nbformat.NotebookNode]) -> None:
-    notebook = executed["first-method"]
+def test_a_first_method(executed: Executed) -> None:
+    notebook = executed("first-method")
     checks = _outputs(notebook, "check").strip().splitlines()
     assert len(checks) == 17
     assert {line.split()[0] for line in checks} <= {"ok", "skip"}
@@ -167,23 +167,22 @@ def test_a_first_method(executed: dict[str, nbformat.NotebookNode]) -> None:
     assert "distinguishable: " in _outputs(notebook, "compare")
 
 
-@pytest.mark.slow
-def test_progress_is_one_output_of_a_cell(executed: dict[str, nbformat.NotebookNode]) -> None:
-    (cell,) = [cell for cell in executed["first-result"].cells if cell.id == "run"]
+def test_progress_is_one_output_of_a_cell(executed: Executed) -> None:
+    (cell,) = [cell for cell in executed("first-result").cells if cell.id == "run"]
     bars = [output for output in cell.outputs if "scrub: 8 trials" in output.get("data", {}).get("text/plain", "")]
     assert len(bars) == 1
     assert "stream" not in {output.output_type for output in cell.outputs}
 
 
-@pytest.mark.slow
-def test_no_process_is_left(executed: dict[str, nbformat.NotebookNode], folder: Path, ended) -> None:
-    assert executed
+def test_no_process_is_left(executed: Executed, folder: Path, ended) -> None:
+    assert executed("first-result")
     ended(_family(folder))
 
 
 @pytest.fixture
-def kernel(notebooks: ModuleType, executed: dict[str, nbformat.NotebookNode], folder: Path) -> Iterator[KernelManager]:
-    """A kernel in the folder where the notebooks ran."""
+def kernel(notebooks: ModuleType, executed: Executed, folder: Path) -> Iterator[KernelManager]:
+    """A kernel in the folder where a notebook ran."""
+    executed("first-result")
     manager = notebooks.manager(folder, KernelManager)
     manager.start_kernel(env=notebooks.environment(folder), cwd=str(folder))
     yield manager

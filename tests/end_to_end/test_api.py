@@ -49,7 +49,7 @@ class Sees(Method):
 """
 
 
-@pytest.mark.parametrize("way", [pytest.param("standard input", marks=pytest.mark.slow), "script"])
+@pytest.mark.parametrize("way", ["standard input", "script"])
 def test_no_guard_is_needed(filled, tmp_path: Path, way: str) -> None:
     code = CODE.format(store=str(filled.path))
     (tmp_path / "script.py").write_text(code)

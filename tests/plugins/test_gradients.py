@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from bench_plugins.finetune import FineTune
 from bench_plugins.jit import Jit, noisy, steepness
 from bench_plugins.rum import Rum, memorised_most
 from bench_plugins.salun import SalUn
-from bench_plugins.uam import Uam
+from bench_plugins.uam import Paired, Uam
 
 from bench.losses import cross_entropy
 from bench.weights import flat, gradient
@@ -132,6 +133,40 @@ def test_amun_trains_without_retain_if_it_is_told_to(setting, distance, stacked:
     examples = method.examples(model.eval(), data.forget, trial)
     FineTune(epochs=1.0, learning_rate=1e-2, batch_size=8).unlearn(model.train(), replace(data, retain=examples), trial)
     assert distance(alone, model) < 1e-9
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_amun_trains_on_forget_too_if_it_is_told_to(setting, distance, stacked: bool) -> None:
+    method = Amun(epochs=1.0, learning_rate=1e-2, batch_size=8, radius=0.3, search_steps=4, with_forget=True)
+    (alone,) = setting.run_stacked(method, [11]) if stacked else [setting.run_alone(method, 11)]
+    data, trial = setting.data([11], stacked=False), setting.trial([11], stacked=False)
+    model = copy.deepcopy(setting.original)
+    examples = method.examples(model.eval(), data.forget, trial)
+    columns = (torch.cat(parts) for parts in zip(data.retain.columns, data.forget.columns, examples.columns, strict=True))
+    everything = replace(data.retain, columns=tuple(columns), drawn=None, identities=None)
+    FineTune(epochs=1.0, learning_rate=1e-2, batch_size=8).unlearn(model.train(), replace(data, retain=everything), trial)
+    assert distance(alone, model) < 1e-9
+
+
+@dataclass(frozen=True)
+class Told(Paired):
+    """Writes down how many epochs are over, at every step."""
+
+    epochs: float = 2.0
+    batch_size: int = 8
+
+    def differentiate(self, model, retain, forget, epoch) -> None:
+        self.heard.append(epoch)
+
+    heard: ClassVar[list[float]] = []
+
+
+def test_epochs_are_counted_by_the_batches_that_there_are(setting) -> None:
+    """A last batch of one is none."""
+    Told.heard.clear()
+    data = setting.data([11], stacked=False)
+    Told().unlearn(copy.deepcopy(setting.original), replace(data, retain=data.retain.sample(17)), None)
+    assert Told.heard == [0.0, 0.5, 1.0, 1.5]
 
 
 def test_rum_splits_by_confidence_in_the_true_class(regression) -> None:

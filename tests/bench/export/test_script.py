@@ -64,7 +64,18 @@ for folder in sys.argv[1:]:  # each in a process of its own, and torch is import
     os.waitpid(process, 0)
 """
 SHIPPED = [plugin.name for plugin in discovery.plugins(discovery.METHODS) if plugin.name not in ("original", "retrain")]
-TRIED = ("finetune", "fisher", "kookmin", "noise-injection", "salun", "scrub-r", "sfr-on", "unsir")  # each needs other parts
+TRIED = (
+    "amun",
+    "cup",
+    "finetune",
+    "fisher",
+    "kookmin",
+    "noise-injection",
+    "salun",
+    "scrub-r",
+    "sfr-on",
+    "unsir",
+)  # each needs other parts
 METHODS = [pytest.param(name, marks=() if name in TRIED else pytest.mark.slow) for name in SHIPPED]
 FILE = '''"""Mine."""
 from dataclasses import dataclass

@@ -227,13 +227,15 @@ class Set(Method):
     rate: float = 0.1
     steps: tuple[float, ...] = ()
     kind: Literal["a", "b"] = "a"
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, Any]] = {
         "whole": {"rate": 1, "steps": (1, 2.5)},
         "listed": {"steps": [3]},
         "text": {"rate": "fast"},
         "set": {"rate": {1}},
         "other": {"kind": "c"},
         "misspelt": {"rat": 1.0},
+        "odd": {"rate": {(1, 2): 3}},
+        "none": None,
     }
 
 
@@ -250,6 +252,8 @@ def test_values_of_a_preset_become_what_they_would_be_if_they_were_typed() -> No
         ("text", 'preset text of x: hyper-parameter rate takes float, not "fast"'),
         ("set", 'preset set of x: hyper-parameter rate takes float, not "{1}"'),
         ("other", """preset other of x: hyper-parameter kind takes typing.Literal['a', 'b'], not "c\""""),
+        ("odd", "preset odd of x: hyper-parameter rate takes float, not {(1, 2): 3}"),
+        ("none", "preset none of x must give values by the names of hyper-parameters, not None"),
         ("misspelt", "preset misspelt of x has no hyper-parameter 'rat'; did you mean rate? it has: rate, steps, kind"),
     ],
 )
