@@ -47,11 +47,11 @@ class Amun(FineTune):
     Source: Ebrahimpour-Boroojeny et al. 2025, arXiv:2503.00917.
     """
 
-    epochs: Annotated[Positive, Search(0.25, 2.0)] = 1.0  # what fits a budget of 20 % of retraining; public code has 10
-    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # public code
-    radius: Annotated[Positive, Search(0.02, 0.5, log=True)] = 0.1  # ours; of the first ball; public code has .04
-    search_steps: Annotated[Count, Search(2, 50, log=True)] = 5  # ours, to fit the budget; in each ball; public code has 50
-    stride: Annotated[Positive, Search(0.05, 0.5, log=True)] = 0.2  # ours; of a step, in radii; public code has .1
+    epochs: Annotated[Positive, Search(0.25, 2.0)] = 0.79  # quick search; public code has 10
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 5.4e-3  # quick search; public code has 1e-2
+    radius: Annotated[Positive, Search(0.02, 0.5, log=True)] = 0.17  # quick search; of the first ball; public code has .04
+    search_steps: Annotated[Count, Search(2, 50, log=True)] = 6  # quick search; in each ball; public code has 50
+    stride: Annotated[Positive, Search(0.05, 0.5, log=True)] = 0.33  # quick search; of a step, in radii; public code has .1
     use_retain: bool = True  # public code; without, there is nothing to keep utility by
     with_forget: bool = False  # ours: forget with its own labels is not to be learnt; public code has it
     uses_forget: ClassVar[bool] = True
@@ -65,7 +65,15 @@ class Amun(FineTune):
         code="https://github.com/Ali-E/AMUN",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"epochs": 10.0, "batch_size": 128, "radius": 0.04, "search_steps": 50, "stride": 0.1, "with_forget": True}
+        "paper": {
+            "epochs": 10.0,
+            "learning_rate": 1e-2,
+            "batch_size": 128,
+            "radius": 0.04,
+            "search_steps": 50,
+            "stride": 0.1,
+            "with_forget": True,
+        }
     }
 
     def within(self, share: float) -> Self:

@@ -68,11 +68,13 @@ class CfK(Method):
     Source: Goel et al. 2022, arXiv:2201.06640.
     """
 
-    k: Annotated[CountFromZero, Search(0, 3)] = 1  # public code (SCRUB): of four blocks
-    epochs: Annotated[Positive, Search(0.5, 4.0)] = 3.0  # what fits a budget of 20 % of retraining; public code has 10
-    learning_rate: Annotated[Positive, Search(1e-3, 1e-1, log=True)] = 1e-2  # public code
+    k: Annotated[CountFromZero, Search(0, 3)] = 0  # quick search; public code (SCRUB) has 1, of four blocks
+    epochs: Annotated[Positive, Search(0.5, 4.0)] = 2.9  # quick search; public code has 10
+    learning_rate: Annotated[Positive, Search(1e-3, 1e-1, log=True)] = 7.5e-3  # quick search; public code has 1e-2
     batch_size: Count = 64  # public code (SCRUB)
-    penalty: Annotated[NotNegative, Search(1e-4, 1.0, log=True)] = 0.1  # public code: weight decay of the training there
+    penalty: Annotated[NotNegative, Search(1e-4, 1.0, log=True)] = (
+        1.5e-3  # quick search; public code has .1, weight decay of the training there
+    )
     head: bool = True  # public code (MUFAC)
     train_statistics: bool = False  # public code
     stackable: ClassVar[bool] = True

@@ -44,8 +44,8 @@ class Delete(Method):
     Source: Zhou et al. 2025, arXiv:2503.23751 (CVPR).
     """
 
-    epochs: Annotated[Positive, Search(2.0, 30.0, log=True)] = 10.0  # reconstruction
-    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-3  # reconstruction
+    epochs: Annotated[Positive, Search(2.0, 30.0, log=True)] = 4.0  # quick search
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 3.1e-4  # quick search
     batch_size: Count = 64  # reconstruction
     momentum: Share = 0.9  # reconstruction
     weight_decay: NotNegative = 5e-4  # reconstruction

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 from torch import nn
 
 from bench import Method, hookimpl
-from bench.method import Positive, Search, Share
+from bench.method import CountFromZero, NotNegative, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import parameters
@@ -43,8 +43,10 @@ class EuK(CfK):
     Source: Goel et al. 2022, arXiv:2201.06640.
     """
 
-    epochs: Annotated[Positive, Search(0.5, 4.0)] = 3.0  # what fits a budget of 20 % of retraining; public code has 30
-    learning_rate: Annotated[Positive, Search(1e-3, 3e-1, log=True)] = 0.1  # ten times public code's, for a tenth of its epochs
+    k: Annotated[CountFromZero, Search(0, 3)] = 0  # quick search; public code has 1
+    epochs: Annotated[Positive, Search(0.5, 4.0)] = 2.9  # quick search; public code has 30
+    learning_rate: Annotated[Positive, Search(1e-3, 3e-1, log=True)] = 0.07  # quick search; public code has 1e-2
+    penalty: Annotated[NotNegative, Search(1e-4, 1.0, log=True)] = 2.1e-3  # quick search; public code has .1
     train_statistics: bool = True  # see above
     decay_epochs: tuple[int, ...] = (10, 15, 20)  # public code: the rate falls after each
     decay_rate: Share = 0.1  # public code: times the rate

@@ -33,10 +33,10 @@ class L1Sparse(Method):
     Source: Jia et al. 2023, arXiv:2304.04934.
     """
 
-    epochs: Annotated[Positive, Search(0.5, 2.5)] = 2.0  # what fits a budget of 20 % of retraining; public code has 10
-    penalty: Annotated[NotNegative, Search(1e-5, 1e-2, log=True)] = 5e-4  # public code
+    epochs: Annotated[Positive, Search(0.5, 2.5)] = 1.1  # quick search; public code has 10
+    penalty: Annotated[NotNegative, Search(1e-5, 1e-2, log=True)] = 4.8e-3  # quick search; public code has 5e-4
     no_penalty_epochs: CountFromZero = 0  # public code
-    learning_rate: Annotated[Positive, Search(1e-3, 1e-1, log=True)] = 1e-2  # public code
+    learning_rate: Annotated[Positive, Search(1e-3, 1e-1, log=True)] = 2.5e-3  # quick search; public code has 1e-2
     batch_size: Count = 64  # that of the embedded task's training; public code has 256
     momentum: Share = 0.9  # public code
     weight_decay: NotNegative = 5e-4  # public code
@@ -51,7 +51,9 @@ class L1Sparse(Method):
         url="https://arxiv.org/abs/2304.04934",
         code="https://github.com/OPTML-Group/Unlearn-Sparse",
     )
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 10.0, "batch_size": 256}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"epochs": 10.0, "penalty": 5e-4, "learning_rate": 1e-2, "batch_size": 256}
+    }
 
     def within(self, share: float) -> L1Sparse:
         """As many epochs as go into the budget where the default goes into the usual one."""

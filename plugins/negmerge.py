@@ -45,15 +45,18 @@ class NegMerge(Method):
     """
 
     learning_rates: tuple[float, ...] = (1e-4, 5e-4, 1e-3)  # reconstruction
-    epochs: Annotated[Positive, Search(0.5, 4.0)] = 1.0  # of each; paper
+    epochs: Annotated[Positive, Search(0.5, 4.0)] = 3.8  # of each; quick search; paper has 1
     scales: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)  # the paper's is 1 or is chosen
-    tolerance: Annotated[NotNegative, Search(0.0, 0.05)] = 0.01  # paper
+    tolerance: Annotated[NotNegative, Search(0.0, 0.05)] = 0.028  # quick search; paper has .01
     batch_size: Count = 64  # reconstruction
     momentum: Share = 0.9  # reconstruction
     stackable: ClassVar[bool] = True
     cost: ClassVar[str] = "epochs over forget, once for each learning rate, and validation and forget once for each scale"
     reconstruction: ClassVar[str] = "the paper's learning rates, batch size and momentum could not be read"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"task-negation": {"learning_rates": (1e-3,), "scales": (1.0,)}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"epochs": 1.0, "tolerance": 0.01},
+        "task-negation": {"epochs": 1.0, "tolerance": 0.01, "learning_rates": (1e-3,), "scales": (1.0,)},
+    }
     paper: ClassVar[Paper] = Paper(
         title="NegMerge: Sign-Consensual Weight Merging for Machine Unlearning",
         authors="Kim, Hyo Seo and Han, Dongyoon and Choe, Junsuk",

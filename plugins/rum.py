@@ -43,18 +43,16 @@ class Rum(Method):
     Source: Zhao et al. 2024, arXiv:2406.01257.
     """
 
-    finetune_epochs: Annotated[Positive, Search(0.25, 1.5)] = 0.8  # ours: what fits a budget of 20 % of retraining
-    finetune_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-3  # that of fine-tuning
-    salun_epochs: Annotated[Positive, Search(0.25, 1.5)] = 1.0  # ours: what fits a budget of 20 % of retraining
-    salun_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1.3e-2  # that of SalUn
-    share: Annotated[Share, Search(0.1, 1.0)] = 0.5  # of weights; that of SalUn
+    finetune_epochs: Annotated[Positive, Search(0.25, 1.5)] = 0.33  # quick search
+    finetune_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 9.7e-3  # quick search
+    salun_epochs: Annotated[Positive, Search(0.25, 1.5)] = 0.9  # quick search
+    salun_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 6.6e-3  # quick search
+    share: Annotated[Share, Search(0.1, 1.0)] = 0.9  # quick search; of weights
     batch_size: Count = 64  # that of both
     momentum: Share = 0.9  # that of both
     weight_decay: NotNegative = 5e-4  # that of both
     stackable: ClassVar[bool] = True
-    cost: ClassVar[str] = (
-        "epochs over retain and a third of forget, a gradient pass over that, a forward pass over forget"
-    )
+    cost: ClassVar[str] = "epochs over retain and a third of forget, a gradient pass over that, a forward pass over forget"
     paper: ClassVar[Paper] = Paper(
         title="What makes unlearning hard and what to do about it",
         authors="Zhao, Kairan and Kurmanji, Meghdad and Barbulescu, George-Octavian and others",

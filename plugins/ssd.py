@@ -39,8 +39,8 @@ class Ssd(Method):
     Source: Foster et al. 2024, arXiv:2308.07707.
     """
 
-    alpha: Annotated[Positive, Search(1.0, 100.0, log=True)] = 10.0  # paper
-    dampening: Annotated[Positive, Search(0.1, 1.0, log=True)] = 1.0  # paper; its lambda
+    alpha: Annotated[Positive, Search(1.0, 100.0, log=True)] = 14.0  # quick search; paper has 10
+    dampening: Annotated[Positive, Search(0.1, 1.0, log=True)] = 0.97  # its lambda; quick search; paper has 1
     batch_size: Count = 128  # public code: 128 to 256, by data set
     kind: Literal["batches", "per_example", "lfssd"] = "batches"  # paper
     stackable: ClassVar[bool] = True

@@ -65,8 +65,9 @@ class Uam(Paired):
     Source: Kim et al. 2025 (NeurIPS).
     """
 
-    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # ours, for few steps
-    rho: Annotated[NotNegative, Search(0.01, 2.0, log=True)] = 0.05  # usual of sharpness-aware minimisation
+    epochs: Annotated[Positive, Search(0.25, 2.0)] = 0.33  # quick search
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 8.4e-3  # quick search
+    rho: Annotated[NotNegative, Search(0.01, 2.0, log=True)] = 0.23  # quick search
     paper: ClassVar[Paper] = Paper(
         title="Unlearning-Aware Minimization",
         authors="Kim, Hoki and Kim, Keonwoo and Chae, Sungwon and Yoon, Sangwon",

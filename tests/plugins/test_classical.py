@@ -149,9 +149,9 @@ def test_rate_of_eu_k_falls_after_the_published_epochs() -> None:
 
 
 def test_l1_penalty_falls_to_nothing(regression) -> None:
-    method = L1Sparse(epochs=10.0)
+    method = L1Sparse(epochs=10.0, penalty=5e-4)
     assert [method.penalty_at(epoch) for epoch in (0, 0.9, 4, 9)] == pytest.approx([5e-4, 5e-4, 3e-4, 5e-5])
-    ending = L1Sparse(epochs=10.0, no_penalty_epochs=5)
+    ending = L1Sparse(epochs=10.0, penalty=5e-4, no_penalty_epochs=5)
     assert [ending.penalty_at(epoch) for epoch in (0, 4, 5, 9)] == pytest.approx([5e-4, 1e-4, 0, 0])
     assert L1Sparse(epochs=1.0, no_penalty_epochs=2).penalty_at(0) == 0
     size = sums(regression.model(), (p.detach().abs() for p in regression.model().parameters()))
@@ -165,7 +165,9 @@ def test_a_step_of_l1_sparse(regression) -> None:
     with torch.no_grad():
         for weight in model.parameters():
             weight.sub_(0.01 * (weight.grad + 0.1 * weight.sign() + 5e-4 * weight))
-    assert regression.run(L1Sparse(epochs=1.0, penalty=0.1, batch_size=4)) == pytest.approx(regression.theta(model), abs=1e-12)
+    assert regression.run(L1Sparse(epochs=1.0, penalty=0.1, learning_rate=1e-2, batch_size=4)) == pytest.approx(
+        regression.theta(model), abs=1e-12
+    )
 
 
 RELABELLED = (0.3326286518, -0.2921468778, -0.0762807219, 0.1569744434, -0.2563479299, 0.1351724344)

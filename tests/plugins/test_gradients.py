@@ -180,11 +180,11 @@ def test_rum_splits_by_confidence_in_the_true_class(regression) -> None:
 
 
 def test_rum_does_one_method_after_the_other(setting, distance) -> None:
-    method = Rum(finetune_epochs=0.5, salun_epochs=0.5, share=0.3, batch_size=8)
+    method = Rum(finetune_epochs=0.5, finetune_rate=1e-3, salun_epochs=0.5, salun_rate=1e-2, share=0.3, batch_size=8)
     model, data, trial = copy.deepcopy(setting.original), setting.data([11], stacked=False), setting.trial([11], stacked=False)
     forget = replace(data, forget=memorised_most(model, data.forget)[0])
-    FineTune(epochs=0.5, batch_size=8).unlearn(model, data, trial)
-    SalUn(epochs=0.5, share=0.3, batch_size=8).unlearn(model, forget, trial)
+    FineTune(epochs=0.5, learning_rate=1e-3, batch_size=8).unlearn(model, data, trial)
+    SalUn(epochs=0.5, learning_rate=1e-2, share=0.3, batch_size=8).unlearn(model, forget, trial)
     assert distance(setting.run_alone(method, 11), model) == 0
 
 

@@ -25,7 +25,7 @@ def test_sfr_on_weighs_what_is_known_well_most(regression) -> None:
 
 
 def test_sfr_on_acts_where_weights_matter_more_to_forget(regression) -> None:
-    mask = SfrOn().mask(regression.model(), regression.data())
+    mask = SfrOn(threshold=1.0).mask(regression.model(), regression.data())
     assert torch.cat([view.flatten() for view in mask.values()]).int().tolist() == [1, 0, 1, 0, 1, 0, 1, 1, 1]
 
 
@@ -33,7 +33,7 @@ def test_sfr_on_forgets_less_and_less(setting, monkeypatch: pytest.MonkeyPatch) 
     """At the published setting's steps 0, 500 and 1000 of 1500, here 0, 5 and 10 of 15."""
     seen = []
     monkeypatch.setattr(SfrOn, "ascend", lambda self, model, optimizer, batch, strength, kept: seen.append(strength))
-    setting.run_alone(SfrOn(steps=15, retain_batch=4), 11)
+    setting.run_alone(SfrOn(steps=15, strength=25.0, retain_batch=4), 11)
     assert seen == pytest.approx([25.0, 18.75, 6.25])
 
 
@@ -46,10 +46,10 @@ def test_sfr_on_clips_each_model_of_a_stack(setting, distance) -> None:
 
 @pytest.mark.parametrize(("share", "steps"), [(0.2, 30), (0.1, 6), (1.0, 214)])
 def test_sfr_on_takes_as_many_steps_as_fit_beside_the_mask(share: float, steps: int) -> None:
-    assert SfrOn().within(share).steps == steps
+    assert SfrOn(steps=30).within(share).steps == steps
     for less in (0.05, 0.072):
         with pytest.raises(ValueError, match=r"least of it|what it always does"):
-            SfrOn().within(less)
+            SfrOn(steps=30).within(less)
 
 
 def test_negmerge_keeps_what_all_agree_on() -> None:
@@ -161,7 +161,7 @@ def test_lotus_gives_the_numbers_computed_elsewhere(regression) -> None:
 
 def test_lotus_stops_each_model_when_it_has_forgotten(setting, distance, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nothing of it moves, statistics included, whatever the other models do."""
-    method = Lotus(epochs=3, learning_rate=1e-2, batch_size=10)
+    method = Lotus(epochs=3, learning_rate=1e-2, alpha=2.0, batch_size=10)
 
     def run(errors: list[list[float]], seeds: list[int]) -> list[torch.nn.Module]:
         told = iter(torch.tensor(errors, dtype=torch.float64))
@@ -181,8 +181,8 @@ def test_lotus_stops_each_model_when_it_has_forgotten(setting, distance, monkeyp
 
 
 def test_lotus_needs_an_epoch() -> None:
-    assert [Lotus().within(share).epochs for share in (0.1, 0.2, 1.0)] == [1, 4, 24]
+    assert [Lotus(epochs=4).within(share).epochs for share in (0.1, 0.2, 1.0)] == [1, 4, 24]
     with pytest.raises(ValueError, match="one epoch is the least of it"):
-        Lotus().within(0.07)
+        Lotus(epochs=4).within(0.07)
     with pytest.raises(ValueError, match="what it always does takes about 4 % of a retraining"):
-        Lotus().within(0.04)
+        Lotus(epochs=4).within(0.04)

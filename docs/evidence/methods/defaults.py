@@ -61,7 +61,10 @@ def main(store: Path) -> None:
     found, problems = rows(Store(store))
     for problem in problems:
         click.echo(problem, err=True)
-    PAGE.write_text(MARKED.sub(lambda marks: f"{marks[1]}\n{table(found)}\n{marks[2]}", PAGE.read_text()))
+    text, places = MARKED.subn(lambda marks: f"{marks[1]}\n{table(found)}\n{marks[2]}", PAGE.read_text(encoding="utf-8"))
+    if places != 1:
+        raise click.ClickException(f"{PAGE.name} has no place for the table")
+    PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Writes the table of docs/evidence/tuning.md from what quick.py found: of each method the defaults and the best configuration.
 
 Of what passes the gates of a board, the best is the least |memory left|, where time beyond `MARGIN` of the budget has the `PRICE`
-that it has in search.py; where nothing passes, what misses least. Defaults that pass stay where that is not better by `TOLD`,
-which is about what eight models can tell.
+that it has in search.py. Defaults stay where nothing passes, and where they pass and nothing is better by `TOLD`, which is about
+what eight models can tell.
 
     python docs/evidence/tuning/chosen.py
 """
@@ -37,10 +37,8 @@ def cost(line: Line) -> float:
 def best(lines: list[Line], defaults: Line) -> Line:
     """The configuration that becomes a method's defaults."""
     passing = [line for line in lines if not line["unranked"]]
-    if not passing:
-        return min(lines, key=lambda line: line["missed"])
-    found = min(passing, key=cost)
-    return defaults if not defaults["unranked"] and cost(defaults) < cost(found) + TOLD else found
+    found = min(passing, key=cost, default=defaults)
+    return defaults if defaults in passing and cost(defaults) < cost(found) + TOLD else found
 
 
 def in_short(line: Line) -> str:

@@ -155,7 +155,7 @@ def lotus(loop: Loop) -> None:
 
 
 CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
-    "lotus": (Lotus(epochs=3, learning_rate=1e-2, retain_share=0.5, batch_size=10), lotus),
+    "lotus": (Lotus(epochs=3, learning_rate=1e-2, alpha=2.0, retain_share=0.5, batch_size=10), lotus),
     "negmerge": (
         NegMerge(learning_rates=(3e-3, 1e-2), epochs=2.0, scales=(1.0, 3.0, 30.0), tolerance=0.2, batch_size=6),
         negmerge,
@@ -168,5 +168,8 @@ CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
         OutputPerturbation(epsilon=1e4, delta=1e-3, radius=2.0, epochs=1.5, batch_size=20),
         output_perturbation,
     ),
-    "sfr-on": (SfrOn(steps=7, every=3, strength=2.0, max_norm=0.5, threshold=2.0, retain_batch=20, forget_batch=6), sfr_on),
+    "sfr-on": (
+        SfrOn(steps=7, every=3, strength=2.0, max_norm=0.5, threshold=2.0, learning_rate=1e-2, retain_batch=20, forget_batch=6),
+        sfr_on,
+    ),
 }
