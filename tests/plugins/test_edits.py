@@ -67,7 +67,7 @@ def test_ssd_needs_its_passes() -> None:
 
 
 def test_delete_scales_its_epochs() -> None:
-    assert [Delete().within(share).epochs for share in (0.1, 0.2, 1.0)] == [5.0, 10.0, 50.0]
+    assert [Delete(epochs=10.0).within(share).epochs for share in (0.1, 0.2, 1.0)] == [5.0, 10.0, 50.0]
 
 
 def test_delete_gives_the_numbers_computed_elsewhere(regression) -> None:

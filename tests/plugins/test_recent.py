@@ -58,7 +58,9 @@ def test_negmerge_keeps_what_all_agree_on() -> None:
 
 
 def test_negmerge_goes_least_far_where_every_scale_costs_too_much(setting, distance) -> None:
-    careful, bold = (NegMerge(learning_rates=(0.1,), scales=(0.1, 1e3), tolerance=tolerance) for tolerance in (0.0, 1.0))
+    careful, bold = (
+        NegMerge(learning_rates=(0.1,), epochs=1.0, scales=(0.1, 1e3), tolerance=tolerance) for tolerance in (0.0, 1.0)
+    )
     moved = setting.run_alone(careful, 11)
     assert 0 < distance(moved, setting.original) < distance(setting.run_alone(bold, 11), setting.original)
     buffers = zip(moved.buffers(), setting.original.buffers(), strict=True)
@@ -66,9 +68,9 @@ def test_negmerge_goes_least_far_where_every_scale_costs_too_much(setting, dista
 
 
 def test_negmerge_counts_the_choice_of_a_scale() -> None:
-    assert [NegMerge().within(share).epochs for share in (0.08, 0.2, 0.36)] == [0.25, 1.0, 2.0]
+    assert [NegMerge(epochs=1.0).within(share).epochs for share in (0.08, 0.2, 0.36)] == [0.25, 1.0, 2.0]
     with pytest.raises(ValueError, match="what it always does takes about 4 % of a retraining"):
-        NegMerge().within(0.04)
+        NegMerge(epochs=1.0).within(0.04)
 
 
 @pytest.mark.parametrize("odd", [{"learning_rates": ()}, {"scales": (0.0,)}, {"scales": ()}, {"learning_rates": (-1.0,)}])

@@ -210,7 +210,7 @@ CASES: dict[str, tuple[Method, Callable[[Loop], None]]] = {
     "amnesiacs": (Amnesiacs(warm_up_epochs=2.0, epochs=2.0, batch_size=20), amnesiacs),
     "fanchuan": (Fanchuan(rounds=2, forget_batch=6, retain_batch=20), fanchuan),
     "kookmin": (Kookmin(epochs=3.0, learning_rate=1e-2, batch_size=20), kookmin),
-    "seif": (Seif(epochs=3.0, late_noise=0.02, batch_size=20), seif),
+    "seif": (Seif(noise=0.6, epochs=3.0, late_noise=0.02, learning_rate=7e-3, other_weight=0.05, batch_size=20), seif),
     "sun": (Sun(stage=1.0, chosen=0.55, batch_size=20), sun),
     "toshi-marvel": (ToshiMarvel(epochs=2.0, batch_size=20), toshi_marvel),
     "random-mask": (RandomMask(share=0.4, epochs=2.0, batch_size=20), random_mask),
