@@ -69,7 +69,9 @@ class Amnesiacs(Method):
     needs: ClassVar[tuple[Layer, ...]] = ("convolution", "linear")
     cost: ClassVar[str] = "epochs over retain, warm-up epochs over validation"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 3.0, "warm_up_rate": 9e-4, "learning_rate": 1e-3}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"warm_up_epochs": 3.0, "epochs": 3.0, "warm_up_rate": 9e-4, "learning_rate": 1e-3, "temperature": 5.0}
+    }
 
     def within(self, share: float) -> Amnesiacs:
         """As many epochs of either kind as go into the budget where the defaults go into the usual one.

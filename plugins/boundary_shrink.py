@@ -81,6 +81,7 @@ class BoundaryShrink(OnForget):
     """
 
     distance: Annotated[Positive, Search(0.01, 0.3, log=True)] = 0.1  # public code; of images in [0, 1]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {**values, "distance": 0.1} for name, values in PUBLISHED.items()}
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Look labels up, then train on them."""

@@ -61,7 +61,9 @@ class Fanchuan(Method):
     stackable: ClassVar[bool] = True
     cost: ClassVar[str] = "rounds over retain, rounds and one more over forget"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"rounds": 8}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"rounds": 8, "even_rate": 5e-3, "contrast_rate": 3e-4, "retain_rate": 4e-3, "temperature": 1.15}
+    }
 
     def within(self, share: float) -> Fanchuan:
         """As many rounds as go into the budget where the default goes into the usual one.

@@ -84,7 +84,9 @@ class Forget(Method):
     cost: ClassVar[str] = "five times pace over retain"
     reconstruction: ClassVar[str] = "the number of layers, the epochs, the rates and the noise could not be confirmed"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="")
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"pace": 1.0, "learning_rate": 1e-3}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"layers": 6, "pace": 1.0, "learning_rate": 1e-3, "noise": 0.1}
+    }
 
     def variant(self, index: int) -> Forget:
         """Three cycles and four by turns, unless the number is given."""

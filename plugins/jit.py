@@ -58,8 +58,8 @@ class Jit(Method):
     stackable: ClassVar[bool] = True
     cost: ClassVar[str] = "one pass over forget and forward passes over it, one for each copy"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"batch_size": 128},
-        "vit": {"batch_size": 128, "noise": 0.5, "learning_rate": 0.1},
+        "paper": {"copies": 25, "noise": 0.01, "learning_rate": 3e-4, "batch_size": 128},
+        "vit": {"copies": 25, "noise": 0.5, "learning_rate": 0.1, "batch_size": 128},
     }
     paper: ClassVar[Paper] = Paper(
         title="An Information Theoretic Approach to Machine Unlearning",

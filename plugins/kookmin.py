@@ -89,7 +89,9 @@ class Kookmin(FineTune):
     needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
     cost: ClassVar[str] = "epochs over retain, two passes over as many examples as forget has"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 5.0, "learning_rate": 1e-3}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"share": 0.3, "slowdown": 0.1, "epochs": 5.0, "learning_rate": 1e-3}
+    }
 
     def within(self, share: float) -> Kookmin:
         """As many epochs as go into the budget where the default goes into the usual one.

@@ -66,8 +66,8 @@ class RandomLabel(Method):
         url="https://arxiv.org/abs/2010.10981",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "salun": {"epochs": 10.0, "batch_size": 256},
-        "salun-cifar100": {"epochs": 10.0, "batch_size": 256, "scheme": "concatenated"},
+        "salun": {"epochs": 10.0, "learning_rate": 1e-2, "batch_size": 256},
+        "salun-cifar100": {"epochs": 10.0, "learning_rate": 1e-2, "batch_size": 256, "scheme": "concatenated"},
         "ssd": {
             "scheme": "distinct",
             "epochs": 3.0,

@@ -44,7 +44,7 @@ class RandomMask(FineTune):
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # ours: ten times the challenge's, as for winners
     paper: ClassVar[Paper] = replace(CHALLENGE, code="")
     reconstruction: ClassVar[str] = "how many weights are masked, in which layers, and how it is trained, was not published"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reconstruction": {"epochs": 4.0, "learning_rate": 1e-3}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reconstruction": {"share": 0.3, "epochs": 4.0, "learning_rate": 1e-3}}
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Mask, then repair."""

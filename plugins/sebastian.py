@@ -90,7 +90,7 @@ class Sebastian(FineTune):
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 5e-3  # public code 5e-4, for ten times as many steps
     needs: ClassVar[tuple[Layer, ...]] = ("linear",)
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"epochs": 3.2, "learning_rate": 5e-4}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"share": 0.99, "epochs": 3.2, "learning_rate": 5e-4}}
 
     def within(self, share: float) -> Sebastian:
         """As many epochs as go into the budget where the default goes into the usual one.

@@ -67,7 +67,9 @@ class Sun(Method):
     needs: ClassVar[tuple[Layer, ...]] = ("linear",)
     cost: ClassVar[str] = "nine stages over retain"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"stage": 1.0, "learning_rate": 2e-4}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"stage": 1.0, "learning_rate": 2e-4, "noise": 0.04, "chosen": 0.41, "shaken": 0.7}
+    }
 
     def within(self, share: float) -> Sun:
         """Stages as long as the budget allows."""

@@ -1,4 +1,4 @@
-"""What every method does with a budget: whatever it says that fits is something, and looks at forget if it declares to."""
+"""What budgets and searches do to every method: what fits a budget is something, and settings by name stay as they are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import Method
+from bench.registry import specs
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
 from cases import CASES
@@ -30,3 +31,10 @@ def test_the_smallest_budget_is_used(setting, distance, kind: type[Method]) -> N
     assert distance(model, setting.original) > 0
     other = setting.run_alone(method, 11) if not kind.uses_forget else with_another_forget_set(setting).run_alone(method, 11)
     assert (distance(model, other) > 0) == kind.uses_forget
+
+
+@everywhere
+def test_no_search_moves_a_setting_that_has_a_name(kind: type[Method]) -> None:
+    """Whatever the defaults become, such a setting says its own values of all that is searched."""
+    for values in kind.presets.values():
+        assert set(specs.searches(kind)) <= set(values)
