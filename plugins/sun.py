@@ -30,8 +30,10 @@ PARTIAL = 5  # stages in which some tensors stand still; public code
 FACTORS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0)  # of the rate in each stage; public code
 
 
-def choosable(model: nn.Module) -> list[str]:
-    """The names of the tensors that are not of batch normalisation, nor frozen."""
+def choosable(model: nn.Module, *, by_name: bool = False) -> list[str]:
+    """The names of the tensors that are not of batch normalisation, or that are not called so, nor frozen."""
+    if by_name:
+        return [name for name in parameters(model) if "bn" not in name]
     layers = batch_norms(model)
     return [name for name in parameters(model) if name.rpartition(".")[0] not in layers]
 
@@ -47,9 +49,9 @@ class Sun(Method):
 
     From the second stage on, noise is first added to a share of the chosen tensors, but not to those that were chosen in an
     earlier stage. Each stage has an optimiser of its own. Layers of batch normalisation are known by their type; the public
-    code goes by names, so that it counts those of shortcuts among the others. It chooses nine tensors, here given as a share.
-    On a hundred images a stage has one step, and utility is lost. At a budget of 20 % of the embedded task's retraining, no
-    setting that a quick search tried keeps utility.
+    code goes by names, so that it counts those of shortcuts among the others (`names`). It chooses nine tensors, here given as a
+    share. On a hundred images a stage has one step, and utility is lost. At a budget of 20 % of the embedded task's retraining,
+    no setting that a quick search tried keeps utility.
 
     Source: Triantafillou et al. 2024, arXiv:2406.09073, section 5 (Sun).
     """
@@ -59,6 +61,7 @@ class Sun(Method):
     noise: Annotated[NotNegative, Search(1e-3, 1.0, log=True)] = 0.04  # public code; absolute
     chosen: Annotated[Share, Search(0.1, 1.0)] = 0.41  # public code: nine of the 22 tensors of ResNet-18
     shaken: Annotated[Share, Search(0.1, 1.0)] = 0.7  # public code; of the chosen tensors
+    names: bool = False  # see above
     batch_size: Count = 64  # public code
     momentum: Share = 0.9  # public code
     weight_decay: NotNegative = 5e-4  # public code
@@ -68,7 +71,7 @@ class Sun(Method):
     cost: ClassVar[str] = "nine stages over retain"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"stage": 1.0, "learning_rate": 2e-4, "noise": 0.04, "chosen": 0.41, "shaken": 0.7}
+        "paper": {"stage": 1.0, "learning_rate": 2e-4, "noise": 0.04, "chosen": 0.41, "shaken": 0.7, "names": True}
     }
 
     def within(self, share: float) -> Sun:
@@ -78,7 +81,7 @@ class Sun(Method):
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Go through all stages."""
         reset(model, [last_linear(model)[0]], trial)
-        seen = torch.zeros(size(model), len(choosable(model)), dtype=torch.bool, device=trial.device)
+        seen = torch.zeros(size(model), len(choosable(model, by_name=self.names)), dtype=torch.bool, device=trial.device)
         for stage, factor in enumerate(FACTORS):
             optimizer = SGD(model.parameters(), momentum=self.momentum, weight_decay=self.weight_decay)
             if stage < PARTIAL:
@@ -89,7 +92,7 @@ class Sun(Method):
 
     def choose(self, model: nn.Module, optimizer: Optimizer, seen: Tensor, trial: Trial) -> None:
         """Choose tensors, shake some and hold the others; `seen` [M, tensors] says what earlier stages chose, and is updated."""
-        views, names = parameters(model), choosable(model)
+        views, names = parameters(model), choosable(model, by_name=self.names)
         count, first = round(self.chosen * len(names)), not seen.any()
         rank = trial.uniform_like(seen.double()).argsort(1).argsort(1)
         chosen, shaken = rank < count, (rank < int(self.shaken * count)) & ~seen

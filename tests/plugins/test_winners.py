@@ -127,6 +127,17 @@ def test_sun_shakes_only_what_no_earlier_stage_chose(setting) -> None:
     assert torch.stack(shaken).any()
 
 
+def test_sun_may_go_by_names(setting, distance) -> None:
+    """Batch normalisation of shortcuts is not called so: it stands still where it is not chosen."""
+    model = copy.deepcopy(setting.original)
+    more = set(choosable(model, by_name=True)) - set(choosable(model))
+    assert more == {name for name, _ in model.named_parameters() if "shortcut.1" in name}
+    method = Sun(stage=1.0, chosen=0.0, names=True)
+    one, other = setting.run_alone(method, 11), setting.run_alone(replace(method, names=False), 11)
+    assert distance(one, other) > 0
+    assert distance(setting.run_stacked(method, [11, 22])[0], one) < 1e-9
+
+
 def test_sun_holds_what_it_did_not_choose_and_nothing_of_batch_normalisation(setting) -> None:
     model, trial, data = copy.deepcopy(setting.original), setting.trial([11], stacked=False), setting.data([11], stacked=False)
     optimizer, chosen = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.1), torch.zeros(1, 11, dtype=torch.bool)
