@@ -17,7 +17,7 @@ from bench.method import Domain, Search
 from bench.splits import MethodData
 from bench.trial import Trial
 
-from .noisy_ft import DELTA, Noised, as_proven
+from .noised import DELTA, Noised, as_proven
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ COVERED_ELSEWHERE = {
     "leaderboard/tables.py": "tests/leaderboard/test_site.py",
     "leaderboard/text.py": "tests/leaderboard/test_site.py",
     "leaderboard/words.py": "tests/leaderboard/test_site.py",
+    "plugins/noised.py": "tests/plugins/test_recent.py",
 }
 
 

@@ -11,7 +11,8 @@ import torch
 from bench_plugins import lotus
 from bench_plugins.lotus import Lotus, soft_cross_entropy, temperature
 from bench_plugins.negmerge import NegMerge, agreed
-from bench_plugins.noisy_ft import Noised, NoisyFineTune
+from bench_plugins.noised import Noised
+from bench_plugins.noisy_ft import NoisyFineTune
 from bench_plugins.output_perturbation import OutputPerturbation
 from bench_plugins.sfr_on import SfrOn, ascent
 from scipy.stats import norm
