@@ -72,9 +72,7 @@ class CfK(Method):
     epochs: Annotated[Positive, Search(0.5, 4.0)] = 2.9  # quick search; public code has 10
     learning_rate: Annotated[Positive, Search(1e-3, 1e-1, log=True)] = 7.5e-3  # quick search; public code has 1e-2
     batch_size: Count = 64  # public code (SCRUB)
-    penalty: Annotated[NotNegative, Search(1e-4, 1.0, log=True)] = (
-        1.5e-3  # quick search; public code has .1, weight decay of the training there
-    )
+    penalty: Annotated[NotNegative, Search(1e-4, 1.0, log=True)] = 1.5e-3  # quick search; public code has .1
     head: bool = True  # public code (MUFAC)
     train_statistics: bool = False  # public code
     stackable: ClassVar[bool] = True

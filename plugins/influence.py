@@ -57,9 +57,7 @@ class Influence(Method):
     Source: Izzo et al. 2021, arXiv:2002.10077; Jia et al. 2023, arXiv:2304.04934 (public code).
     """
 
-    alpha: Annotated[Positive, Search(0.1, 100.0, log=True)] = (
-        1.0  # quick search; public code has .2, published results tune it from 1 to 20
-    )
+    alpha: Annotated[Positive, Search(0.1, 100.0, log=True)] = 1.0  # quick search; public code has .2
     examples: Count = 200  # what fits a budget of 20 % of retraining; public code has 1000
     stackable: ClassVar[bool] = True
     cost: ClassVar[str] = "one pass over retain and forget, and single examples"

@@ -50,9 +50,7 @@ class SalUn(RandomLabel):
 
     epochs: Annotated[Positive, Search(0.5, 2.0)] = 1.6  # quick search; public code has 10
     share: Annotated[Share, Search(0.1, 1.0)] = 0.55  # quick search, of all parameters; paper has .5
-    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = (
-        8.3e-3  # quick search; public code has 1.3e-2 for a tenth of CIFAR-10
-    )
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 8.3e-3  # quick search; public code has 1.3e-2
     cost: ClassVar[str] = "epochs over forget and retain, and one pass over forget"
     paper: ClassVar[Paper] = Paper(
         title="SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency "

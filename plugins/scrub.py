@@ -47,9 +47,7 @@ class Scrub(Method):
 
     max_epochs: CountFromZero = 1  # what fits a budget of 20 % of retraining on the embedded task
     epochs: Count = 2  # likewise
-    learning_rate: Annotated[Positive, Search(3e-4, 3e-2, log=True)] = (
-        1.4e-3  # search on the embedded task (docs/evidence/tuning.md)
-    )
+    learning_rate: Annotated[Positive, Search(3e-4, 3e-2, log=True)] = 1.4e-3  # search (docs/evidence/tuning.md)
     alpha: Annotated[NotNegative, Search(1e-3, 1.0, log=True)] = 2.5e-3  # search
     gamma: NotNegative = 0.99  # public code, large-scale setting
     temperature: Annotated[Positive, Search(1.0, 4.0)] = 4.0  # search

@@ -54,9 +54,7 @@ class Seif(FineTune):
     noise: Annotated[NotNegative, Search(0.01, 1.0, log=True)] = 0.02  # quick search; absolute; public code has .6
     late_noise: Annotated[NotNegative, Search(1e-4, 0.1, log=True)] = 2e-3  # quick search; absolute; public code has 5e-3
     epochs: Annotated[Positive, Search(0.5, 4.0)] = 1.8  # quick search; public code has 4
-    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = (
-        0.03  # quick search; public code has 7e-4, for ten times as many steps
-    )
+    learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 0.03  # quick search; public code has 7e-4
     other_weight: Annotated[Share, Search(0.01, 1.0, log=True)] = 0.037  # quick search; public code has .05
     uses_forget: ClassVar[bool] = True
     needs: ClassVar[tuple[Layer, ...]] = ("convolution",)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import Method
-from bench.registry import specs
+from bench.registry import documentation, specs
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
 from cases import CASES
@@ -38,3 +38,9 @@ def test_no_search_moves_a_setting_that_has_a_name(kind: type[Method]) -> None:
     """Whatever the defaults become, such a setting says its own values of all that is searched."""
     for values in kind.presets.values():
         assert set(specs.searches(kind)) <= set(values)
+
+
+@everywhere
+def test_every_default_has_a_source(kind: type[Method]) -> None:
+    """Pages show it: it stands at the end of the field's line, and a default that is wrapped would lose it."""
+    assert [field.name for field in documentation.hyper_parameters(kind) if not field.source] == []

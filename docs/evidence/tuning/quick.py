@@ -2,8 +2,7 @@
 
 Equal effort for every method, on the forget set and the first run seed of search.py, which no board reports, N = 8: its defaults
 as the budget scales them, and nine more that are spread evenly over where its fields say that good values are sought (a Latin
-hypercube). What passes every gate in `MARGIN` of the budget comes first, and of that the least |memory left|; of what does not
-pass, what misses least.
+hypercube). Which of them become the defaults is the rule of chosen.py.
 
     python docs/evidence/tuning/quick.py --store quick-store --out docs/evidence/tuning/quick.csv ssd fisher ...
 """
