@@ -6,10 +6,11 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
+from bench.budget import USUAL_SHARE, as_fits
 from bench.errors import in_reading_order
 
 if TYPE_CHECKING:
@@ -133,6 +134,9 @@ class Method:
 
     `deterministic = True` says that nothing is drawn, the order of batches included: every trial gives the same model.
 
+    `budgeted` names the hyper-parameters that grow with the budget, such as `("epochs",)`, and `fixed_share` what of a retraining
+    goes into what is always done, such as a teacher's answers.
+
     `paper` says where the algorithm was published, `reconstruction` which part of that was not published or could not be read,
     and `cost` what it takes, in passes over splits. A network without the layers
     that it `needs` is refused. `presets` are settings by name, such as the published one, that no budget changes:
@@ -150,6 +154,8 @@ class Method:
     cost: ClassVar[str] = ""
     needs: ClassVar[tuple[Layer, ...]] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    budgeted: ClassVar[tuple[str, ...]] = ()
+    fixed_share: ClassVar[float] = 0.0
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Return a network that has forgotten `data.forget`: `model` changed in place, or another of its class.
@@ -159,15 +165,27 @@ class Method:
         raise NotImplementedError
 
     def within(self, share: float) -> Method:
-        """This method as it fits a budget: a `share` of one retraining, 0.2 for 20 %; by default itself, whatever the budget.
+        """This method as it fits a budget: a `share` of one retraining, 0.2 for 20 %.
 
-        Defaults of hyper-parameters are for a share of 0.2 (`bench.budget.USUAL_SHARE`); those that the user names are put in
-        afterwards. It is not asked about budgets in seconds, and reads no clock: its answer is the same everywhere.
+        Hyper-parameters that are `budgeted` are multiplied by what is left of the budget beside `fixed_share`, in usual budgets;
+        whole numbers are rounded down. Where that is not enough, a method has a `within` of its own. Defaults are for a share of
+        0.2 (`bench.budget.USUAL_SHARE`); hyper-parameters that the user names are put in afterwards. It is not asked about
+        budgets in seconds, and reads no clock: its answer is the same everywhere.
 
         Raises:
             ValueError: the budget is below the least that the method can do; the message says what that is.
         """
-        return self
+        return replace(self, **{name: self._as_fits(name, share) for name in self.budgeted})
+
+    def _as_fits(self, name: str, share: float) -> float:
+        usual = getattr(self, name)
+        fitting = as_fits(usual, share, self.fixed_share)
+        if isinstance(usual, float):
+            return fitting
+        if fitting < 1 <= usual:
+            least = self.fixed_share + (USUAL_SHARE - self.fixed_share) / usual
+            raise ValueError(f"1 is the least of {name}, and takes about {100 * least:.2g} % of a retraining")
+        return math.floor(fitting)
 
     def certificate(self) -> str:
         """What is proven of the models that it gives, in a line; "" of most methods. Pages of runs show it."""

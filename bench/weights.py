@@ -8,6 +8,7 @@ parameters, whose `requires_grad` is False, are in `state` and its copies only: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -142,6 +143,28 @@ def frozen(optimizer: Optimizer, model: nn.Module, masks: Mapping[str, Tensor]) 
             views[name].copy_(torch.where(masks[name], kept, views[name]))
 
     return optimizer.register_step_post_hook(restore)
+
+
+@contextmanager
+def only(model: nn.Module, parts: Sequence[str], *, train_statistics: bool) -> Iterator[list[nn.Parameter]]:
+    """Freeze all but some parts of a network, whose parameters it gives; statistics move only there, and only if asked.
+
+    Raises:
+        BenchError: these parts were frozen already.
+    """
+    before = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    inside = {id(parameter) for part in parts for parameter in model.get_submodule(part).parameters()}
+    if not (trained := [parameter for parameter in before if id(parameter) in inside]):
+        raise BenchError(f"all of {', '.join(parts)} is frozen: there is nothing to train")
+    model.eval()
+    for part in parts:
+        model.get_submodule(part).train(train_statistics)
+    for parameter in before:
+        parameter.requires_grad_(id(parameter) in inside)
+    yield trained
+    model.train()
+    for parameter in before:
+        parameter.requires_grad_(True)
 
 
 def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -6,7 +6,7 @@ Source: Choi and Na 2023, arXiv:2311.02240; public code: ndb796/MachineUnlearnin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, count
 from typing import Annotated, Any, ClassVar
 
@@ -14,7 +14,6 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy, step
 from bench.method import Count, Paper, Positive, Search
 from bench.splits import Columns, MethodData
@@ -53,13 +52,10 @@ class AdvancedNegGrad(Method):
     learning_rate: Annotated[Positive, Search(1e-4, 1e-2, log=True)] = 1e-3  # public code
     batch_size: Count = 64  # public code
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over retain, with as many examples of forget"
     paper: ClassVar[Paper] = MUFAC
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mufac": {"epochs": 2.0, "learning_rate": 1e-3, "batch_size": 64}}
-
-    def within(self, share: float) -> AdvancedNegGrad:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def pairs(self, data: MethodData) -> Iterator[tuple[Columns, Columns]]:
         """A batch of retain and one of forget, of equal size."""

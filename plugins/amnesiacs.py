@@ -6,7 +6,6 @@ xcadet/deepunlearn (kgltop6).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
@@ -15,32 +14,16 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy, kl_divergence
 from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
 from bench.models.layers import last_linear
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
-from bench.weights import first_convolution, parameters
+from bench.weights import first_convolution
 
-from .finetune import CHALLENGE, Loss, Schedule, constant, cosine, train_on
-
-TEACHER = 0.03  # share of a retraining that the teacher's answers on retain take
-
-
-def initial(view: Tensor, inputs: int, trial: Trial) -> Tensor:
-    """New weights or biases of a layer with so many inputs, as torch initialises it."""
-    return (2 * trial.uniform_like(view) - 1) / math.sqrt(inputs)
-
-
-def reset(model: nn.Module, layers: list[str], trial: Trial) -> None:
-    """Draw weights and biases of layers anew, but for frozen ones; layers are given by name."""
-    views = parameters(model)
-    for layer in layers:
-        inputs = model.get_submodule(layer).get_parameter("weight")[0].numel()
-        for part in (f"{layer}.weight", f"{layer}.bias"):
-            if part in views:
-                views[part].copy_(initial(views[part], inputs, trial))
+from .finetune import CHALLENGE
+from .redrawing import reset
+from .training import Loss, Schedule, constant, cosine, train_on
 
 
 @dataclass(frozen=True)
@@ -66,21 +49,14 @@ class Amnesiacs(Method):
     weight_decay: NotNegative = 5e-4  # public code
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("warm_up_epochs", "epochs")
+    fixed_share: ClassVar[float] = 0.03  # the teacher's answers on retain
     needs: ClassVar[tuple[Layer, ...]] = ("convolution", "linear")
     cost: ClassVar[str] = "epochs over retain, warm-up epochs over validation"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"warm_up_epochs": 3.0, "epochs": 3.0, "warm_up_rate": 9e-4, "learning_rate": 1e-3, "temperature": 5.0}
     }
-
-    def within(self, share: float) -> Amnesiacs:
-        """As many epochs of either kind as go into the budget where the defaults go into the usual one.
-
-        Raises:
-            ValueError: the teacher's answers leave no time.
-        """
-        warm_up, epochs = (as_fits(usual, share, TEACHER) for usual in (self.warm_up_epochs, self.epochs))
-        return replace(self, warm_up_epochs=warm_up, epochs=epochs)
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Draw anew, warm up, repair."""

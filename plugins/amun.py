@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropies
 from bench.method import Count, Paper, Positive, Search
 from bench.splits import MethodData, Split
@@ -23,7 +22,6 @@ from bench.trial import Trial
 
 from .finetune import FineTune
 
-SEARCH = 0.06  # share of a retraining that the search takes
 BALLS = 10  # of radii that double; who is not fooled in the last stays as found: from .1 on it is as large as images are apart
 
 
@@ -55,6 +53,7 @@ class Amun(FineTune):
     use_retain: bool = True  # public code; without, there is nothing to keep utility by
     with_forget: bool = False  # ours: forget with its own labels is not to be learnt; public code has it
     uses_forget: ClassVar[bool] = True
+    fixed_share: ClassVar[float] = 0.06  # the search
     cost: ClassVar[str] = "epochs over retain and as many examples as forget has, and dozens of passes over forget"
     paper: ClassVar[Paper] = Paper(
         title="Not All Wrong is Bad: Using Adversarial Examples for Unlearning",
@@ -75,10 +74,6 @@ class Amun(FineTune):
             "with_forget": True,
         }
     }
-
-    def within(self, share: float) -> Self:
-        """As many epochs as go into the budget, beside the search, where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share, SEARCH))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Search, then train."""

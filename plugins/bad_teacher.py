@@ -7,14 +7,13 @@ if-loops/selective-synaptic-dampening. Neither teacher changes, so their logits 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import kl_divergence, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split, predict
@@ -41,6 +40,8 @@ class BadTeacher(Method):
     weight_decay: NotNegative = 0.0  # public code; added to the gradient
     published_scale: bool = False  # see above
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
+    fixed_share: ClassVar[float] = 0.02  # the teachers' answers
     cost: ClassVar[str] = "epochs over forget and a share of retain, and one pass over both"
     paper: ClassVar[Paper] = Paper(
         title="Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks using an Incompetent Teacher",
@@ -54,10 +55,6 @@ class BadTeacher(Method):
         "paper": {"epochs": 10.0, "retain_share": 1.0, "learning_rate": 1e-2, "batch_size": 256, "published_scale": True},
         "ssd": {"epochs": 1.0, "retain_share": 0.3, "learning_rate": 1e-4, "batch_size": 256, "published_scale": True},
     }
-
-    def within(self, share: float) -> BadTeacher:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Learn from both teachers."""

@@ -6,15 +6,14 @@ Source: Chen et al. 2023, arXiv:2303.11570; public code: OPTML-Group/Unlearn-Sal
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split
@@ -52,13 +51,10 @@ class OnForget(Method):
     momentum: Share = 0.9  # public code
     weight_decay: NotNegative = 5e-4  # public code
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over forget"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PUBLISHED
     paper: ClassVar[Paper] = BOUNDARY
-
-    def within(self, share: float) -> Self:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def fit(self, model: nn.Module, forget: Split) -> None:
         """Train on forget."""

@@ -5,23 +5,21 @@ Source: Goel et al. 2022, arXiv:2201.06640; constants from public code (meghdadk
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import BenchError, Method, hookimpl
-from bench.budget import as_fits
 from bench.method import Count, CountFromZero, Layer, NotNegative, Paper, Positive, Search
 from bench.models.layers import blocks, last_linear
 from bench.splits import MethodData
 from bench.trial import Trial
-from bench.weights import sums
+from bench.weights import only, sums
 
-from .finetune import Schedule, constant, plain, train_on
+from .training import Schedule, constant, plain, train_on
 
 EVALUATIONS = Paper(
     title="Towards Adversarial Evaluations for Inexact Machine Unlearning",
@@ -31,28 +29,6 @@ EVALUATIONS = Paper(
     url="https://arxiv.org/abs/2201.06640",
     code="https://github.com/shash42/Evaluating-Inexact-Unlearning",
 )
-
-
-@contextmanager
-def only(model: nn.Module, parts: Sequence[str], *, train_statistics: bool) -> Iterator[list[nn.Parameter]]:
-    """Freeze all but some parts of a network, whose parameters it gives; statistics move only there, and only if asked.
-
-    Raises:
-        BenchError: these parts were frozen already.
-    """
-    before = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    inside = {id(parameter) for part in parts for parameter in model.get_submodule(part).parameters()}
-    if not (trained := [parameter for parameter in before if id(parameter) in inside]):
-        raise BenchError(f"all of {', '.join(parts)} is frozen: there is nothing to train")
-    model.eval()
-    for part in parts:
-        model.get_submodule(part).train(train_statistics)
-    for parameter in before:
-        parameter.requires_grad_(id(parameter) in inside)
-    yield trained
-    model.train()
-    for parameter in before:
-        parameter.requires_grad_(True)
 
 
 @dataclass(frozen=True)
@@ -77,6 +53,7 @@ class CfK(Method):
     train_statistics: bool = False  # public code
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     needs: ClassVar[tuple[Layer, ...]] = ("convolution", "linear")
     cost: ClassVar[str] = "epochs over retain, backward through the last blocks only"
     paper: ClassVar[Paper] = EVALUATIONS
@@ -88,10 +65,6 @@ class CfK(Method):
     def __post_init__(self) -> None:
         if not self.k and not self.head:
             raise ValueError("with k 0 and without the head there is nothing to train")
-
-    def within(self, share: float) -> Self:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train the last parts."""

@@ -6,15 +6,14 @@ Source: Zhou et al. 2025, arXiv:2503.23751 (CVPR).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Self
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, predict
@@ -50,6 +49,7 @@ class Delete(Method):
     momentum: Share = 0.9  # reconstruction
     weight_decay: NotNegative = 5e-4  # reconstruction
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over forget"
     reconstruction: ClassVar[str] = "the paper's optimiser, epochs, rate, momentum and weight decay could not be read"
     paper: ClassVar[Paper] = Paper(
@@ -60,10 +60,6 @@ class Delete(Method):
         url="https://arxiv.org/abs/2503.23751",
         code="https://github.com/shaaaaron/DELETE",
     )
-
-    def within(self, share: float) -> Self:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Ask the original, then train on its answers."""

@@ -19,7 +19,7 @@ from bench.trial import Trial
 from bench.weights import parameters
 
 from .cf_k import CfK
-from .finetune import Schedule
+from .training import Schedule
 
 
 def redraw(model: nn.Module, parts: Sequence[str], trial: Trial, *, statistics: bool) -> None:

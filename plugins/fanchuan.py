@@ -6,7 +6,6 @@ xcadet/deepunlearn (kgltop1).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
@@ -17,13 +16,13 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from bench import Method, hookimpl
-from bench.budget import USUAL_SHARE, as_fits
 from bench.losses import kl_divergence, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 
-from .finetune import CHALLENGE, constant, train_on
+from .finetune import CHALLENGE
+from .training import constant, train_on
 
 LOWEST_RATE = 1e-6  # public code
 
@@ -59,22 +58,12 @@ class Fanchuan(Method):
     momentum: Share = 0.9  # public code
     weight_decay: NotNegative = 1e-2  # public code; on retain only
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("rounds",)
     cost: ClassVar[str] = "rounds over retain, rounds and one more over forget"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"rounds": 8, "even_rate": 5e-3, "contrast_rate": 3e-4, "retain_rate": 4e-3, "temperature": 1.15}
     }
-
-    def within(self, share: float) -> Fanchuan:
-        """As many rounds as go into the budget where the default goes into the usual one.
-
-        Raises:
-            ValueError: not even one round does.
-        """
-        rounds = math.floor(as_fits(self.rounds, share))
-        if not rounds:
-            raise ValueError(f"one round is the least of it, about {100 * USUAL_SHARE / self.rounds:g} % of a retraining")
-        return replace(self, rounds=rounds)
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Even out, then alternate."""

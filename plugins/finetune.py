@@ -6,20 +6,19 @@ Source: Triantafillou et al. 2024, arXiv:2406.09073; defaults from the challenge
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch import nn
+from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
-from bench.losses import cross_entropy, set_learning_rate, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
-from bench.splits import MethodData, Split
+from bench.splits import MethodData
 from bench.trial import Trial
+
+from .training import cosine, train_on
 
 CHALLENGE = Paper(
     title="Are we making progress in unlearning? Findings from the first NeurIPS unlearning competition",
@@ -29,46 +28,6 @@ CHALLENGE = Paper(
     url="https://arxiv.org/abs/2406.09073",
     code="https://github.com/google-deepmind/unlearning_evaluation",
 )
-
-Schedule = Callable[[float], float]  # what a number of epochs, with its fraction, makes of a learning rate
-Loss = Callable[..., Tensor]  # logits, labels, further columns, epochs so far -> one value per model
-
-
-def constant(learning_rate: float) -> Schedule:
-    """The same rate throughout."""
-    return lambda epoch: learning_rate
-
-
-def cosine(learning_rate: float, epochs: float) -> Schedule:
-    """Half a cosine, one step an epoch: the last epoch is not at 0."""
-    return lambda epoch: learning_rate * (1 + math.cos(math.pi * math.floor(epoch) / epochs)) / 2
-
-
-def smooth_cosine(learning_rate: float, epochs: float) -> Schedule:
-    """Half a cosine, a step a batch: the last is near 0."""
-    return lambda epoch: learning_rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
-
-
-def plain(logits: Tensor, labels: Tensor, epoch: float) -> Tensor:
-    """Cross-entropy, whatever the epoch."""
-    return cross_entropy(logits, labels)
-
-
-def train_on(
-    model: Callable[[Tensor], Tensor],
-    split: Split,
-    *,
-    epochs: float,
-    batch_size: int,
-    optimizer: Optimizer,
-    rate: Schedule,
-    loss: Loss = plain,
-) -> None:
-    """Minimise cross-entropy, or another loss, on a split; whatever columns it carries, the loss gets."""
-    batches = split.steps(batch_size)
-    for taken, (images, *columns) in enumerate(split.epochs(epochs, batch_size)):
-        set_learning_rate(optimizer, rate(taken / batches))
-        step(optimizer, loss(model(images), *columns, taken / batches))
 
 
 @dataclass(frozen=True)
@@ -87,12 +46,9 @@ class FineTune(Method):
     weight_decay: NotNegative = 5e-4  # evaluation code
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over retain"
     paper: ClassVar[Paper] = CHALLENGE
-
-    def within(self, share: float) -> FineTune:
-        """As many epochs as go into the budget where one goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train on retain."""

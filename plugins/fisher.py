@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy
 from bench.method import Count, Layer, Paper, Positive, Search
 from bench.models.layers import last_linear
@@ -62,6 +61,7 @@ class Fisher(Method):
     batch_size: Count = 1  # paper
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("examples",)
     needs: ClassVar[tuple[Layer, ...]] = ("linear",)
     cost: ClassVar[str] = "a backward pass for each class over examples of retain"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -69,16 +69,6 @@ class Fisher(Method):
         "salun": {"alpha": 0.2, "examples": ALL, "batch_size": 32},
     }
     paper: ClassVar[Paper] = replace(SPOTLESS, code="https://github.com/AdityaGolatkar/SelectiveForgetting")
-
-    def within(self, share: float) -> Self:
-        """As many examples as go into the budget where the default goes into the usual one.
-
-        Raises:
-            ValueError: not even one does.
-        """
-        if not (examples := int(as_fits(self.examples, share))):
-            raise ValueError("a backward pass for each class of one example is the least of it")
-        return replace(self, examples=examples)
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Measure, then shake."""

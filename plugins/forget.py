@@ -10,19 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.method import Count, CountFromZero, Layer, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
-from bench.weights import weights
 
-from .amnesiacs import TEACHER, initial
-from .finetune import CHALLENGE, cosine, train_on
+from .finetune import CHALLENGE
+from .redrawing import redraw_some, redrawable
+from .training import cosine, train_on
 
 CYCLES = {  # epochs of each cycle, and what multiplies the rate in it; not confirmed
     "three": ((1, 1.0), (2, 1.0), (2, 1.0)),
@@ -30,22 +28,6 @@ CYCLES = {  # epochs of each cycle, and what multiplies the rate in it; not conf
 }
 HALVES: tuple[Literal["three"], Literal["four"]] = ("three", "four")
 PERIOD = 2  # epochs of half a cosine
-
-
-def redrawable(model: nn.Module) -> list[Tensor]:
-    """Weights of convolutions larger than one pixel: those of one pixel are projections on shortcuts."""
-    views = [view for view in weights(model, (nn.Conv2d,)).values() if view[0, 0, 0].numel() > 1]
-    if not views:
-        raise ValueError("all convolutions of the network see single pixels or are frozen, so none of them is drawn anew")
-    return views
-
-
-def redraw(views: list[Tensor], count: int, trial: Trial) -> None:
-    """Draw `count` of the layers, chosen for each model with replacement, anew as torch initialises them."""
-    picks = trial.integers(len(views), count).view(-1, count)
-    for index, view in enumerate(views):
-        new = initial(view, view[0, 0].numel(), trial)
-        view.copy_(torch.where((picks == index).any(1).view(-1, 1, 1, 1, 1), new, view))
 
 
 def noisy(images: Tensor, amount: float, trial: Trial) -> Tensor:
@@ -80,6 +62,8 @@ class Forget(Method):
     weight_decay: NotNegative = 5e-4  # evaluation code
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("pace",)
+    fixed_share: ClassVar[float] = 0.03  # the teacher's answers on retain
     needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
     cost: ClassVar[str] = "five times pace over retain"
     reconstruction: ClassVar[str] = "the number of layers, the epochs, the rates and the noise could not be confirmed"
@@ -92,21 +76,13 @@ class Forget(Method):
         """Three cycles and four by turns, unless the number is given."""
         return self if self.cycles != "mixed" else replace(self, cycles=HALVES[index % 2])
 
-    def within(self, share: float) -> Forget:
-        """Epochs as long as the budget allows.
-
-        Raises:
-            ValueError: the teacher's answers leave no time.
-        """
-        return replace(self, pace=as_fits(self.pace, share, TEACHER))
-
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Go through all cycles."""
         own = self.variant(trial.indices[0])
         amount = self.noise if own.cycles == "three" else self.noise / 10
         retain = data.retain.carrying(predict(model, data.retain))
         for cycle, (epochs, factor) in enumerate(CYCLES[own.cycles]):
-            redraw(redrawable(model), self.layers + cycle * self.more_layers, trial)
+            redraw_some(redrawable(model), self.layers + cycle * self.more_layers, trial)
             self.remember(model, retain, epochs, factor * self.learning_rate, amount, trial)
         return model
 

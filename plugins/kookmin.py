@@ -7,34 +7,26 @@ xcadet/deepunlearn (kgltop2).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy
 from bench.method import Layer, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split
 from bench.trial import Trial
-from bench.weights import Views, gradients, parameters, smallest, weights
+from bench.weights import Views, gradients, weights
 
-from .amnesiacs import initial
-from .finetune import CHALLENGE, FineTune, Schedule, train_on
+from .finetune import CHALLENGE, FineTune
+from .redrawing import least, redraw_biases
+from .training import tent, train_on
 
 GRADIENT_BATCH = 64  # public code
-GRADIENTS = 0.01  # share of a retraining that two passes over as many examples as forget has take
-
-
-def tent(learning_rate: float, epochs: float) -> Schedule:
-    """A rate that rises, epoch by epoch, over the first half of the epochs and falls over the second."""
-    whole = math.ceil(epochs)
-    top = (whole + 1) // 2
-    return lambda epoch: learning_rate * min((int(epoch) + 1) / top, (whole - int(epoch)) / (whole + 1 - top))
 
 
 def difference(model: nn.Module, retain: Split, forget: Split) -> Views:
@@ -44,20 +36,6 @@ def difference(model: nn.Module, retain: Split, forget: Split) -> Views:
         for images, labels in split.batches(GRADIENT_BATCH):
             (sign * cross_entropy(model(images), labels)).sum().backward()
     return gradients(model)
-
-
-def least(values: Tensor, share: float) -> Tensor:
-    """Per model, True on a share of the entries that are nearest to zero, rounded to the next whole number of them."""
-    entries = values[0].numel()
-    return smallest(values.abs(), (round(share * entries) + 0.5) / entries)  # halfway to the next: safe from rounding errors
-
-
-def redraw_biases(model: nn.Module, layers: Iterable[str], trial: Trial) -> None:
-    """Draw biases of layers anew, as torch initialises them; layers are given by the names of their weights."""
-    views = parameters(model)
-    for name in layers:
-        if (bias := name.removesuffix("weight") + "bias") in views:
-            views[bias].copy_(initial(views[bias], views[name][0, 0].numel(), trial))
 
 
 def slow_down(model: nn.Module, factors: Views) -> None:
@@ -86,20 +64,13 @@ class Kookmin(FineTune):
     epochs: Annotated[Positive, Search(0.5, 5.0)] = 2.0  # what fits a budget of 20 % of retraining; published 5
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 1e-2  # public code 1e-3, for ten times as many steps
     uses_forget: ClassVar[bool] = True
+    fixed_share: ClassVar[float] = 0.01  # two passes over as many examples as forget has
     needs: ClassVar[tuple[Layer, ...]] = ("convolution",)
     cost: ClassVar[str] = "epochs over retain, two passes over as many examples as forget has"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"share": 0.3, "slowdown": 0.1, "epochs": 5.0, "learning_rate": 1e-3}
     }
-
-    def within(self, share: float) -> Kookmin:
-        """As many epochs as go into the budget where the default goes into the usual one.
-
-        Raises:
-            ValueError: the gradients that it chooses weights by leave no time.
-        """
-        return replace(self, epochs=as_fits(self.epochs, share, GRADIENTS))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Draw anew, then repair."""

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.method import Count, CountFromZero, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import sums
 
-from .finetune import constant, plain, train_on
+from .training import constant, plain, train_on
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class L1Sparse(Method):
     weight_decay: NotNegative = 5e-4  # public code
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over retain"
     paper: ClassVar[Paper] = Paper(
         title="Model Sparsity Can Simplify Machine Unlearning",
@@ -54,10 +54,6 @@ class L1Sparse(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"epochs": 10.0, "penalty": 5e-4, "learning_rate": 1e-2, "batch_size": 256}
     }
-
-    def within(self, share: float) -> L1Sparse:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def penalty_at(self, epoch: float) -> float:
         """What the penalty is after a number of epochs, with its fraction."""

@@ -5,24 +5,21 @@ Source: Spartalis et al. 2025, arXiv:2503.18314 (CVPR); public code: cspartalis/
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import step
 from bench.method import Count, Domain, NotNegative, Paper, Positive, Search, Share
 from bench.splits import Columns, MethodData, Split, error, predict
 from bench.trial import Trial
 from bench.weights import choose, snapshot
 
-TEACHER = 0.04  # share of a retraining that the teacher's answers and accuracies take
 ENOUGH = -0.01  # public code: accuracy on forget less that on validation at which a model has forgotten
 
 
@@ -60,6 +57,8 @@ class Lotus(Method):
     batch_size: Count = 64  # that of the embedded task's training; public code has 128
     weight_decay: NotNegative = 5e-4  # public code; apart from the gradient
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
+    fixed_share: ClassVar[float] = 0.04  # the teacher's answers, and accuracies
     cost: ClassVar[str] = "epochs over forget and a share of retain, and one pass over everything"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"epochs": 10, "learning_rate": 1e-4, "alpha": 2.0, "retain_share": 0.3, "batch_size": 128}
@@ -72,17 +71,6 @@ class Lotus(Method):
         url="https://arxiv.org/abs/2503.18314",
         code="https://github.com/cspartalis/LoTUS",
     )
-
-    def within(self, share: float) -> Self:
-        """As many epochs as go into the budget where the default goes into the usual one.
-
-        Raises:
-            ValueError: not one does.
-        """
-        epochs = math.floor(as_fits(self.epochs, share, TEACHER))
-        if not epochs:
-            raise ValueError("one epoch is the least of it, about 8 % of a retraining")
-        return replace(self, epochs=epochs)
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train for all epochs, and give each model the weights that it had when it had forgotten."""

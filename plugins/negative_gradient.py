@@ -6,14 +6,13 @@ Source: Golatkar et al. 2020, arXiv:1911.04933 (NegGrad); gradients are clipped,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy
 from bench.method import Count, Paper, Positive, Search
 from bench.splits import MethodData
@@ -53,12 +52,9 @@ class NegativeGradient(Method):
     batch_size: Annotated[Count, Search(16, 128, log=True)] = 64  # search
     max_norm: Annotated[Positive, Search(0.1, 10.0, log=True)] = 5.0  # search
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over forget"
     paper: ClassVar[Paper] = SPOTLESS
-
-    def within(self, share: float) -> NegativeGradient:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Ascend."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
@@ -38,12 +37,9 @@ class NegGradPlus(Method):
     retain_batch: Annotated[Count, Search(64, 256, log=True)] = 128  # search
     forget_batch: Annotated[Count, Search(16, 128, log=True)] = 16  # search
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over retain, with a batch of forget in every step"
     paper: ClassVar[Paper] = Scrub.paper
-
-    def within(self, share: float) -> NegGradPlus:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train on retain and forget at once; forget starts again when it is through."""

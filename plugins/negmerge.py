@@ -6,22 +6,19 @@ Source: Kim et al. 2025, arXiv:2410.05583 (ICML).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, error
 from bench.trial import Trial
 from bench.weights import Views, assign, choose, flat, parameters, restore, snapshot
-
-JUDGING = 0.04  # share of a retraining that looking at validation and forget takes, once for each scale
 
 
 def agreed(moves: Tensor) -> Tensor:
@@ -51,6 +48,8 @@ class NegMerge(Method):
     batch_size: Count = 64  # reconstruction
     momentum: Share = 0.9  # reconstruction
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
+    fixed_share: ClassVar[float] = 0.04  # validation and forget are seen once for each scale
     cost: ClassVar[str] = "epochs over forget, once for each learning rate, and validation and forget once for each scale"
     reconstruction: ClassVar[str] = "the paper's learning rates, batch size and momentum could not be read"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -69,14 +68,6 @@ class NegMerge(Method):
     def __post_init__(self) -> None:
         if not self.learning_rates or not self.scales or min(*self.learning_rates, *self.scales) <= 0:
             raise ValueError("learning_rates and scales must be numbers above 0, one or more of each")
-
-    def within(self, share: float) -> Self:
-        """As many epochs as go into the budget where the default goes into the usual one.
-
-        Raises:
-            ValueError: the choice of a scale leaves no time.
-        """
-        return replace(self, epochs=as_fits(self.epochs, share, JUDGING))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Learn, merge, and choose how far to go."""

@@ -8,20 +8,20 @@ section 5: Seif, with absolute noise on the first convolution).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.method import Count, NotNegative, Paper, Positive, Search
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import std, weights
 
-from .finetune import CHALLENGE, smooth_cosine, train_on
+from .finetune import CHALLENGE
+from .training import smooth_cosine, train_on
 
 
 def shake(model: nn.Module, amount: float, trial: Trial) -> None:
@@ -47,12 +47,9 @@ class NoiseInjection(Method):
     batch_size: Count = 64  # search
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over retain"
     paper: ClassVar[Paper] = CHALLENGE
-
-    def within(self, share: float) -> NoiseInjection:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Shake, repair, shake."""

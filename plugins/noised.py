@@ -6,20 +6,19 @@ Source: Koloskova et al. 2025, arXiv:2506.06985 (ICML).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Self
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 from torch import nn
 from torch.optim import SGD
 
 from bench import Method
-from bench.budget import as_fits
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import across, flat, parameters
 
-from .finetune import cosine, train_on
+from .training import cosine, train_on
 
 DELTA = 1e-5
 GIVEN = "of weights, given the original's statistics of batch normalisation"
@@ -53,11 +52,8 @@ class Noised(Method):
     weight_decay: NotNegative = 5e-4  # ours
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     paper: ClassVar[Paper] = CERTIFIED
-
-    def within(self, share: float) -> Self:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Shrink, hide, shrink, repair."""

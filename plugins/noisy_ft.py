@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 from torch import nn
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy
 from bench.method import Count, NotNegative, Positive, Search
 from bench.splits import Columns, MethodData
@@ -50,6 +49,7 @@ class NoisyFineTune(Noised):
     rate: Annotated[Positive, Search(1e-3, 1.0, log=True)] = 0.1  # ours
     shrinkage: NotNegative = 0.0  # ours: without
     steps: Count = 10  # ours
+    budgeted: ClassVar[tuple[str, ...]] = ("steps", "epochs")
     cost: ClassVar[str] = "steps and epochs over retain"
 
     def __post_init__(self) -> None:
@@ -57,10 +57,6 @@ class NoisyFineTune(Noised):
             raise ValueError(
                 f"rate times shrinkage is {self.rate * self.shrinkage:g}; a step must keep some of the weights: below 1"
             )
-
-    def within(self, share: float) -> Self:
-        """As many steps and epochs as go into the budget where the defaults go into the usual one."""
-        return replace(self, steps=max(1, math.floor(as_fits(self.steps, share))), epochs=as_fits(self.epochs, share))
 
     @property
     def fading(self) -> float:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import Columns, MethodData, Split
 from bench.trial import Trial
 
-from .scrub import Optimiser, sgd_or_adam
+from .training import Optimiser, sgd_or_adam
 
 
 def portions(epochs: float) -> list[float]:
@@ -57,6 +56,7 @@ class RandomLabel(Method):
     momentum: Share = 0.9  # public code (SalUn); of SGD, Adam has its own
     weight_decay: NotNegative = 5e-4  # public code (SalUn); in either optimiser added to the gradient
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("epochs",)
     cost: ClassVar[str] = "epochs over forget and retain"
     paper: ClassVar[Paper] = Paper(
         title="Amnesiac Machine Learning",
@@ -77,10 +77,6 @@ class RandomLabel(Method):
             "weight_decay": 0.0,
         },
     }
-
-    def within(self, share: float) -> Self:
-        """As many epochs as go into the budget where the default goes into the usual one."""
-        return replace(self, epochs=as_fits(self.epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Train on both."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 from torch import nn
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropies
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import MethodData, Split, predict
@@ -52,6 +51,8 @@ class Rum(Method):
     momentum: Share = 0.9  # that of both
     weight_decay: NotNegative = 5e-4  # that of both
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("finetune_epochs", "salun_epochs")
+    fixed_share: ClassVar[float] = 0.01  # passes over forget that choose
     cost: ClassVar[str] = "epochs over retain and a third of forget, a gradient pass over that, a forward pass over forget"
     paper: ClassVar[Paper] = Paper(
         title="What makes unlearning hard and what to do about it",
@@ -61,10 +62,6 @@ class Rum(Method):
         url="https://arxiv.org/abs/2406.01257",
         code="https://github.com/kairanzhao/RUM",
     )
-
-    def within(self, share: float) -> Self:
-        """As many epochs of either kind as go into the budget where the defaults go into the usual one."""
-        return replace(self, finetune_epochs=as_fits(self.finetune_epochs, share), salun_epochs=as_fits(self.salun_epochs, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Split by the original, then go through the parts."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from torch import nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import Optimizer
 
 from bench import Method, hookimpl
 from bench.budget import USUAL_SHARE, as_fits
@@ -22,16 +22,9 @@ from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 
 from .scrub_settings import PRESETS
+from .training import Optimiser, sgd_or_adam
 
 LEAST_EPOCHS = 2
-Optimiser = Literal["sgd", "adam"]
-
-
-def sgd_or_adam(model: nn.Module, kind: Optimiser, learning_rate: float, momentum: float, weight_decay: float) -> Optimizer:
-    """Of all weights; in either, weight decay is added to the gradient. Adam has a momentum of its own."""
-    if kind == "adam":
-        return Adam(model.parameters(), learning_rate, weight_decay=weight_decay)
-    return SGD(model.parameters(), learning_rate, momentum=momentum, weight_decay=weight_decay)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropy
 from bench.method import Layer, Paper, Positive, Search, Share
 from bench.models.layers import batch_norms
@@ -23,9 +22,9 @@ from bench.splits import MethodData, Split, predict
 from bench.trial import Trial
 from bench.weights import Views, assign, flat, parameters, state, weights
 
-from .amnesiacs import TEACHER, initial
-from .finetune import CHALLENGE, FineTune, constant, train_on
-from .kookmin import least
+from .finetune import CHALLENGE, FineTune
+from .redrawing import initial, least
+from .training import constant, train_on
 
 RARITY = 0.1  # public code: a class counts by its number of retain examples to the power of minus this
 
@@ -88,17 +87,10 @@ class Sebastian(FineTune):
     share: Annotated[Share, Search(0.3, 0.99)] = 0.99  # public code; of weights and biases, which are drawn anew
     epochs: Annotated[Positive, Search(0.5, 3.2)] = 2.0  # what fits a budget of 20 % of retraining; published 3.2
     learning_rate: Annotated[Positive, Search(1e-4, 1e-1, log=True)] = 5e-3  # public code 5e-4, for ten times as many steps
+    fixed_share: ClassVar[float] = 0.03  # the teacher's answers on retain
     needs: ClassVar[tuple[Layer, ...]] = ("linear",)
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"share": 0.99, "epochs": 3.2, "learning_rate": 5e-4}}
-
-    def within(self, share: float) -> Sebastian:
-        """As many epochs as go into the budget where the default goes into the usual one.
-
-        Raises:
-            ValueError: the teacher's answers leave no time.
-        """
-        return replace(self, epochs=as_fits(self.epochs, share, TEACHER))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Prune, draw anew, repair, round."""

@@ -22,7 +22,8 @@ from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import first_convolution, parameters
 
-from .finetune import CHALLENGE, FineTune, cosine, train_on
+from .finetune import CHALLENGE, FineTune
+from .training import cosine, train_on
 
 
 def shake_first(model: nn.Module, amount: float, trial: Trial) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.losses import cross_entropies, cross_entropy, set_learning_rate, step
 from bench.method import Count, NotNegative, Paper, Positive, Search, Share
 from bench.splits import Columns, MethodData
@@ -24,7 +23,6 @@ from bench.weights import Views, clip, gradients, parameters, unflatten
 from .ssd import Ssd
 
 TINY = 1e-15  # public code
-MASK = 0.07  # share of a retraining that a pass over retain and forget takes
 
 
 def ascent(logits: Tensor, labels: Tensor) -> Tensor:
@@ -57,6 +55,8 @@ class SfrOn(Method):
     retain_batch: Count = 128  # public code
     forget_batch: Count = 128  # public code
     stackable: ClassVar[bool] = True
+    budgeted: ClassVar[tuple[str, ...]] = ("steps",)
+    fixed_share: ClassVar[float] = 0.07  # a pass over retain and forget
     cost: ClassVar[str] = "steps, one in five twice, and one pass over retain and forget for the mask"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"steps": 1500, "strength": 25.0, "max_norm": 7.0, "threshold": 1.0, "learning_rate": 1e-2}
@@ -69,17 +69,6 @@ class SfrOn(Method):
         url="https://arxiv.org/abs/2409.19732",
         code="https://github.com/K1nght/Unified-Unlearning-w-Remain-Geometry",
     )
-
-    def within(self, share: float) -> Self:
-        """As many steps as go into the budget where the default goes into the usual one.
-
-        Raises:
-            ValueError: not one does.
-        """
-        steps = math.floor(as_fits(self.steps, share, MASK))
-        if not steps:
-            raise ValueError("one step and a pass for the mask are the least of it")
-        return replace(self, steps=steps)
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Find the mask, then take all steps."""

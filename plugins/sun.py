@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from bench import Method, hookimpl
-from bench.budget import as_fits
 from bench.method import Count, Layer, NotNegative, Paper, Positive, Search, Share
 from bench.models.layers import batch_norms, last_linear
 from bench.models.stacked import size
@@ -23,8 +22,9 @@ from bench.splits import MethodData
 from bench.trial import Trial
 from bench.weights import across, frozen, parameters
 
-from .amnesiacs import reset
-from .finetune import CHALLENGE, constant, train_on
+from .finetune import CHALLENGE
+from .redrawing import reset
+from .training import constant, train_on
 
 PARTIAL = 5  # stages in which some tensors stand still; public code
 FACTORS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0)  # of the rate in each stage; public code
@@ -67,16 +67,13 @@ class Sun(Method):
     weight_decay: NotNegative = 5e-4  # public code
     stackable: ClassVar[bool] = True
     uses_forget: ClassVar[bool] = False
+    budgeted: ClassVar[tuple[str, ...]] = ("stage",)
     needs: ClassVar[tuple[Layer, ...]] = ("linear",)
     cost: ClassVar[str] = "nine stages over retain"
     paper: ClassVar[Paper] = replace(CHALLENGE, code="https://github.com/xcadet/deepunlearn")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"stage": 1.0, "learning_rate": 2e-4, "noise": 0.04, "chosen": 0.41, "shaken": 0.7, "names": True}
     }
-
-    def within(self, share: float) -> Sun:
-        """Stages as long as the budget allows."""
-        return replace(self, stage=as_fits(self.stage, share))
 
     def unlearn(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
         """Go through all stages."""

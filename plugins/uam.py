@@ -21,7 +21,8 @@ from bench.splits import Columns, MethodData
 from bench.trial import Trial
 from bench.weights import assign, flat, gradient, parameters
 
-from .finetune import FineTune, cosine, smooth_cosine
+from .finetune import FineTune
+from .training import cosine, smooth_cosine
 
 
 @dataclass(frozen=True)

@@ -22,19 +22,10 @@ from bench.splits import MethodData
 from bench.trial import Trial
 
 from .advanced_neggrad import MUFAC
-from .finetune import constant, train_on
-from .unsir_classes import as_classes, of_each_class
+from .training import constant, train_on
+from .unsir_classes import CLASS_WISE, as_classes, learn_in, of_each_class
 
 IMPAIRING = 0.03  # share of a retraining that an epoch of it takes
-CLASS_WISE = {  # public code
-    "class_wise": True,
-    "impair_epochs": 1,
-    "repair_epochs": 1.0,
-    "learning_rate": 0.02,
-    "batch_size": 256,
-    "noise_steps": 40,
-    "noise_rate": 0.1,
-}
 PUBLISHED = {"impair_epochs": 2, "learning_rate": 1e-3, "batch_size": 64, "noise_steps": 5, "noise_rate": 0.01}
 
 
@@ -99,25 +90,15 @@ class Unsir(Method):
         """Impair, repair."""
         model.eval()
         if self.class_wise:
-            return self.unlearn_classes(model, data, trial)
-        optimizer, rate = SGD(model.parameters(), self.learning_rate), constant(self.learning_rate)
+            noise = as_classes(model, data, trial, self.batch_size, self.noise_steps, self.noise_rate)
+            kept, rate = of_each_class(data.retain), self.learning_rate
+            phases = (kept.joined(noise), self.impair_epochs, rate), (kept, self.repair_epochs, rate / 2)
+            return learn_in(phases, model, self.batch_size)
+        optimizer, schedule = SGD(model.parameters(), self.learning_rate), constant(self.learning_rate)
         for _ in range(self.impair_epochs):
             self.impair(model, data, optimizer, trial)
-        train_on(model, data.retain, epochs=self.repair_epochs, batch_size=self.batch_size, optimizer=optimizer, rate=rate)
+        train_on(model, data.retain, epochs=self.repair_epochs, batch_size=self.batch_size, optimizer=optimizer, rate=schedule)
         return model.train()
-
-    def unlearn_classes(self, model: nn.Module, data: MethodData, trial: Trial) -> nn.Module:
-        """The original."""
-        noise, kept = (
-            as_classes(model, data, trial, self.batch_size, self.noise_steps, self.noise_rate),
-            of_each_class(data.retain),
-        )
-        model.train()
-        parts = (kept.joined(noise), self.impair_epochs, self.learning_rate), (kept, self.repair_epochs, self.learning_rate / 2)
-        for split, epochs, rate in parts:
-            adam = Adam(model.parameters())
-            train_on(model, split, epochs=epochs, batch_size=self.batch_size, optimizer=adam, rate=constant(rate))
-        return model
 
     def impair(self, model: nn.Module, data: MethodData, optimizer: Optimizer, trial: Trial) -> None:
         """One epoch, as long as the shorter of the splits."""

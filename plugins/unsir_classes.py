@@ -5,6 +5,8 @@ Source: Tarun et al. 2023, arXiv:2111.08947; public code: vikram2000b/Fast-Machi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -13,9 +15,20 @@ from bench.losses import cross_entropies
 from bench.splits import MethodData, Split
 from bench.trial import Trial
 
+from .training import constant, train_on
+
 PENALTY = 0.1  # public code; of the squared length of an image of noise
 REPEATS = 20  # public code: how often each of them is in an epoch
 PER_CLASS = 1000  # public code: images of each class of retain beside them, the first ones
+CLASS_WISE = {  # public code
+    "class_wise": True,
+    "impair_epochs": 1,
+    "repair_epochs": 1.0,
+    "learning_rate": 0.02,
+    "batch_size": 256,
+    "noise_steps": 40,
+    "noise_rate": 0.1,
+}
 
 
 def whole_classes(data: MethodData) -> Tensor:
@@ -59,3 +72,11 @@ def of_each_class(retain: Split) -> Split:
     """The first images of each class."""
     classes = retain.labels.unique()
     return retain.at(torch.cat([(retain.labels == label).nonzero().flatten()[:PER_CLASS] for label in classes]))
+
+
+def learn_in(phases: Iterable[tuple[Split, float, float]], model: nn.Module, batch_size: int) -> nn.Module:
+    """Train on splits one after the other, each for its epochs, at its rate, with Adam that begins anew."""
+    model.train()
+    for split, epochs, rate in phases:
+        train_on(model, split, epochs=epochs, batch_size=batch_size, optimizer=Adam(model.parameters()), rate=constant(rate))
+    return model

@@ -133,6 +133,9 @@ def scaled(kind: type[Method], spec: Spec, method: Method) -> dict[str, Any]:
 
 
 def _within(spec: Spec, method: Method, share: float) -> Method:
+    numbers = {name for name, value in vars(method).items() if isinstance(value, int | float)}
+    if odd := [name for name in method.budgeted if name not in numbers]:
+        raise BenchError(f"budgeted must name hyper-parameters that are numbers; {odd[0]!r} is none of {spec.plugin}")
     try:
         fitting = method.within(share)
     except ValueError as problem:

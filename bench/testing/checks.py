@@ -82,7 +82,7 @@ def _demand_same_again(method: Method, plugin: str) -> None:
 @_check(runs=False)
 def fits_budgets(subject: Subject) -> str:
     """What fits a budget, by `within`, is this method, the same whenever asked; a larger budget is never refused."""
-    if type(subject.method).within is Method.within:
+    if type(subject.method).within is Method.within and not subject.method.budgeted:
         raise NotApplicableError("it does the same at every budget")
     least: float | None = None
     for share in SHARES:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = {"bench": "tests/bench", "plugins": "tests/plugins", "leaderboard": "tests/leaderboard"}
 MOST_AT_THE_TOP = 24
 LONGEST_MODULE, LARGE_MODULE = 300, 40  # lines
+LONGEST_METHOD, USUAL_METHOD = 100, 60  # lines that are neither empty nor docstrings
 CLOCK = re.compile(
     r"\btime\.(sleep|time|monotonic|perf_counter|process_time|thread_time)\b|from time import|\btimeout=|wait_for_timeout"
 )
@@ -98,6 +99,8 @@ COVERED_ELSEWHERE = {
     "leaderboard/text.py": "tests/leaderboard/test_site.py",
     "leaderboard/words.py": "tests/leaderboard/test_site.py",
     "plugins/noised.py": "tests/plugins/test_recent.py",
+    "plugins/redrawing.py": "tests/plugins/test_winners.py",
+    "plugins/training.py": "tests/plugins/test_winners.py",
 }
 
 
@@ -159,6 +162,22 @@ def test_every_large_module_has_a_test_file_or_is_named_here() -> None:
     without = {path.relative_to(ROOT).as_posix() for path in large - methods if not _test_of(path).exists()}
     assert without == set(COVERED_ELSEWHERE)
     assert not [test for test in COVERED_ELSEWHERE.values() if not (ROOT / test).exists()]
+
+
+def _code(path: Path) -> int:
+    """Lines that are neither empty nor docstrings."""
+    text = path.read_text(encoding="utf-8")
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    told = [node.body[0] for node in ast.walk(ast.parse(text)) if isinstance(node, holders) and ast.get_docstring(node)]
+    docstrings = {line for node in told for line in range(node.lineno, (node.end_lineno or 0) + 1)}
+    return sum(bool(line.strip()) and number not in docstrings for number, line in enumerate(text.splitlines(), 1))
+
+
+def test_methods_are_read_at_a_glance() -> None:
+    """Their papers stand in them: a file of all papers would make every method another one whenever one is added."""
+    lines = [_code(path) for path in sorted((ROOT / "plugins").glob("*.py"))]
+    assert max(lines) < LONGEST_METHOD
+    assert sum(count < USUAL_METHOD for count in lines) > len(lines) / 2
 
 
 def test_every_method_has_a_golden_test() -> None:

@@ -8,16 +8,17 @@ from dataclasses import replace
 import pytest
 import torch
 from bench_plugins import finetune, forget
-from bench_plugins.amnesiacs import Amnesiacs, reset
+from bench_plugins.amnesiacs import Amnesiacs
 from bench_plugins.fanchuan import Fanchuan, contrast, unevenness
-from bench_plugins.finetune import constant, train_on
-from bench_plugins.forget import Forget, redrawable
-from bench_plugins.kookmin import Kookmin, difference, least, tent
+from bench_plugins.forget import Forget
+from bench_plugins.kookmin import Kookmin, difference
 from bench_plugins.random_mask import RandomMask
+from bench_plugins.redrawing import least, redrawable, reset
 from bench_plugins.sebastian import Sebastian, halve, layers, prune, rarity, redraw, surely
 from bench_plugins.seif import Seif, shake_first, weighted
 from bench_plugins.sun import Sun, choosable
 from bench_plugins.toshi_marvel import ToshiMarvel
+from bench_plugins.training import constant, tent, train_on
 from torch import Tensor, nn
 from torch.optim import SGD
 
@@ -238,7 +239,7 @@ def test_forget_has_epochs_rates_and_noise_of_its_half(setting, monkeypatch, ind
 
 def test_forget_draws_more_layers_anew_from_cycle_to_cycle(setting, monkeypatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(forget, "redraw", lambda views, count, trial: seen.append(count))
+    monkeypatch.setattr(forget, "redraw_some", lambda views, count, trial: seen.append(count))
     setting.run_alone(Forget(cycles="four", pace=0.1), 11)
     assert seen == [6, 7, 8, 9]
 
@@ -260,7 +261,7 @@ def test_settings_by_name_are_of_hyper_parameters_that_exist(kind: type[Method])
 
 def test_fanchuan_does_whole_rounds() -> None:
     assert [Fanchuan().within(share).rounds for share in (0.1, 0.2, 0.35, 0.8)] == [1, 2, 3, 8]
-    with pytest.raises(ValueError, match="one round is the least of it, about 10 % of a retraining"):
+    with pytest.raises(ValueError, match="1 is the least of rounds, and takes about 10 % of a retraining"):
         Fanchuan().within(0.09)
 
 

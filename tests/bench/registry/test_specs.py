@@ -109,6 +109,41 @@ def test_a_budget_that_a_method_cannot_keep_to_is_told() -> None:
         configure(Scaled, parse("x"), 0.8)
 
 
+@dataclass(frozen=True)
+class Declared(Method):
+    """Grows with the budget by what it declares."""
+
+    steps: int = 4
+    epochs: float = 1.5
+    note: str = "a"
+    budgeted: ClassVar[tuple[str, ...]] = ("steps", "epochs")
+    fixed_share: ClassVar[float] = 0.05
+
+
+def test_what_grows_with_the_budget_is_declared() -> None:
+    assert configure(Declared, parse("x"), 0.2) == Declared()
+    assert configure(Declared, parse("x"), 0.35) == Declared(8, 3.0)
+    assert configure(Declared, parse("x"), 0.1) == Declared(1, 0.5)
+    assert configure(Declared, parse("x[steps=9]"), 0.35) == Declared(9, 3.0)
+    assert Example().within(0.4) == Example()
+
+
+def test_less_than_the_least_that_is_declared_is_refused() -> None:
+    with pytest.raises(
+        BenchError, match=r"^x cannot keep to 8 % of a retraining: 1 is the least of steps, and takes about 8\.8 % of"
+    ):
+        configure(Declared, parse("x"), 0.08)
+    with pytest.raises(BenchError, match=r"^x cannot keep to 4 % of a retraining: what it always does takes about 5 % of"):
+        configure(Declared, parse("x"), 0.04)
+
+
+@pytest.mark.parametrize("odd", ["epoch", "note"])
+def test_what_is_no_number_does_not_grow(odd: str) -> None:
+    kind = type("Odd", (Declared,), {"budgeted": ("epochs", odd)})
+    with pytest.raises(BenchError, match=f"^budgeted must name hyper-parameters that are numbers; '{odd}' is none of x$"):
+        configure(kind, parse("x"), 0.2)
+
+
 def test_unknown_hyper_parameter_gets_a_suggestion() -> None:
     with pytest.raises(BenchError, match="did you mean rate"):
         configure(Example, parse("x[rat=1]"))
