@@ -6,13 +6,16 @@ A plain network has no leading dimension, a stack of M models has M.
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn.functional import nll_loss
 from torch.optim import Optimizer
 
 
 def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every example [..., B], with labels [..., B], or [B] for all models."""
     labels = labels.expand(logits.shape[:-1])
-    return -logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
+    # Not by `gather`, whose way back is a sort on a GPU where results are to repeat.
+    losses = nll_loss(logits.log_softmax(-1).reshape(-1, logits.shape[-1]), labels.reshape(-1), reduction="none")
+    return losses.view(labels.shape)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import nn
 
 from bench.method import Layer
@@ -36,6 +37,15 @@ def blocks(network: nn.Module) -> list[str]:
 def batch_norms(network: nn.Module) -> list[str]:
     """Layers of batch normalisation, by their names in the network."""
     return [name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def placed(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network, moved to a device; its counters of batches stay on the host, where counting costs the device no kernel."""
+    counters = {name: network.get_submodule(name).get_buffer("num_batches_tracked") for name in batch_norms(network)}
+    network.to(device)
+    for name, counter in counters.items():
+        network.get_submodule(name).register_buffer("num_batches_tracked", counter)
+    return network
 
 
 def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:

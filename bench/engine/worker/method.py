@@ -23,7 +23,7 @@ from bench.engine.worker.guards import Guards
 from bench.engine.worker.server import Answer, Pictures, Server
 from bench.errors import BenchError
 from bench.method import Control, Method, Paper
-from bench.models.layers import lacking
+from bench.models.layers import lacking, placed
 from bench.models.returned import returned_model, shapes
 from bench.models.stacked import size
 from bench.models.training import class_weights, warm_up
@@ -188,7 +188,7 @@ class MethodServer(Server):
         plain = self.blueprint.build()
         for name, view in state(plain).items():
             view.copy_(torch.from_numpy(self.original[name]))
-        return (plain if count is None else self.blueprint.stack([plain] * count)).to(self.device)
+        return placed(plain if count is None else self.blueprint.stack([plain] * count), self.device)
 
 
 def _checked(variant: object) -> Method:

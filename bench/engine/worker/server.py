@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.engine.jobs import Setting
+from bench.engine.worker import arithmetic
 from bench.models.build import Blueprint
 from bench.registry.networks import blueprint_of
 from bench.splits import Split, bind
@@ -28,9 +29,7 @@ class Server:
     def __init__(self, connection: Connection, setting: Setting, pictures: Mapping[str, Pictures]) -> None:
         self.connection, self.setting = connection, setting
         self.device = torch.device(setting.device)
-        if self.device.type == "cuda":  # one CPU thread is deterministic anyway
-            torch.use_deterministic_algorithms(True, warn_only=True)
-            torch.backends.cudnn.allow_tf32 = False  # torch's default: gradients of a ResNet-8 are then off by 3 to 5 %
+        arithmetic.set_up(self.device)
         self.columns = {name: self._resident(*columns) for name, columns in pictures.items()}
 
     @cached_property

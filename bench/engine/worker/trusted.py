@@ -16,6 +16,7 @@ from bench.engine.worker.answers import Examined, Header, Nothing
 from bench.engine.worker.examination import Subject, examined
 from bench.engine.worker.loop import send
 from bench.engine.worker.server import Answer, Pictures, Server
+from bench.models.layers import placed
 from bench.models.returned import NOT_THE_NETWORK, RETURN_IT, mismatch, shapes
 from bench.models.stacked import size
 from bench.models.training import class_weights, fit, warm_up
@@ -80,7 +81,7 @@ class TrustedServer(Server):
     def prepare_epoch(self) -> Answer:
         """A plain network to be trained, after one forward and backward pass of a throw-away copy, as methods get it."""
         seed = purpose_seed(seed_of(REFERENCE_ROOT, "init", 0), "init")
-        throw_away, self.timed = (self.blueprint.initialised(seed).to(self.device) for _ in range(2))
+        throw_away, self.timed = (placed(self.blueprint.initialised(seed), self.device) for _ in range(2))
         warm_up(throw_away, self._retained())
         self._synchronise()
         return Nothing(), {}
@@ -104,7 +105,7 @@ class TrustedServer(Server):
         model = self.blueprint.stack([template] * models)
         for name, view in state(model).items():
             view.copy_(given[name])
-        outputs = self._outputs(model.to(self.device))
+        outputs = self._outputs(placed(model, self.device))
         for name, logits in outputs.items():
             if not logits.isfinite().all():
                 raise ValueError(f"the returned model answers with numbers that are not finite on the {name} split")
@@ -119,7 +120,7 @@ class TrustedServer(Server):
         epochs = self.setting.recipe.epochs
         torch.manual_seed(purpose_seed(seeds[0], "global"))  # for a network that draws while it trains, which is never stacked
         return fit(
-            self.blueprint.stack(nets).to(self.device),
+            placed(self.blueprint.stack(nets), self.device),
             data,
             self.setting.recipe,
             self._class_weights(),

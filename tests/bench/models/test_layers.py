@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from bench.models.build import build
-from bench.models.layers import batch_norms, blocks, lacking, last_linear
+from bench.models.layers import batch_norms, blocks, lacking, last_linear, placed
 from bench.models.stacked import stack
 
 
@@ -54,3 +55,19 @@ def test_single_layers_are_no_blocks() -> None:
         nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 3)), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     )
     assert blocks(network) == ["1"]
+
+
+def test_counters_of_batches_stay_on_the_host() -> None:
+    """ "meta" stands in for a GPU: a device on which nothing is computed."""
+    network = placed(stack([build("resnet8-v1", 4)] * 2), torch.device("meta"))
+    where = {name: buffer.device.type for name, buffer in network.named_buffers()}
+    assert {name for name, device in where.items() if device == "cpu"} == {
+        f"{name}.num_batches_tracked" for name in batch_norms(network)
+    }
+    assert all(parameter.is_meta for parameter in network.parameters())
+
+
+def test_counters_that_there_are_not_stay_away() -> None:
+    network = placed(nn.BatchNorm2d(3, track_running_stats=False), torch.device("cpu"))
+    assert network.num_batches_tracked is None
+    assert network(torch.ones(2, 3, 4, 4)).shape == (2, 3, 4, 4)

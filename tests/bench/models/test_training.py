@@ -1,15 +1,20 @@
 """Training by recipe, against torch's own schedulers."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bench.losses import cross_entropy
 from bench.models.build import initialised
+from bench.models.layers import batch_norms, placed
 from bench.models.networks import CHALLENGE
+from bench.models.stacked import stack
 from bench.models.training import class_weights, fit, learning_rate
 from bench.splits import bind
 from bench.tasks.task import Recipe
@@ -28,6 +33,51 @@ def test_schedule_is_warm_up_then_cosine() -> None:
         assert learning_rate(RECIPE, step / total) == pytest.approx(expected)
         optimizer.step()
         warm.step()
+
+
+class Launched(TorchDispatchMode):
+    """Counts what is computed on the device "meta", which stands in for a GPU: each of them is a kernel there, or a view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, found)) if isinstance(leaf, torch.Tensor)]
+        if any(tensor.is_meta for tensor in tensors):
+            self.counted[function.overloadpacket.__name__] += 1
+        return found
+
+
+@pytest.mark.parametrize("network", ["resnet8-v1", "resnet18-v1"])
+@pytest.mark.parametrize("models", [None, 3])
+def test_training_never_waits_for_the_device(network: str, models: int | None) -> None:
+    """Reading a number from "meta" is an error: whatever would synchronise with a GPU raises."""
+    device = torch.device("meta")
+    net = initialised(network, 4, 0)
+    columns = torch.empty(10, 3, 32, 32, dtype=torch.uint8, device=device), torch.empty(10, dtype=torch.long, device=device)
+    split = bind(columns, range(models or 1), "retain", stacked=models is not None)
+    with Launched() as launched:
+        fit(placed(stack([net] * models) if models else net, device), split, RECIPE, torch.ones(4, device=device))
+    norms, steps = len(batch_norms(net)), 3 * 2
+    assert launched.counted["native_batch_norm"] == norms * steps
+    assert not {"gather", "scatter_add", "_local_scalar_dense", "index_put"} & set(launched.counted)
+
+
+def test_counting_batches_costs_the_device_nothing() -> None:
+    """A step launches as much with counters as without any."""
+    device = torch.device("meta")
+    images, counted = torch.empty(4, 3, 32, 32, device=device), []
+    for counting in (True, False):
+        net = initialised("resnet8-v1", 4, 0)
+        for name in batch_norms(net) if not counting else ():
+            net.get_submodule(name).num_batches_tracked = None
+        placed(net, device)
+        with Launched() as launched:
+            net(images)
+        counted.append(launched.counted)
+    assert counted[0] == counted[1]
 
 
 def test_fit_learns_and_reports_epochs() -> None:
