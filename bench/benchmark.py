@@ -30,6 +30,7 @@ from bench.engine.worker.forking import prepare_children
 from bench.engine.worker.group import UNCOUNTED_REMEDY, uncounted
 from bench.errors import BenchError, WorkerError
 from bench.metrics.installed import installed_metrics
+from bench.models.devices import FLOAT32, gpu_number, precision_named
 from bench.progress import Bars, Progress
 from bench.registry import discovery, specs
 from bench.registry.paths import expanded
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTROLS", "Board", "Result", "Results", "Settings", "load", "run", "run_quickly"]
 
-DEVICES = ("auto", "cpu", "cuda")
 ORIGINAL = "original"  # costs nothing, so every division has it
 LIBRARIES = ("scipy.stats", "sklearn.model_selection")  # of metrics: imported while the children's server imports torch
 CONTROLS = (ORIGINAL, "retrain", "finetune")  # rows that a table needs to be read
@@ -70,6 +70,7 @@ class Settings:
     memory_limit: int | None = None
     again: bool = False
     reference: str = SHIPPED
+    precision: str = FLOAT32
 
 
 def _suggesting(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
@@ -101,6 +102,7 @@ def run(
     workers: int | None = None,
     again: bool = False,
     reference: str = SHIPPED,
+    precision: str = FLOAT32,
     progress: Progress | None = None,
 ) -> Results:
     """Run each method `models` times, compare with as many retrained models, and score; what the store has is not repeated.
@@ -113,21 +115,23 @@ def run(
         seed: root of all randomness.
         store: the folder of results.
         controls: also run the rows that a table needs to be read: original, retrain, finetune.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda`, or `cuda:1` where there are several.
         executor: where jobs are computed, as listed by `bench plugins`.
         workers: processes; None: one per core, or one per GPU.
         again: run once more even if the store has a run.
         reference: `shipped`: the retrained models that come with bench, where they fit; `train`: all are trained here.
+        precision: what networks compute in: `float32`, `tf32` (on a GPU) or `bf16`; rows of different ones are never compared.
         progress: who is told; None: bars on standard error, or below the cell.
 
     Raises:
         BenchError: an argument is not understood. Methods that fail are in the results, with their reason.
     """
-    _check_kinds(budget=(budget, str), models=(models, int), seed=(seed, int), device=(device, str), task=(task, str))
+    texts = {"budget": budget, "device": device, "task": task, "precision": precision}
+    _check_kinds(models=(models, int), seed=(seed, int), **{name: (value, str) for name, value in texts.items()})
     if not plugins and not controls:
         raise BenchError("name a method: bench.run('scrub'); `bench plugins` lists them")
     settings = Settings(
-        task, models, (Budget.parse(budget),), seed, expanded(store), device, executor, workers, None, again, reference
+        task, models, (Budget.parse(budget),), seed, expanded(store), device, executor, workers, None, again, reference, precision
     )
     wanted = [specs.parse(_name(plugin)) for plugin in [*plugins, *(CONTROLS if controls else ())]]
     with progress or Bars() as bars:
@@ -167,7 +171,7 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
     for library in LIBRARIES:
         import_module(library)
     store.prepare()
-    device = find_device(settings.device)
+    device = find_device(settings.device, settings.precision)
     if warning := neighbours.warning():
         progress.note(f"{warning}; times are compared with retraining beside them, and rows say so")
     if warning := uncounted():
@@ -180,8 +184,8 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
 
 def _check(settings: Settings) -> None:
     check_models(settings.models)
-    if settings.device not in DEVICES:
-        raise unknown("device", settings.device, DEVICES)
+    gpu_number(settings.device)
+    precision_named(settings.precision)
     if settings.reference not in REFERENCES:
         raise unknown("reference", settings.reference, REFERENCES)
     if settings.seed < 0:

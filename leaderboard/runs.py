@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.metrics.quantity import Family
+from bench.models.devices import FLOAT32, is_cpu, precision_of
 from bench.scoring.scorecard import CHALLENGE_METRIC, Measure, Presentation
 from bench.store.fields import plain
 from bench.store.records import Measured, RunRecord
@@ -94,13 +95,15 @@ def reproduce(record: RunRecord) -> str:
     if record.self_reported:
         named = {"--name": record.method.name, "--task": record.task.name, "--budget": record.budget}
         return " ".join(["bench score-outputs FILES", *(f"{name} {shlex.quote(value)}" for name, value in named.items())])
+    kind = record.device.kind
     options = {
         "--plugin": record.method.spec,
         "--task": record.task.name,
         "--models": record.models,
         "--budget": record.budget,
         "--seed": record.seed,
-        "--device": "cpu" if record.device.kind == "cpu" else "cuda",
+        "--device": "cpu" if is_cpu(kind) else "cuda",
+        **({} if precision_of(kind) == FLOAT32 else {"--precision": precision_of(kind)}),
     }
     return " ".join(["bench run", *(f"{name} {shlex.quote(str(value))}" for name, value in options.items())])
 

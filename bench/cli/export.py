@@ -10,6 +10,7 @@ from bench.budget import Budget
 from bench.cli import options
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
+from bench.models.devices import CPU, is_cpu, precision_of
 from bench.registry import discovery, specs
 
 
@@ -29,6 +30,7 @@ def export() -> None:
 @options.task
 @options.store
 @options.device
+@options.precision
 @options.executor
 @options.workers
 @options.memory_limit
@@ -41,6 +43,7 @@ def challenge(
     task: str,
     store: Path,
     device: str,
+    precision: str,
     executor: str,
     workers: int | None,
     memory_limit: int | None,
@@ -71,7 +74,7 @@ def challenge(
     opened = Store(store)
     opened.prepare()
     request, chosen = Request(plugin, spec, checkpoints, Budget.parse(budget), seed), load_task(task)
-    found, made = find_device(device), find_executor(executor)
+    found, made = find_device(device, precision), find_executor(executor)
     with (
         Bars() as progress,
         Session(opened, chosen, found, made, workers=workers, progress=progress, memory_limit=memory_limit) as session,
@@ -103,8 +106,9 @@ def send_run(run: str, out: Path | None, store: Path) -> None:
 @options.task
 @options.store
 @options.device
+@options.precision
 @click.option("--out", type=options.UserPath(dir_okay=False), default=Path("reference.zip"), show_default=True)
-def send_reference(task: str, store: Path, device: str, out: Path) -> None:
+def send_reference(task: str, store: Path, device: str, precision: str, out: Path) -> None:
     """Write a reference into one file: who adds it to a store is ranked in the same division."""
     from bench.store.exchange import export_reference
     from bench.store.references import Reference
@@ -112,7 +116,9 @@ def send_reference(task: str, store: Path, device: str, out: Path) -> None:
     from bench.tasks.variants import load_task
 
     found = [Reference(folder) for folder in Store(store).reference_folders(load_task(task).key)]
-    fits = [each for each in found if device == "auto" or (each.folder.name == "cpu") == (device == "cpu")]
+    kinds = [(each, each.record.device or each.folder.name) for each in found]
+    asked = [(each, kind) for each, kind in kinds if device == "auto" or is_cpu(kind) == (device == CPU)]
+    fits = [each for each, kind in asked if precision_of(kind) == precision]
     if not fits:
         raise BenchError(f"no reference of {task} in {store}; `bench reference build` makes one")
     if len(fits) > 1:

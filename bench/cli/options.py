@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from bench.models.devices import DEVICES, FLOAT32, PRECISIONS, gpu_number
 from bench.registry import discovery, specs
 from bench.registry.paths import expanded
 from bench.store import DEFAULT, REFERENCES, SHIPPED
@@ -27,6 +28,12 @@ def _bytes(ctx: click.Context, param: click.Parameter, text: str | None) -> int 
     if not match or float(match[1]) == 0:
         raise click.BadParameter(f"{text!r} is not understood: give a size such as 500MB or 4GB")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _device(ctx: click.Context, param: click.Parameter, text: str) -> str:
+    """Whether a device can be called so; whether there is one shows later."""
+    gpu_number(text)
+    return text
 
 
 def complete(*groups: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
@@ -112,7 +119,18 @@ reference = click.option(
     help="Use the retrained models that come with bench where they fit, or train all of them here; $BENCH_REFERENCE if set.",
 )
 device = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models are computed."
+    "--device",
+    default="auto",
+    show_default=True,
+    callback=_device,
+    help=f"Where models are computed: {DEVICES}.",
+)
+precision = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=FLOAT32,
+    show_default=True,
+    help="What networks compute in; their weights and answers are float32. Rows of different precisions are never compared.",
 )
 executor = click.option(
     "--executor",

@@ -25,11 +25,14 @@ def reference() -> None:
 @options.task
 @options.store
 @options.device
+@options.precision
 @options.executor
 @options.workers
 @options.reference
 @click.option("--models", type=click.IntRange(min=1), default=16, show_default=True, help="Retrained models to have.")
-def build(task: str, store: Path, device: str, executor: str, workers: int | None, reference: str, models: int) -> None:
+def build(
+    task: str, store: Path, device: str, precision: str, executor: str, workers: int | None, reference: str, models: int
+) -> None:
     """Train what is missing; an interrupted build goes on where it stopped."""
     from bench.engine import references
     from bench.engine.executor import find_executor
@@ -41,7 +44,7 @@ def build(task: str, store: Path, device: str, executor: str, workers: int | Non
 
     opened, chosen = Store(store), load_task(task)
     opened.prepare()
-    found = find_device(device)
+    found = find_device(device, precision)
     made = find_executor(executor)
     shipped = reference == SHIPPED
     with Bars() as progress, Session(opened, chosen, found, made, workers=workers, progress=progress, shipped=shipped) as session:

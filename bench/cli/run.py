@@ -15,6 +15,7 @@ from bench.budget import Budget
 from bench.cli import options, report
 from bench.errors import BenchError
 from bench.hookspecs import hookimpl
+from bench.models.devices import FLOAT32, precision_of
 from bench.registry import discovery, specs
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ TO_PUBLISH = 64  # models
 @options.store
 @options.reference
 @options.device
+@options.precision
 @options.executor
 @options.workers
 @options.memory_limit
@@ -75,6 +77,7 @@ def run_methods(
     store: Path,
     reference: str,
     device: str,
+    precision: str,
     executor: str,
     workers: int | None,
     memory_limit: int | None,
@@ -91,7 +94,7 @@ def run_methods(
     wanted = [specs.parse(text) for text in _wanted(plugins, controls=controls, everything=everything)]
     given = {name: value for name, value in (("batch_format", batch_format), ("pixel_scale", pixel_scale)) if value}
     wanted = [_with_options(spec, given) for spec in wanted]
-    limits = workers, memory_limit, again, reference
+    limits = workers, memory_limit, again, reference, precision
     settings = Settings(task, models, tuple(budgets), seed, store, device, executor, *limits)
     with Bars() as bars:
         results = run_quickly(wanted, settings, bars)
@@ -192,7 +195,8 @@ def _print_next_steps(results: Results, task: str, divisions: Sequence[Sequence[
     where = options.as_typed(store=(str(results.store.path), DEFAULT))
     record = divisions[0][0].row.record
     named = task if ".py" in task.partition("[")[0] else record.task.name  # a file is found by its path only
-    same = options.as_typed(task=(named, "age-synthetic"), budget=(record.budget, "20%")) + where
+    precision = precision_of(record.device.kind), FLOAT32
+    same = options.as_typed(task=(named, "age-synthetic"), budget=(record.budget, "20%"), precision=precision) + where
     if absent:
         models = options.as_typed(models=(record.models, 16))
         click.echo(f"next:  bench run --controls{models}{same}    (rows that a table needs to be read)")

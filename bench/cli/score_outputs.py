@@ -37,6 +37,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # part of a folder's nam
 @options.store
 @options.reference
 @options.device
+@options.precision
 @options.executor
 @options.workers
 @options.as_json
@@ -48,6 +49,7 @@ def score_outputs(
     store: Path,
     reference: str,
     device: str,
+    precision: str,
     executor: str,
     workers: int | None,
     as_json: bool,
@@ -74,7 +76,7 @@ def score_outputs(
     rows, shipped = Rows(chosen, chosen.load()), reference == SHIPPED
     logits = _read(files[0], rows) if _has_logits(files[0]) else None
     opened.prepare()
-    found, made = find_device(device), find_executor(executor)
+    found, made = find_device(device, precision), find_executor(executor)
     with Bars() as bars, Session(opened, chosen, found, made, workers=workers, progress=bars, shipped=shipped) as session:
         outputs = _evaluated(session, files) if logits is None else logits
         run = Run.read(opened.runs / elsewhere.keep(session, called, _source(files), outputs, beside))

@@ -98,10 +98,11 @@ def check(task: str, as_json: bool) -> None:
 @tasks.command()
 @options.named_task
 @options.device
+@options.precision
 @options.executor
 @options.workers
 @click.option("--models", type=click.IntRange(min=8), default=32, show_default=True, help="Models to train.")
-def memorise(task: str, device: str, executor: str, workers: int | None, models: int) -> None:
+def memorise(task: str, device: str, precision: str, executor: str, workers: int | None, models: int) -> None:
     """Measure which training photos models learn by heart, for --forget memorised:N; takes as long as so many references."""
     from bench.engine.executor import find_executor
     from bench.engine.machine import find_device
@@ -113,7 +114,7 @@ def memorise(task: str, device: str, executor: str, workers: int | None, models:
     from bench.tasks.datasets.home import home
     from bench.tasks.variants import load_task
 
-    chosen, found = load_task(task), find_device(device)
+    chosen, found = load_task(task), find_device(device, precision)
     made = find_executor(executor)
     with (
         Bars() as progress,

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.models.devices import Precision, precision_of
 from bench.models.networks import Cost
 from bench.models.recipe import Recipe
 from bench.outputs import Arrays, Outputs
@@ -29,11 +30,17 @@ class Setting:
     network: str
     classes: int
     recipe: Recipe
-    device: str  # for torch: "cpu" or "cuda"
-    device_kind: str  # `cpu`, or the CUDA device's name
+    device: str  # for torch: "cpu", "cuda" or "cuda:1"
+    device_kind: str  # `cpu`, or the CUDA device's name; with the precision, unless that is float32
     data: str  # the digest of the task's data
     own_network: OwnNetwork | None = None  # where the network comes from, if not with bench
     size: int = 32  # pixels of a side
+    unit: str = ""  # a GPU's UUID
+
+    @property
+    def precision(self) -> Precision:
+        """What networks compute in."""
+        return precision_of(self.device_kind)
 
     @property
     def contents(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from bench.engine.worker.limits import Limits
 from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import Worker
 from bench.errors import BenchError, WorkerError
+from bench.models.devices import CPU, FLOAT32, device_of, gpu_number, is_cpu, kind_of, precision_named
 from bench.outputs import Arrays
 from bench.progress import Note
 from bench.registry.discovery import Plugin
@@ -35,27 +36,41 @@ _A_MOMENT = 1.0  # seconds after which the machine may be another than it was
 
 @dataclass(frozen=True)
 class Device:
-    """Where models are computed. `kind` is `cpu` or the CUDA device's name, and part of a row's division."""
+    """Where models are computed. `kind` is part of a row's division (see `bench.models.devices`)."""
 
     kind: str
-    torch_name: str  # "cpu" or "cuda"
+    torch_name: str  # "cpu", "cuda" or "cuda:1"
     processor: str  # the host's processor
     environment: Mapping[str, str]
+    unit: str = ""  # a GPU's UUID, which tells it apart from others of its name
 
     @property
     def timed_as(self) -> str:
-        """What times belong to: the processor, or the CUDA device."""
-        return self.processor if self.kind == "cpu" else self.kind
+        """What times belong to: the processor, or the GPU, which waits for it."""
+        return self.processor if is_cpu(self.kind) else f"{device_of(self.kind)}, {self.processor}"
 
 
-def find_device(wanted: str) -> Device:
-    """The device that `auto`, `cpu` or `cuda` means here; a child looks, so that this process needs no torch."""
+def find_device(wanted: str, precision: str = FLOAT32) -> Device:
+    """The device that `auto`, `cpu`, `cuda` or `cuda:1` means here; a child looks, so that this process needs no torch.
+
+    Raises:
+        BenchError: it is not there, or does not compute in this precision.
+    """
+    number, exact = gpu_number(wanted), precision_named(precision)
     with Worker(entries.probe) as worker:
         found = ProbeCalls(worker).devices()
-    if wanted == "cuda" and not found.cuda:
-        raise BenchError("no CUDA device is available; use --device cpu")
-    use_cuda = bool(found.cuda) and wanted != "cpu"
-    return Device(found.cuda if use_cuda else "cpu", "cuda" if use_cuda else "cpu", processor(), found.environment)
+    if number is None or (wanted == "auto" and not found.gpus):
+        if exact == "tf32":
+            raise BenchError("tf32 is a precision of GPUs: on a processor use --precision float32 or bf16")
+        return Device(kind_of(CPU, exact), CPU, processor(), found.environment)
+    if number >= len(found.gpus):
+        others = f"there are {len(found.gpus)}, from cuda:0 on" if found.gpus else "use --device cpu"
+        raise BenchError(f"no such CUDA device is available; {others}")
+    gpu = found.gpus[number]
+    if exact == "bf16" and not gpu.bf16:
+        raise BenchError(f"{gpu.name} has no bf16; use --precision float32")
+    name = f"cuda:{number}" if number else "cuda"
+    return Device(kind_of(gpu.name, exact), name, processor(), found.environment, gpu.uuid)
 
 
 def processor() -> str:
@@ -79,7 +94,7 @@ def default_memory_limit(workers: int) -> int:
 
 def default_workers(device_kind: str) -> int:
     """One per core this process may use; on a GPU one, since two would share it."""
-    return max(1, int(usable_cores())) if device_kind == "cpu" and hasattr(os, "sched_getaffinity") else 1
+    return max(1, int(usable_cores())) if is_cpu(device_kind) and hasattr(os, "sched_getaffinity") else 1
 
 
 def usable_cores() -> float:
@@ -117,7 +132,7 @@ class Machine:
 
     def lock(self, setting: Setting) -> DeviceLock:
         """Who computes beside whom."""
-        return DeviceLock(setting.device_kind, self._note_once, self.stopped.is_set)
+        return DeviceLock(setting.unit or device_of(setting.device_kind), self._note_once, self.stopped.is_set)
 
     def _note_once(self, text: str) -> None:
         """Beside another command, jobs wait again and again."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from itertools import groupby
 
+from bench.models.devices import is_cpu
+
 CPU_STACK, _GPU_STACK = 8, 64
 # Bytes that the models of a stack may take in training: a device of 4 GB has room for the pictures, too.
 _STACK_MEMORY = 2 * 2**30
@@ -21,7 +23,7 @@ def stack_size(device_kind: str, cpu_stack: int = CPU_STACK, model_bytes: int = 
     >>> stack_size("cpu"), stack_size("cpu", model_bytes=300 * 2**20), stack_size("cpu", model_bytes=2**40)
     (8, 4, 1)
     """
-    size = cpu_stack if device_kind == "cpu" else _GPU_STACK
+    size = cpu_stack if is_cpu(device_kind) else _GPU_STACK
     while size > 1 and size * model_bytes > _STACK_MEMORY:
         size //= 2
     return size

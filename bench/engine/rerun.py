@@ -22,6 +22,7 @@ from bench.errors import BenchError, CheckResult
 from bench.metrics.confidence import logit_scaled_confidence
 from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.metrics.resampling import LEVEL
+from bench.models.devices import CPU, is_cpu, precision_of
 from bench.outputs import Outputs, concatenate
 from bench.progress import Progress
 from bench.registry import discovery, specs
@@ -53,7 +54,8 @@ def session_of(
     Raises:
         CannotRepeatError: it was made on another device, or its task is another here.
     """
-    device = find_device("cpu" if record.device.kind == "cpu" else "cuda")
+    kind = record.device.kind
+    device = find_device(CPU if is_cpu(kind) else "cuda", precision_of(kind))
     task = load_task(record.task.name)
     if device.kind != record.device.kind or task.key != record.task.key:
         raise CannotRepeatError(f"the run was made on {record.device.kind}, task {record.task.key[:16]}; not here")

@@ -93,7 +93,8 @@ class Session:
         if own and own.plugin.text is not None:
             self.shelf.put_source(own.source, own.plugin.text)
             own = replace(own, plugin=replace(own.plugin, text=None))  # which machines fetch
-        return Setting(task.network, len(task.groups), task.recipe, device.torch_name, device.kind, digest, own, task.size)
+        kind, classes = device.kind, len(task.groups)
+        return Setting(task.network, classes, task.recipe, device.torch_name, kind, digest, own, task.size, device.unit)
 
     def results(
         self,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from bench.models.autocast import compute_in
+from bench.models.devices import FLOAT32, Precision
 from bench.models.resnet8 import ResNet8
 from bench.models.resnet18 import ResNet18, challenge_resnet18
 from bench.models.stacked import alone, stack
@@ -26,11 +28,12 @@ class Blueprint:
     make: Callable[[], nn.Module]
     stackable: bool = True
     layout: torch.memory_format = torch.channels_last  # of weights: faster on a CPU, but nothing for networks that use `view`
+    precision: Precision = FLOAT32
 
     def build(self) -> nn.Module:
         """A network with arbitrary weights, in train mode. The global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
-            return self.make().to(memory_format=self.layout)
+            return compute_in(self.make().to(memory_format=self.layout), self.precision)
 
     def initialised(self, seed: int) -> nn.Module:
         """A freshly initialised network: its own initialisation, drawn from `seed` (32 bits)."""

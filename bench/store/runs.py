@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bench.metrics.metric import Again
+from bench.models.devices import is_cpu
 from bench.outputs import NEEDED_ELSEWHERE, Outputs, concatenate
 from bench.store.archives import pack, unpack
 from bench.store.files import (
@@ -105,7 +106,7 @@ class Run:
             outputs=concatenate([self.chunk_outputs(each) for each in timed]),
             seconds=[each.seconds for each in timed],
             scored_seconds=[record.scored_seconds(each.trial) for each in timed],
-            on_cpu=record.device.kind == "cpu",
+            on_cpu=is_cpu(record.device.kind),
             stackable=record.method.stackable,
         )
 

@@ -34,7 +34,7 @@ def test_page_and_program_agree(writer: Writer, name: str) -> None:
 
 def test_what_the_section_of_a_command_has(writer: Writer) -> None:
     sections = {section.partition("\n")[0].strip("# "): section for section in writer("commands").page().split("\n#")}
-    assert "| `--device auto\\|cpu\\|cuda` | `auto` |" in sections["bench run"]
+    assert "| `--precision float32\\|tf32\\|bf16` | `float32` |" in sections["bench run"]
     assert "\n    bench export run RUN [OPTIONS]\n" in sections["bench export run"]
     for name in ("run", "reference build", "tasks memorise", "export challenge", "verify"):
         assert "| `--executor TEXT` | `local` |" in sections[f"bench {name}"]

@@ -196,7 +196,9 @@ def test_newer_store_is_refused(bench, tmp_path: Path) -> None:
         (["run", "--plugin", "scrub", "--task", "age-synthetik"], "did you mean age-synthetic"),
         (["run", "--plugin", "scrub", "--budget", "lots"], "not understood"),
         (["run", "--plugin", "scrub", "--store", "/proc/nowhere"], "cannot be written"),
-        (["run", "--plugin", "scrub", "--device", "cuda"], "no CUDA device"),
+        (["run", "--plugin", "scrub", "--device", "cuda"], "no such CUDA device"),
+        (["run", "--plugin", "scrub", "--device", "tpu"], "there is no device 'tpu'; give auto, cpu, cuda or"),
+        (["run", "--plugin", "scrub", "--device", "cpu", "--precision", "tf32"], "tf32 is a precision of GPUs"),
         (["run"], "--plugin"),
         (["runn"], "did you mean run"),
         (["tasks", "show", "age"], "unknown task"),
@@ -233,6 +235,19 @@ def test_plugin_file_that_raises_is_one_line(bench, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     done = bench("run", "--plugin", "broken.py", "--store", "store", code=2, cwd=tmp_path)
     assert "fails to import" in _one_line(done)
+
+
+def test_what_is_computed_in_bf16_is_of_another_division(bench, copied, tmp_path: Path) -> None:
+    store = "--store", copied.path
+    done = bench("run", "--plugin", "finetune", "--task", "age-tiny", "--models", 8, "--precision", "bf16", *store)
+    assert "cpu, bf16" in done.stdout
+    assert "--precision bf16" in done.stdout  # what to do next
+    for precision, folder in (("float32", "cpu"), ("bf16", "cpu-bf16")):
+        file = tmp_path / f"{precision}.zip"
+        bench("export", "reference", "--task", "age-tiny", "--precision", precision, *store, "--out", file)
+        assert bench("reference", "add", file, "--store", tmp_path / "other").stdout.strip().endswith(f"/{folder}")
+    (name,) = (path.name for path in (copied.path / "runs").glob("finetune-*") if path.name != copied.rows["finetune"]["run"])
+    assert "bit for bit" in bench("verify", name, "--rerun", 1, *store).stdout
 
 
 @pytest.mark.gpu

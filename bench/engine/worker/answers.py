@@ -26,10 +26,18 @@ class Nothing(Record, frozen=True, kw_only=True):
     """It is done."""
 
 
+class Gpu(Record, frozen=True, kw_only=True):
+    """A CUDA device."""
+
+    name: str
+    uuid: str
+    bf16: bool  # whether it computes in bfloat16
+
+
 class Devices(Record, frozen=True, kw_only=True):
     """What there is to compute on."""
 
-    cuda: str  # the CUDA device's name; "" if there is none
+    gpus: list[Gpu]  # by their numbers
     environment: dict[str, str]  # versions of the software
 
 

@@ -6,12 +6,16 @@ import os
 
 import torch
 
+from bench.models.devices import Precision
 
-def set_up(device: torch.device) -> None:
+
+def set_up(device: torch.device, precision: Precision) -> None:
     """Set what torch keeps for the whole process, before it uses the device. One CPU thread is deterministic anyway."""
     if device.type != "cuda":
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, products need not repeat
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # a kernel for every new tensor
-    torch.backends.cudnn.allow_tf32 = False  # torch's default: gradients of a ResNet-8 are then off by 3 to 5 %
+    tf32 = precision == "tf32"  # torch's default for convolutions: gradients of a ResNet-8 are then off by 3 to 5 %
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32

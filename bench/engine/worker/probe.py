@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.engine.worker.answers import Changed, Devices, Nothing
+from bench.engine.worker.answers import Changed, Devices, Gpu, Nothing
 from bench.engine.worker.server import Answer
 from bench.registry import discovery, loading, networks
 
@@ -34,6 +34,14 @@ _STATE: dict[str, Callable[[], Any]] = {
 }
 
 
+_FIRST_WITH_BF16 = 8  # major number of what a device is capable of, torch says so of earlier ones, too, which imitate it
+
+
+def _gpu(number: int) -> Gpu:
+    about = torch.cuda.get_device_properties(number)
+    return Gpu(name=about.name, uuid=str(about.uuid), bf16=about.major >= _FIRST_WITH_BF16)
+
+
 class Probe:
     """A child that looks."""
 
@@ -42,10 +50,10 @@ class Probe:
         return {"devices": self.devices, "load": self.load, "changed_by_loading": self.changed_by_loading}
 
     def devices(self) -> Answer:
-        """The CUDA device's name, or "" if there is none, and what the software is."""
-        cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+        """The CUDA devices, and what the software is."""
+        gpus = [_gpu(number) for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
         versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-        return Devices(cuda=cuda, environment={name: str(version) for name, version in versions.items()}), {}
+        return Devices(gpus=gpus, environment={name: str(version) for name, version in versions.items()}), {}
 
     def load(self, group: str, plugin: discovery.Plugin) -> Answer:
         """Import a plugin of any kind."""

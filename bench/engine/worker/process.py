@@ -31,6 +31,7 @@ from bench.engine.worker.memory import status_bytes
 from bench.engine.worker.watch import Watch
 from bench.errors import WorkerError, advice, one_line
 from bench.lifetime import short_folder
+from bench.models.devices import is_cpu
 from bench.outputs import Arrays
 from bench.store.fields import R
 
@@ -94,7 +95,7 @@ class Worker:
     ) -> None:
         ours, theirs = multiprocessing.Pipe()
         printed, prints = multiprocessing.Pipe(duplex=False) if heard else (None, None)
-        self._connection, self._on_cpu = ours, device_kind == "cpu"
+        self._connection, self._on_cpu = ours, is_cpu(device_kind)
         self._line = socket.socket(fileno=os.dup(ours.fileno()))  # the same pipe, which is a pair of sockets
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from multiprocessing.connection import Connection
 from typing import Any
@@ -29,14 +30,15 @@ class Server:
     def __init__(self, connection: Connection, setting: Setting, pictures: Mapping[str, Pictures]) -> None:
         self.connection, self.setting = connection, setting
         self.device = torch.device(setting.device)
-        arithmetic.set_up(self.device)
+        arithmetic.set_up(self.device, setting.precision)
         self.columns = {name: self._resident(*columns) for name, columns in pictures.items()}
 
     @cached_property
     def blueprint(self) -> Blueprint:
         """How the task's network is made."""
         setting = self.setting
-        return blueprint_of(setting.network, setting.own_network, setting.classes, setting.size)
+        made_by = blueprint_of(setting.network, setting.own_network, setting.classes, setting.size)
+        return replace(made_by, precision=setting.precision)
 
     def operations(self) -> Mapping[str, Callable[..., Answer]]:
         """What can be asked."""

@@ -16,6 +16,8 @@ from bench.engine.worker.answers import Examined, Header, Nothing
 from bench.engine.worker.examination import Subject, examined
 from bench.engine.worker.loop import send
 from bench.engine.worker.server import Answer, Pictures, Server
+from bench.models.autocast import compute_in
+from bench.models.devices import FLOAT32
 from bench.models.layers import placed
 from bench.models.returned import NOT_THE_NETWORK, RETURN_IT, mismatch, shapes
 from bench.models.stacked import size
@@ -134,6 +136,7 @@ class TrustedServer(Server):
         return class_weights(self.setting.recipe, self.columns["train"][1], self.setting.classes)
 
     def _outputs(self, model: nn.Module) -> dict[str, Tensor]:
+        compute_in(model, FLOAT32)  # whatever it was trained in: confidences are not to be rounded
         own = [0] * size(model)
         logits = {
             name: predict(model, self._bind(name, own, stacked=True))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from bench.engine import machine
 from bench.engine.compute import compute
 from bench.engine.contents import Shelf
 from bench.engine.jobs import Unlearn
 from bench.engine.machine import Device, Machine, find_device, processor
+from bench.engine.worker.answers import Devices, Gpu
 from bench.errors import BenchError, WorkerError
 from bench.registry import discovery
 from bench.registry.discovery import Plugin
@@ -34,13 +38,74 @@ def test_the_processor_is_found_on_a_machine_with_or_without_a_gpu() -> None:
 @pytest.mark.process
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_told() -> None:
-    with pytest.raises(BenchError, match="no CUDA device is available; use --device cpu"):
+    with pytest.raises(BenchError, match="no such CUDA device is available; use --device cpu"):
         find_device("cuda")
 
 
 def test_times_belong_to_what_computes() -> None:
     assert Device("cpu", "cpu", "Some CPU", {}).timed_as == "Some CPU"
-    assert Device("Some GPU", "cuda", "Some CPU", {}).timed_as == "Some GPU"
+    assert Device("Some GPU", "cuda", "Some CPU", {}).timed_as == "Some GPU, Some CPU"
+    assert Device("cpu, bf16", "cpu", "Some CPU", {}).timed_as == "Some CPU"
+
+
+class Found:
+    """A probe that has found two GPUs, the first of them an old one."""
+
+    def __init__(self, worker: object) -> None:
+        self.gpus = [Gpu(name="Old GPU", uuid="one", bf16=False), Gpu(name="Some GPU", uuid="two", bf16=True)]
+
+    def devices(self) -> Devices:
+        return Devices(gpus=self.gpus, environment={})
+
+
+@pytest.fixture
+def two_gpus(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "ProbeCalls", Found)
+    monkeypatch.setattr(machine, "Worker", lambda serve: nullcontext())
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("wanted", "precision", "kind", "name", "unit"),
+    [
+        ("auto", "float32", "Old GPU", "cuda", "one"),
+        ("cuda", "tf32", "Old GPU, tf32", "cuda", "one"),
+        ("cuda:1", "bf16", "Some GPU, bf16", "cuda:1", "two"),
+        ("cpu", "bf16", "cpu, bf16", "cpu", ""),
+    ],
+)
+def test_one_of_several_gpus_may_be_named(wanted: str, precision: str, kind: str, name: str, unit: str) -> None:
+    device = find_device(wanted, precision)
+    assert (device.kind, device.torch_name, device.unit) == (kind, name, unit)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("wanted", "precision", "told"),
+    [
+        ("cuda:2", "float32", "no such CUDA device is available; there are 2, from cuda:0 on"),
+        ("cuda", "bf16", "Old GPU has no bf16; use --precision float32"),
+        ("cpu", "tf32", "tf32 is a precision of GPUs: on a processor use --precision float32 or bf16"),
+        ("gpu", "float32", "there is no device 'gpu'; give auto, cpu, cuda or, of several, cuda:1"),
+        ("cuda:", "float32", "there is no device 'cuda:'; give auto, cpu, cuda or, of several, cuda:1"),
+        ("cpu", "half", "there is no precision 'half'; give float32, tf32 or bf16"),
+    ],
+)
+def test_what_no_device_can_do_is_told(wanted: str, precision: str, told: str) -> None:
+    with pytest.raises(BenchError, match=f"^{re.escape(told)}$"):
+        find_device(wanted, precision)
+
+
+def test_a_device_is_locked_whatever_it_computes_in(room, monkeypatch) -> None:
+    """Two commands in two precisions would time their trials beside each other; two GPUs of one name are two devices."""
+    monkeypatch.setattr(machine, "DeviceLock", lambda name, note, stopped: name)
+    places = [
+        room.machine.lock(replace(room.setting, device_kind=kind, unit=unit))
+        for kind, unit in [("cpu", ""), ("cpu, bf16", ""), ("Some GPU", "one"), ("Some GPU, tf32", "one"), ("Some GPU", "two")]
+    ]
+    assert places[0] == places[1]
+    assert places[2] == places[3]
+    assert len(set(places)) == 3
 
 
 def test_trusted_workers_are_kept_for_their_setting(room) -> None:
