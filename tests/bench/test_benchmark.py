@@ -38,7 +38,7 @@ def test_a_misspelt_option_gets_a_suggestion(tmp_path: Path) -> None:
         ("scrub", {"models": "8"}, "models takes a whole number, not '8'"),
         ("scrub", {"budget": 20}, "budget takes a text, not 20"),
         ("scrub", {"seed": -1}, "seed -1 is not understood"),
-        ("scrub", {"device": "gpu"}, "unknown device 'gpu'; did you mean cpu"),
+        ("scrub", {"device": "gpu"}, "there is no device 'gpu'; give auto, cpu, cuda or, of several, cuda:1"),
         ("scrub", {"workers": 0}, "0 workers cannot work"),
         ("scrub", {"budget": "lots"}, "budget 'lots' is not understood"),
         ("scrub", {"task": "age-sinthetic"}, "unknown task 'age-sinthetic'; did you mean age-synthetic"),
