@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from bench.budget import PhaseClock, beyond_free, limit_seconds
+from bench.budget import PhaseClock, limit_seconds
 from bench.engine import jobs
 from bench.engine.failures import FailureLimit
-from bench.engine.jobs import Alone, Computed, Job, Setting, T, Work
+from bench.engine.jobs import Alone, Computed, Job, Setting, T
 from bench.engine.machine import Machine
 from bench.engine.neighbours import Neighbours
-from bench.engine.worker.answers import STILL_THERE
+from bench.engine.unlearning import rehearsed, starts_cold, unlearned
 from bench.engine.worker.calls import MethodCalls, TrustedCalls
 from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import OnProgress
-from bench.errors import WorkerError, one_line
+from bench.errors import WorkerError
 from bench.models.networks import Cost
 from bench.outputs import Arrays, Outputs
 from bench.store.records import Failed, Killed, Measured
@@ -151,7 +151,7 @@ def _chunk(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener:
     clock, work = PhaseClock(), job.work
     with _beside_retraining(machine, job.setting, clock) if work.uses_clock else nullcontext(_Beside()) as beside:
         with machine.method(job.setting, work, listener.printed) as method:
-            weights, seconds = _unlearned(machine, method, work, clock, job.trials, listener.reached, stacked=work.stackable)
+            weights, seconds = unlearned(machine, method, work, clock, job.trials, listener.reached, stacked=work.stackable)
             memory = _peak_memory(job.setting, method)
         clock.lap("setup")
     outputs = trusted.evaluate(weights)
@@ -172,7 +172,7 @@ def _blamed(machine: Machine, job: jobs.Unlearn, trusted: TrustedCalls, listener
             break
         try:
             with machine.method(job.setting, job.work, listener.printed) as method:
-                weights, _ = _unlearned(machine, method, job.work, PhaseClock(), [trial], lambda share: None, stacked=True)
+                weights, _ = unlearned(machine, method, job.work, PhaseClock(), [trial], lambda share: None, stacked=True)
             trusted.evaluate(weights)
             finished += 1
             failures.count(failed=False)
@@ -198,8 +198,11 @@ def _time_trial(job: jobs.TimeTrial, machine: Machine, listener: _Listener) -> A
         clock.lap("io")
         with _beside_retraining(machine, job.setting, clock) as beside:
             try:
-                with machine.method(job.setting, work, listener.printed, fresh=True) as method:
-                    weights, seconds = _unlearned(machine, method, work, clock, [job.trial], listener.reached, stacked=False)
+                cold = starts_cold(job.setting)
+                with machine.method(job.setting, work, listener.printed, fresh=True, decoy=cold) as method:
+                    imported = rehearsed(machine, method, job, clock) if cold else None
+                    ask = [job.trial], listener.reached
+                    weights, seconds = unlearned(machine, method, work, clock, *ask, stacked=False, imported=imported)
                     memory = _peak_memory(job.setting, method)
             except WorkerError as problem:
                 if problem.kind != "time":
@@ -220,43 +223,9 @@ def _unlearn_weights(job: jobs.UnlearnWeights, machine: Machine, listener: _List
     work, trials = job.work, job.trials
     try:
         with machine.lock(job.setting).shared(), machine.method(job.setting, work, listener.printed) as method:
-            return _unlearned(machine, method, work, PhaseClock(), trials, listener.reached, stacked=work.stackable)[0]
+            return unlearned(machine, method, work, PhaseClock(), trials, listener.reached, stacked=work.stackable)[0]
     except WorkerError as problem:
         raise WorkerError(f"trials {trials[0]}-{trials[-1]}: {problem}", problem.traceback, problem.kind) from problem
-
-
-def _unlearned(
-    machine: Machine,
-    method: MethodCalls,
-    work: Work,
-    clock: PhaseClock,
-    trials: Sequence[int],
-    reached: OnProgress,
-    *,
-    stacked: bool,
-) -> tuple[Arrays, float]:
-    """Weights of the unlearned models, and the seconds until they had arrived: to answer before that gains nothing.
-
-    Nor does it to work before it is asked: importing and preparing count, but for what honest methods need.
-    """
-    born = method.worker.clock()
-    method.load(trials[0])
-    loaded = method.worker.clock()
-    method.start(trials, work.seed, work.allowance, stacked=stacked)
-    clock.lap("setup")
-    method.warm_up()
-    clock.lap("warmup")
-    start, limit = method.worker.clock(), limit_seconds(work.allowance, len(trials))
-    prepared = (start if method.worker.on_cpu else loaded) - born  # a device has to be set up first, which takes seconds
-    method.unlearn(reached, expected=work.allowance * len(trials), limit=limit)
-    clock.lap("method")
-    model_bytes = sum(array[0:1].nbytes for array in machine.weights(work.original).values())
-    arrays = method.weights(largest=2**20 + 4 * len(trials) * model_bytes)
-    seconds = max(0.0, method.worker.clock() - start) + beyond_free(prepared, work.allowance, len(trials))
-    if left := method.worker.still_there():
-        raise WorkerError(one_line(f"{STILL_THERE}: {', '.join(left)}"))
-    clock.lap("io")
-    return arrays, seconds
 
 
 def _peak_memory(setting: Setting, method: MethodCalls) -> dict[str, int]:

@@ -21,6 +21,7 @@ from bench.engine.jobs import Setting, Work
 from bench.engine.method_process import start_method
 from bench.engine.worker import entries
 from bench.engine.worker.calls import MethodCalls, ProbeCalls, TrustedCalls
+from bench.engine.worker.handed import Handed
 from bench.engine.worker.limits import Limits
 from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import Worker
@@ -155,13 +156,15 @@ class Machine:
                 worker.close()
 
     @contextmanager
-    def method(self, setting: Setting, work: Work, printed: Printed = unheard, *, fresh: bool = False) -> Iterator[MethodCalls]:
-        """A process that runs one plugin; on a CPU, or if `fresh`, nobody used it before.
+    def method(
+        self, setting: Setting, work: Work, printed: Printed = unheard, *, fresh: bool = False, decoy: bool = False
+    ) -> Iterator[MethodCalls]:
+        """A process that runs one plugin; on a CPU, or if `fresh`, nobody used it before; of a `decoy`, it has no task yet.
 
         All that it prints has been handed to `printed` when the block ends.
         """
         once = fresh or setting.device == "cpu"
-        worker = (None if once else self._idle_worker(work)) or self._start_method(setting, work)
+        worker = (None if once else self._idle_worker(work)) or self._start_method(setting, work, decoy=decoy)
         worker.hand_to(printed)
         calls = MethodCalls(worker)
         try:
@@ -258,11 +261,14 @@ class Machine:
         pictures = {name: data.split(name) for name in SPLITS}
         return self._started(lambda: Worker(entries.trusted, known, pictures, device_kind=setting.device_kind))
 
-    def _start_method(self, setting: Setting, work: Work) -> Worker:
-        data, plugin, known = self.data(setting.data), self.plugin(work), self._with_network(setting)
-        original = {name: array[0:1] for name, array in self.weights(work.original).items()}
-        limits = work.memory_limit, work.closed
-        return self._started(lambda: start_method(known, plugin, work.spec, work.share, *limits, data, original))
+    def handed(self, setting: Setting, work: Work) -> Handed:
+        """What a method gets."""
+        return Handed.of(self.data(setting.data), self.weights(work.original))
+
+    def _start_method(self, setting: Setting, work: Work, *, decoy: bool) -> Worker:
+        plugin, known, handed = self.plugin(work), self._with_network(setting), self.handed(setting, work)
+        limits, given = (work.memory_limit, work.closed), handed.decoy() if decoy else handed
+        return self._started(lambda: start_method(known, plugin, work.spec, work.share, *limits, given))
 
     def _started(self, start: Callable[[], Worker]) -> Worker:
         """A new worker; `stop` does not find one that is just starting, so it is looked at before and after."""

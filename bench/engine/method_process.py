@@ -1,4 +1,4 @@
-"""A process that runs one plugin: which splits it is handed, and to which folders it has no access."""
+"""A process that runs one plugin: what it is handed, and to which folders it has no access."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from contextlib import suppress
 
 from bench.engine.jobs import Setting
 from bench.engine.worker import entries
+from bench.engine.worker.handed import Handed
 from bench.engine.worker.process import Worker
 from bench.errors import BenchError
-from bench.outputs import Arrays
 from bench.registry import discovery
 from bench.registry.discovery import Plugin
 from bench.registry.specs import Spec
 from bench.store.shipped import FOLDER
 from bench.tasks.datasets.home import home
-from bench.tasks.task import METHOD_SPLITS, TaskData
 
 
 def start_method(
@@ -25,25 +24,21 @@ def start_method(
     share: float | None,
     memory_limit: int,
     closed: Sequence[str],
-    data: TaskData | None = None,
-    original: Arrays | None = None,
+    handed: Handed | None = None,
 ) -> Worker:
-    """A fresh process for one plugin, with the splits that a method may see; without data it can only be described.
+    """A fresh process for one plugin.
 
     Beside those folders it has no access to what retrained models of the package answer, and to prepared data.
     """
-    splits = METHOD_SPLITS if data else ()
     return Worker(
         entries.method,
         setting,
-        {name: data.split(name) for name in splits} if data else {},
-        {name: data.identities[data.splits[name]] for name in splits} if data else {},
-        original or {},
+        handed or Handed(),
         plugin,
         spec,
         share,
         device_kind=setting.device_kind,
-        heard=data is not None,
+        heard=handed is not None,
         memory_limit=memory_limit,
         closed=[*closed, str(FOLDER), *_prepared()],
     )

@@ -61,12 +61,12 @@ class TimedTrials(Metric):
     less than .6 as far from the scored model of its own seed as that is from other seeds, by the logit-scaled confidences of all
     splits, or equal it up to a thousandth of the retrained models' spread, as do methods that draw nothing. Seeds count as at
     most half as far again from each other as retrained models are. A trial's part of the seconds of its stack must be between a
-    twentieth and three halves of what it takes alone (on a GPU, which is faster with stacks, at most that), give or take a
-    hundredth of one retraining.
+    twentieth and three halves of what it takes alone, give or take a hundredth of one retraining. On a GPU, which is faster with
+    stacks, it must be at most that, in half of the timed trials: they are rehearsed, and the first that are scored are not.
     """
 
     quick = True
-    version = 2
+    version = 3
     source = "docs/evidence/runtime.md: distances of honest methods, and how often they are taken for cheats"
     pitfalls = "A method that knows which files of the user it has written can tell its second run from the first."
     quantities = (
@@ -118,9 +118,11 @@ def _different_models(again: Again, evidence: Evidence, shares: Floats) -> str:
 def _different_seconds(again: Again, retraining: float) -> str:
     """Which timed trials took another time, in words."""
     slack = SLACK * retraining
-    for trial, alone, stacked in zip(again.trials, again.seconds, again.scored_seconds, strict=True):
-        if stacked > DEAREST * alone + slack or (again.on_cpu and stacked < CHEAPEST * alone - slack):
-            return f"trial {trial} took {alone:.2f} s alone, and {stacked:.2f} s when it was scored"
+    times = list(zip(again.trials, again.seconds, again.scored_seconds, strict=True))
+    dear = [each for each in times if each[2] > DEAREST * each[1] + slack]
+    cheap = [each for each in times if each[2] < CHEAPEST * each[1] - slack]
+    for trial, alone, scored in [*dear, *cheap] if again.on_cpu else dear * (2 * len(dear) >= len(times)):
+        return f"trial {trial} took {alone:.2f} s alone, and {scored:.2f} s when it was scored"
     return ""
 
 

@@ -12,7 +12,6 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from bench.budget import Allowance
@@ -20,7 +19,8 @@ from bench.engine.jobs import Setting
 from bench.engine.worker.answers import STILL_THERE, Description, Nothing, PeakMemory
 from bench.engine.worker.family import PATIENCE, PAUSE
 from bench.engine.worker.guards import Guards
-from bench.engine.worker.server import Answer, Pictures, Server
+from bench.engine.worker.handed import Handed
+from bench.engine.worker.server import Answer, Server
 from bench.errors import BenchError
 from bench.method import Control, Method, Paper
 from bench.models.layers import lacking, placed
@@ -46,16 +46,14 @@ class MethodServer(Server):
         guards: Guards,
         connection: Connection,
         setting: Setting,
-        pictures: Mapping[str, Pictures],
-        identities: Mapping[str, NDArray[np.int64]],
-        original: Mapping[str, NDArray[np.float32]],
+        handed: Handed,
         plugin: discovery.Plugin,
         spec: specs.Spec,
         share: float | None,
     ) -> None:
-        super().__init__(connection, setting, pictures)
-        self.identities = {name: torch.from_numpy(people).to(self.device) for name, people in identities.items()}
-        self.guards, self.original, self.plugin, self.spec, self.share = guards, original, plugin, spec, share
+        super().__init__(connection, setting, handed.pictures)
+        self.guards, self.plugin, self.spec, self.share = guards, plugin, spec, share
+        self._take(handed)
         if self.device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(LARGEST_SHARE)
         else:
@@ -67,6 +65,7 @@ class MethodServer(Server):
             "describe": self.describe,
             "know_network": self.know_network,
             "load": self.load,
+            "hand_over": self.hand_over,
             "start": self.start,
             "warm_up": self.warm_up,
             "unlearn": self.unlearn,
@@ -114,6 +113,14 @@ class MethodServer(Server):
         self.running = self.method.variant(trial)
         return Nothing(), {}
 
+    def hand_over(self, handed: Handed) -> Answer:
+        """After a rehearsal, the task itself: nothing is left of the decoy, and the folder is empty."""
+        self.guards.enter_folder()
+        self.columns = {name: self._resident(*columns) for name, columns in handed.pictures.items()}
+        self._take(handed)
+        del self.model, self.data, self.trial
+        return Nothing(), {}
+
     def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> Answer:
         """Make the model, data and trial object of one or more trials."""
         if self.device.type == "cuda":
@@ -156,6 +163,10 @@ class MethodServer(Server):
         """Weights of the unlearned models {name: [M, ...]}."""
         return Nothing(), {name: view.float() for name, view in state(self.model).items()}
 
+    def _take(self, handed: Handed) -> None:
+        self.identities = {name: torch.from_numpy(people).to(self.device) for name, people in handed.identities.items()}
+        self.original = handed.original
+
     def _named(self, name: str, seeds: Sequence[int], *, stacked: bool) -> Split:
         return replace(self._bind(name, seeds, stacked=stacked), identities=self.identities.get(name))
 
@@ -186,7 +197,7 @@ class MethodServer(Server):
 
     def _original_model(self, count: int | None) -> nn.Module:
         plain = self.blueprint.build()
-        for name, view in state(plain).items():
+        for name, view in state(plain).items() if self.original else ():
             view.copy_(torch.from_numpy(self.original[name]))
         return placed(plain if count is None else self.blueprint.stack([plain] * count), self.device)
 

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from bench.engine.jobs import Setting
 from bench.engine.worker import arithmetic
+from bench.engine.worker.handed import Pictures
 from bench.models.build import Blueprint
 from bench.registry.networks import blueprint_of
 from bench.splits import Split, bind
 
-Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Answer = tuple[Any, dict[str, Tensor]]  # what is told, and arrays
 
 

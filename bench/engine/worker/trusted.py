@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from bench.engine.jobs import Setting
 from bench.engine.worker.answers import Examined, Header, Nothing
 from bench.engine.worker.examination import Subject, examined
+from bench.engine.worker.handed import Pictures
 from bench.engine.worker.loop import send
-from bench.engine.worker.server import Answer, Pictures, Server
+from bench.engine.worker.server import Answer, Server
 from bench.models.autocast import compute_in
 from bench.models.devices import FLOAT32
 from bench.models.layers import placed

@@ -126,7 +126,8 @@ def test_trusted_workers_have_every_split_and_methods_only_their_own(room) -> No
     (trusted,), (method,) = room.trusted, room.children
     assert set(trusted.arguments[1]) == {"retain", "forget", "validation", "test", "forget_people", "unseen"}
     assert trusted.options["device_kind"] == "cpu"
-    _, pictures, identities, original, plugin, spec, share = method.arguments
+    _, handed, plugin, spec, share = method.arguments
+    pictures, identities, original = handed.pictures, handed.identities, handed.original
     assert set(pictures) == set(identities) == {"retain", "forget", "validation"}
     assert pictures["forget"][1].tolist() == [2, 3]
     assert original["fc.weight"].shape == (1, 4, 2)

@@ -11,6 +11,7 @@ import pytest
 
 from bench.engine import method_process
 from bench.engine.method_process import start_method
+from bench.engine.worker.handed import Handed
 from bench.store.shipped import FOLDER
 from bench.store.store import Store
 from bench.tasks.task import METHOD_SPLITS, SPLITS, TaskData
@@ -44,7 +45,8 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_a_method_is_handed_the_splits_that_it_may_see(started) -> None:
-    (_, _, pictures, people, original, *rest), _ = started(DATA, {"weight": np.ones((1, 2))})
+    (_, _, handed, *rest), _ = started(Handed.of(DATA, {"weight": np.ones((1, 2), np.float32)}))
+    pictures, people, original = handed.pictures, handed.identities, handed.original
     assert set(pictures) == set(people) == set(METHOD_SPLITS) < set(SPLITS)
     assert [pictures[name][1].tolist() for name in METHOD_SPLITS] == [[SPLITS.index(name)] for name in METHOD_SPLITS]
     assert set(original) == {"weight"}
@@ -52,12 +54,12 @@ def test_a_method_is_handed_the_splits_that_it_may_see(started) -> None:
 
 
 def test_to_be_described_it_needs_none(started) -> None:
-    (_, _, pictures, people, original, *_), named = started()
-    assert (pictures, people, original, named["heard"]) == ({}, {}, {}, False)
+    (_, _, handed, *_), named = started()
+    assert (handed, named["heard"]) == (Handed(), False)
 
 
 def test_what_retrained_models_answer_and_prepared_pictures_are_closed_to_it(started, tmp_path: Path) -> None:
-    _, named = started(DATA)
+    _, named = started(Handed.of(DATA, {}))
     store = tmp_path / "store"
     assert named["closed"] == [*map(str, (store / "references", store / "runs", FOLDER, tmp_path / "data" / "age-folder"))]
 
@@ -67,5 +69,5 @@ def test_a_user_without_a_home_has_no_prepared_pictures(started, monkeypatch: py
         raise method_process.BenchError("there is no home folder")
 
     monkeypatch.setattr(method_process, "home", nowhere)
-    _, named = started(DATA)
+    _, named = started(Handed.of(DATA, {}))
     assert named["closed"][-1] == str(FOLDER)

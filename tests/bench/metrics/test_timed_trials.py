@@ -155,12 +155,17 @@ def test_a_method_that_draws_nothing_may_only_round() -> None:
         (2.0, 0.06, True, False),
         (2.0, 0.04, True, True),  # and cheaper
         (2.0, 0.04, False, False),  # on a GPU stacks may be that much faster
-        (1.0, 1.6, False, True),
+        (1.0, 1.6, False, False),  # and one trial of three the first of its process
     ],
 )
 def test_what_is_scored_takes_about_as_long_as_what_is_timed(alone: float, scored: float, on_cpu: bool, alarm: bool) -> None:
     told = flag(same_models(), seconds=[1.0, alone, 1.0], scored_seconds=[1.0, scored, 1.0], on_cpu=on_cpu)
     assert told == (f"trial 2 took {alone:.2f} s alone, and {scored:.2f} s when it was scored" if alarm else "")
+
+
+def test_on_a_gpu_half_of_the_timed_trials_must_be_cheaper_than_when_they_were_scored() -> None:
+    told = flag(same_models(), seconds=[1.0, 1.0, 1.0], scored_seconds=[1.0, 1.6, 1.7], on_cpu=False)
+    assert told == "trial 2 took 1.00 s alone, and 1.60 s when it was scored"
 
 
 def alarms(models: int, rounding: float, runs: int, *, directions: int = 10, timed: int = 3) -> int:

@@ -94,18 +94,16 @@ def _method(findings: Findings, part: str) -> None:
 def _method_server(findings: Findings, name: str) -> MethodServer:
     """What a child process runs a method with; its original model is not trained, which changes no time."""
     from bench.engine.worker.guards import Guards
+    from bench.engine.worker.handed import Handed
     from bench.engine.worker.method import MethodServer
     from bench.models.build import initialised
     from bench.registry import discovery, specs
-    from bench.tasks.task import METHOD_SPLITS
     from bench.weights import state
 
     task, data, setting = _task(findings)
-    pictures = {split: data.split(split) for split in METHOD_SPLITS}
-    people = {split: data.identities[data.splits[split]] for split in METHOD_SPLITS}
     original = {name: view.numpy() for name, view in state(initialised(task.network, len(task.groups), 1)).items()}
     plugin, spec = discovery.find_method(name), specs.parse(name)
-    return MethodServer(Guards(), Nobody(), setting, pictures, people, original, plugin, spec, None)
+    return MethodServer(Guards(), Nobody(), setting, Handed.of(data, original), plugin, spec, None)
 
 
 def _task(findings: Findings) -> tuple[Task, TaskData, Setting]:

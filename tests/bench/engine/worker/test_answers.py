@@ -111,8 +111,8 @@ def test_what_is_no_object(values: bytes, kind: type[R]) -> None:
     [
         (b'{"bytes": 1.5}', PeakMemory, "$.bytes"),
         (b'{"changed": "everything"}', Changed, "$.changed"),
-        (b'{"cuda": null, "environment": {}}', Devices, "$.cuda"),
-        (b'{"cuda": "", "environment": {"torch": 2}}', Devices, "$.environment[...]"),
+        (b'{"gpus": null, "environment": {}}', Devices, "$.gpus"),
+        (b'{"gpus": [], "environment": {"torch": 2}}', Devices, "$.environment[...]"),
     ],
 )
 def test_other_answers_are_checked_too(values: bytes, kind: type[R], place: str) -> None:
