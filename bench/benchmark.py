@@ -30,7 +30,7 @@ from bench.engine.worker.forking import prepare_children
 from bench.engine.worker.group import UNCOUNTED_REMEDY, uncounted
 from bench.errors import BenchError, WorkerError
 from bench.metrics.installed import installed_metrics
-from bench.models.devices import FLOAT32, gpu_number, precision_named
+from bench.models.devices import FLOAT32, gpu_number, is_cpu, precision_named
 from bench.progress import Bars, Progress
 from bench.registry import discovery, specs
 from bench.registry.paths import expanded
@@ -172,6 +172,8 @@ def run_quickly(wanted: Sequence[specs.Spec], settings: Settings, progress: Prog
         import_module(library)
     store.prepare()
     device = find_device(settings.device, settings.precision)
+    if settings.device == "auto" and not is_cpu(device.kind):
+        progress.note(f"computing on {device.kind}; --device cpu does without")
     if warning := neighbours.warning():
         progress.note(f"{warning}; times are compared with retraining beside them, and rows say so")
     if warning := uncounted():

@@ -44,6 +44,7 @@ class Device:
     processor: str  # the host's processor
     environment: Mapping[str, str]
     unit: str = ""  # a GPU's UUID, which tells it apart from others of its name
+    memory: int = 0  # bytes, of a GPU
 
     @property
     def timed_as(self) -> str:
@@ -71,7 +72,7 @@ def find_device(wanted: str, precision: str = FLOAT32) -> Device:
     if exact == "bf16" and not gpu.bf16:
         raise BenchError(f"{gpu.name} has no bf16; use --precision float32")
     name = f"cuda:{number}" if number else "cuda"
-    return Device(kind_of(gpu.name, exact), name, processor(), found.environment, gpu.uuid)
+    return Device(kind_of(gpu.name, exact), name, processor(), found.environment, gpu.uuid, gpu.memory)
 
 
 def processor() -> str:

@@ -11,20 +11,24 @@ from itertools import groupby
 from bench.models.devices import is_cpu
 
 CPU_STACK, _GPU_STACK = 8, 64
-# Bytes that the models of a stack may take in training: a device of 4 GB has room for the pictures, too.
-_STACK_MEMORY = 2 * 2**30
+# Bytes that the models of a stack may take in training: a device of 4 GB has room for the pictures, too. Of a GPU it is a share
+# of all that it has, not of what is free: stacks are the same on every GPU of a kind.
+_STACK_MEMORY, _STACK_SHARE = 2 * 2**30, 0.4
 
 Trials = tuple[int, ...]
 
 
-def stack_size(device_kind: str, cpu_stack: int = CPU_STACK, model_bytes: int = 0) -> int:
-    """Models per stack on a kind of device: a fixed number, halved until their training fits into 2 GiB.
+def stack_size(device_kind: str, cpu_stack: int = CPU_STACK, model_bytes: int = 0, device_bytes: int = 0) -> int:
+    """Models per stack on a kind of device: a fixed number, halved until their training fits into 2 GiB, or 40 % of a GPU.
 
     >>> stack_size("cpu"), stack_size("cpu", model_bytes=300 * 2**20), stack_size("cpu", model_bytes=2**40)
     (8, 4, 1)
+    >>> stack_size("Some GPU", model_bytes=300 * 2**20, device_bytes=80 * 2**30)
+    64
     """
     size = cpu_stack if is_cpu(device_kind) else _GPU_STACK
-    while size > 1 and size * model_bytes > _STACK_MEMORY:
+    most = max(_STACK_MEMORY, _STACK_SHARE * device_bytes)
+    while size > 1 and size * model_bytes > most:
         size //= 2
     return size
 

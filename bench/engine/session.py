@@ -66,7 +66,8 @@ class Session:
         model_bytes = (known or self._examined()).training_bytes(task.size, task.recipe.batch_size)
         if not self.stackable:
             return 1
-        return plan.stack_size(self.device.kind, known.cpu_stack if known else plan.CPU_STACK, model_bytes)
+        cpu_stack = known.cpu_stack if known else plan.CPU_STACK
+        return plan.stack_size(self.device.kind, cpu_stack, model_bytes, self.device.memory)
 
     def _examined(self) -> Cost:
         self.progress.stage(f"examining the network {self.task.network}", 1)

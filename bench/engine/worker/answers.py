@@ -32,6 +32,7 @@ class Gpu(Record, frozen=True, kw_only=True):
     name: str
     uuid: str
     bf16: bool  # whether it computes in bfloat16
+    memory: Annotated[int, Meta(ge=0)]  # bytes
 
 
 class Devices(Record, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ _FIRST_WITH_BF16 = 8  # major number of what a device is capable of, torch says 
 
 def _gpu(number: int) -> Gpu:
     about = torch.cuda.get_device_properties(number)
-    return Gpu(name=about.name, uuid=str(about.uuid), bf16=about.major >= _FIRST_WITH_BF16)
+    return Gpu(name=about.name, uuid=str(about.uuid), bf16=about.major >= _FIRST_WITH_BF16, memory=about.total_memory)
 
 
 class Probe:

@@ -41,6 +41,7 @@ _TICK = 0.5  # seconds between two looks at a child that tells nothing
 _ALMOST = 0.95  # the most that an estimate of progress may claim
 _MALFORMED = (EOFError, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SafetensorError)
 _GRACE = 2.0  # seconds that a child which hung up has to end
+_CLOSING = 60.0  # seconds that a killed child has to be gone
 _NEWS = 60.0  # seconds that the server has to tell how a child ended, on however busy a machine
 
 
@@ -227,7 +228,7 @@ class Worker:
             self._watch.join()
         self._connection.close()
         self._line.close()
-        self._process.join()
+        self._process.join(timeout=_CLOSING)  # one that waits for a GPU may not even hear a kill
         self._watch.family.close()
         self.drain()
         if self._folder:

@@ -48,13 +48,23 @@ class TrustedServer(Server):
         """What can be asked."""
         return {
             "examine_network": self.examine_network,
-            "train_original": self.train_original,
-            "train_retrained": self.train_retrained,
-            "train_on_shares": self.train_on_shares,
+            "train_original": self._releasing(self.train_original),
+            "train_retrained": self._releasing(self.train_retrained),
+            "train_on_shares": self._releasing(self.train_on_shares),
             "prepare_epoch": self.prepare_epoch,
             "run_epoch": self.run_epoch,
-            "evaluate": self.evaluate,
+            "evaluate": self._releasing(self.evaluate),
         }
+
+    def _releasing(self, operation: Callable[..., Answer]) -> Callable[..., Answer]:
+        """The operation, after which the memory of a GPU that it took is free for the methods' processes."""
+
+        def released(**arguments: object) -> Answer:
+            answer = operation(**arguments)
+            torch.cuda.empty_cache()
+            return answer
+
+        return released if self.device.type == "cuda" else operation
 
     def examine_network(self) -> Answer:
         """What the network costs; it raises what is wrong with one that does not keep what every network has to."""

@@ -52,7 +52,10 @@ class Found:
     """A probe that has found two GPUs, the first of them an old one."""
 
     def __init__(self, worker: object) -> None:
-        self.gpus = [Gpu(name="Old GPU", uuid="one", bf16=False), Gpu(name="Some GPU", uuid="two", bf16=True)]
+        self.gpus = [
+            Gpu(name="Old GPU", uuid="one", bf16=False, memory=4 * 2**30),
+            Gpu(name="Some GPU", uuid="two", bf16=True, memory=80 * 2**30),
+        ]
 
     def devices(self) -> Devices:
         return Devices(gpus=self.gpus, environment={})

@@ -52,6 +52,7 @@ def test_stacks_depend_on_the_task_and_the_kind_of_device_only() -> None:
     assert session(own).stack_size == session(own, workers=7, memory_limit=10**9).stack_size == 8
     assert session(own, GPU).stack_size == 64
     assert session(replace(own, network="resnet18-v1", size=128), GPU).stack_size == 2
+    assert session(replace(own, network="resnet18-v1"), replace(GPU, memory=80 * 2**30)).stack_size == 64
 
 
 def own(folder: Path, *, stackable: bool) -> Task:
