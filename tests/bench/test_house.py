@@ -39,6 +39,7 @@ COVERED_ELSEWHERE = {
     "bench/metrics/two_sample.py": "tests/bench/metrics/test_metric.py",
     "bench/cli/calibrate.py": "tests/bench/cli/test_scores.py",
     "bench/cli/compare.py": "tests/bench/cli/test_scores.py",
+    "bench/cli/estimate.py": "tests/end_to_end/test_listing.py",
     "bench/cli/export.py": "tests/end_to_end/test_export.py",
     "bench/cli/main.py": "tests/end_to_end/test_listing.py",
     "bench/cli/metrics.py": "tests/bench/cli/test_scores.py",

@@ -65,6 +65,7 @@ WORDS = {
     "budget": ["20%", "20", "3s", "0%", "-3s", "020%", "inf", "%", "20 %", "1e400s"],
     "memory_limit": ["4GB", "0GB", "4", "4XB", "1e3MB", "٤GB"],
     "executor": ["local", "remote"],
+    "device": ["auto", "cpu", "cuda", "cuda:1", "cuda:x", "tpu", "NVIDIA H200", "Some GPU"],
     "only": ["forgetting", "mia", "flags", "none-such"],
     "name": ["mine", "random", "Net", "age-tiny", "finetune", "plugin.py", "forgetting", "..", "ü", "class", "a/b"],
 }

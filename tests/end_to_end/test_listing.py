@@ -51,5 +51,29 @@ def test_tasks(bench, tmp_path: Path) -> None:
         assert len(set(cells)) == 150  # a different photo in every place
 
 
+def test_what_a_run_will_take_is_told_before_it_is_paid_for(bench, tmp_path: Path) -> None:
+    store = "--store", tmp_path / "store"
+    shipped = bench("estimate", "--device", "cpu", *store).stdout
+    assert "16 trials, at most" in shipped
+    assert "to compare with" not in shipped  # they come with bench
+    found = json.loads(bench("estimate", "--device", "cpu", "--models", 512, *store, "--json").stdout)
+    assert found["planned"]["to_train"] == 384
+    assert found["seconds"] == sum(part["seconds"] for part in found["parts"])
+    away = json.loads(bench("estimate", "--device", "NVIDIA H200", "--models", 512, *store, "--json").stdout)
+    assert (away["planned"]["to_train"], away["planned"]["stack"]) == (513, 64)
+    assert away["seconds"] < found["seconds"]
+    assert "nobody has measured" in bench("estimate", "--device", "Some GPU", *store, code=2).stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_epoch_may_be_measured_for_it(bench, filled, tmp_path: Path) -> None:
+    told = bench("estimate", "--task", "age-tiny", "--device", "cpu", "--measure", "--store", tmp_path).stdout
+    assert "measured here: one retraining" in told
+    assert "17 models to compare with" in told
+    known = bench("estimate", "--task", "age-tiny", "--device", "cpu", "--models", 8, "--store", filled.path).stdout
+    assert "measured here: one retraining" in known
+    assert "to compare with" not in known
+
+
 def test_version(bench) -> None:
     assert bench("--version").stdout.startswith("bench, version")
