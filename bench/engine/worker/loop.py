@@ -50,7 +50,7 @@ def _failure(problem: Exception, closed: bool) -> Header:
     text = str(problem)
     lacks_memory = isinstance(problem, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
     reason = text if isinstance(problem, BenchError) else described(problem)
-    kind = "memory" if lacks_memory else "error"
+    reason, kind = (f"memory does not suffice: {reason}", "memory") if lacks_memory else (reason, "error")
     return Header(error=_text(reason[:LONGEST_REASON]), kind=kind, traceback=_text(traceback.format_exc()[-LONGEST_TRACEBACK:]))
 
 

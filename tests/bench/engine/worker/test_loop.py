@@ -79,7 +79,9 @@ def test_reasons(problem: Exception, reason: str) -> None:
     ids=["Python", "CUDA", "CPU"],
 )
 def test_lack_of_memory_is_known(problem: Exception) -> None:
+    """And told in the same words, whoever notices it first."""
     assert told(problem).kind == "memory"
+    assert (told(problem).error or "").startswith("memory does not suffice: ")
 
 
 def test_words_without_end_are_cut() -> None:
