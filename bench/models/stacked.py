@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from bench.models.products import convolved, fits
+
 
 class StackedLinear(nn.Linear):
     """M linear layers: [B, M*I] -> [B, M*O], weight [M*O, I]."""
@@ -29,6 +31,16 @@ class StackedLinear(nn.Linear):
         weight, bias = (tensor.unflatten(0, (self.stack_size, -1)) for tensor in (self.weight, self.bias))
         inputs = x.unflatten(1, (self.stack_size, -1)).transpose(0, 1)
         return torch.baddbmm(bias[:, None], inputs, weight.mT).transpose(0, 1).flatten(1)
+
+
+class StackedConv2d(nn.Conv2d):
+    """M convolutions: [B, M*I, H, W] -> [B, M*O, H', W'], by groups, or by batched products where these are faster."""
+
+    stack_size: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        """All models at once."""
+        return convolved(self, self.stack_size, x) if fits(self, self.stack_size, x) else super().forward(x)
 
 
 def size(net: nn.Module) -> int:
@@ -84,6 +96,9 @@ def _widen(module: nn.Module, count: int) -> None:
             module.groups *= count
             module.in_channels *= count
             module.out_channels *= count
+            if type(module) is nn.Conv2d:
+                module.__class__ = StackedConv2d
+                module.stack_size = count  # type: ignore[assignment]
         case nn.BatchNorm2d():
             module.num_features *= count
         case nn.GroupNorm():

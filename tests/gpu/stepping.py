@@ -6,15 +6,17 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from findings import Findings, seconds_of, synchronise
-from stacked_products import by_products, lean_cross_entropy, without_counters
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from bench.losses import cross_entropy
 from bench.models.build import initialised
+from bench.models.layers import placed
+from bench.models.products import convolved
 from bench.models.stacked import stack
 from bench.splits import bind
 
@@ -33,31 +35,29 @@ class Variant:
     """A way to compute a step. What it does not say is as torch does it if nobody asks."""
 
     deterministic: bool = False  # only algorithms that repeat bit for bit
-    fill: bool = False  # new tensors are filled, as torch does in deterministic mode
-    lean: bool = False  # no counters of batch normalisation; a loss without `gather`
+    grouped: bool = False  # all convolutions in groups
     fused: bool = False  # the optimiser is one kernel
     benchmark: bool = False  # cudnn tries its algorithms
     nchw: bool = False  # channels first
     graph: bool = False  # one launch for all kernels
-    products: bool = False  # convolutions by batched products
+    products: bool = False  # all convolutions by batched products; neither: the engine's choice
     tf32: bool = False  # of those products
     bf16: bool = False  # autocast
 
 
 # Of most, only one thing differs from the line above; "asis" is what the engine does.
 VARIANTS = {
-    "asis": Variant(deterministic=True, fill=True),
-    "nofill": Variant(deterministic=True),
-    "lean": Variant(deterministic=True, lean=True),
-    "fused": Variant(deterministic=True, lean=True, fused=True),
-    "benchmark": Variant(deterministic=True, lean=True, fused=True, benchmark=True),
-    "nchw": Variant(deterministic=True, lean=True, fused=True, nchw=True),
-    "graph": Variant(lean=True, fused=True, graph=True),
-    "products": Variant(lean=True, fused=True, products=True),
-    "products+graph": Variant(lean=True, fused=True, products=True, graph=True),
-    "products+graph+tf32": Variant(lean=True, fused=True, products=True, graph=True, tf32=True),
-    "products+graph+bf16": Variant(lean=True, fused=True, products=True, graph=True, bf16=True),
-    "graph+bf16": Variant(lean=True, fused=True, graph=True, bf16=True),
+    "asis": Variant(deterministic=True),
+    "grouped": Variant(deterministic=True, grouped=True),
+    "fused": Variant(deterministic=True, grouped=True, fused=True),
+    "benchmark": Variant(deterministic=True, grouped=True, fused=True, benchmark=True),
+    "nchw": Variant(deterministic=True, grouped=True, fused=True, nchw=True),
+    "graph": Variant(grouped=True, fused=True, graph=True),
+    "products": Variant(fused=True, products=True),
+    "products+graph": Variant(fused=True, products=True, graph=True),
+    "products+graph+tf32": Variant(fused=True, products=True, graph=True, tf32=True),
+    "products+graph+bf16": Variant(fused=True, products=True, graph=True, bf16=True),
+    "graph+bf16": Variant(grouped=True, fused=True, graph=True, bf16=True),
 }
 
 
@@ -96,7 +96,7 @@ def _apply(variant: Variant, *, cuda: bool) -> None:
     """Set what torch keeps for the whole process."""
     if cuda:
         torch.use_deterministic_algorithms(variant.deterministic, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = variant.fill
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = variant.benchmark
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cuda.matmul.allow_tf32 = variant.tf32
@@ -139,7 +139,6 @@ class Stepper:
         self.images = batch * len(seeds)  # of a step
         self._net = self._changed(_network(network, models, device), len(seeds))
         self._optimizer = self._made_optimizer()
-        self._loss = lean_cross_entropy if variant.lean else cross_entropy
         draws, count = torch.Generator().manual_seed(1), BATCHES * batch
         pictures = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=draws)
         columns = pictures.to(device), torch.randint(CLASSES, (count,), generator=draws).to(device)
@@ -173,14 +172,15 @@ class Stepper:
         self._optimizer.zero_grad()
         with torch.autocast(self._device, torch.bfloat16, enabled=self._variant.bf16, cache_enabled=False):
             logits = self._net(images.float() / 255).float()
-        self._loss(logits, labels).sum().backward()
+        cross_entropy(logits, labels).sum().backward()
         self._optimizer.step()
 
     def _changed(self, net: nn.Module, models: int) -> nn.Module:
         if self._variant.nchw:
             net = net.to(memory_format=torch.contiguous_format)
-        if self._variant.lean:
-            without_counters(net)
+        if self._variant.grouped:
+            for module in _convolutions(net):
+                module.forward = partial(nn.Conv2d.forward, module)  # type: ignore[method-assign]
         return by_products(net, models) if self._variant.products else net
 
     def _made_optimizer(self) -> torch.optim.Optimizer:
@@ -190,7 +190,18 @@ class Stepper:
         return torch.optim.AdamW(self._net.parameters(), lr=rate, weight_decay=1e-4, **extra)
 
 
+def by_products(net: nn.Module, models: int) -> nn.Module:
+    """Have every convolution of a stack computed by batched products; returns the network."""
+    for module in _convolutions(net):
+        module.forward = partial(convolved, module, models)  # type: ignore[method-assign]
+    return net
+
+
+def _convolutions(net: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+
+
 def _network(name: str, models: int, device: str) -> nn.Module:
     """Stacked on the device: on the CPU that takes 0.1 s a ResNet-18."""
     net = initialised(name, CLASSES, 0).to(device)
-    return stack([net] * models) if models else net
+    return placed(stack([net] * models) if models else net, torch.device(device))

@@ -8,7 +8,7 @@ from functools import cache, partial
 
 import torch
 from findings import Findings
-from stacked_products import by_products, lean_cross_entropy
+from stepping import by_products
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy
@@ -32,7 +32,6 @@ class Case:
         device: str,
         kind: torch.dtype = torch.float32,
         change: Callable[[nn.Module], nn.Module] = lambda net: net,
-        loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
     ) -> Tensor:
         """Losses and the gradients of all parameters, side by side, as float64 on the CPU."""
         nets = [initialised(self.network, CLASSES, seed) for seed in range(max(self.models, 1))]
@@ -40,7 +39,7 @@ class Case:
         draws, lead = torch.Generator().manual_seed(5), (self.models,) if self.models else ()
         images = torch.rand(*lead, self.batch, 3, 32, 32, generator=draws).to(device, kind)
         labels = torch.randint(CLASSES, (*lead, self.batch), generator=draws).to(device)
-        value = loss(net(images), labels)
+        value = cross_entropy(net(images), labels)
         value.sum().backward()
         return torch.cat([value.detach().flatten(), *(p.grad.flatten() for p in net.parameters())]).double().cpu()
 
@@ -75,7 +74,7 @@ def _engine(findings: Findings, cases: tuple[Case, ...]) -> None:
 
 def _products(findings: Findings, case: Case) -> None:
     name, change = f"{case.network} M={case.models} products", partial(by_products, models=case.models)
-    single = case.gradients(findings.device, change=change, loss=lean_cross_entropy)
+    single = case.gradients(findings.device, change=change)
     findings.put(name, relative_error=case.error(single))
     double = case.gradients(findings.device, torch.float64, change)
     findings.put(f"{name} in float64", relative_error=case.error(double))

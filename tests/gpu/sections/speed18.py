@@ -7,8 +7,8 @@ from stepping import Plan, measure_all
 
 PLAN: Plan = {
     0: ["asis", "fused", "graph", "graph+bf16"],
-    8: ["asis", "fused", "graph", "products+graph", "products+graph+tf32", "products+graph+bf16"],
-    64: ["graph", "products+graph", "products+graph+tf32", "products+graph+bf16", "asis"],
+    8: ["asis", "grouped", "graph", "products+graph", "products+graph+tf32", "products+graph+bf16"],
+    64: ["graph", "products+graph", "products+graph+tf32", "products+graph+bf16", "asis", "grouped"],
     128: ["products+graph+bf16"],
 }
 REHEARSAL: Plan = {0: ["asis"]}

@@ -6,14 +6,14 @@ from findings import Findings
 from stepping import VARIANTS, Plan, measure_all
 
 PLAN: Plan = {
-    0: ["asis", "nofill", "lean", "fused", "graph"],
+    0: ["asis", "fused", "graph"],
     64: list(VARIANTS),
     512: ["asis", "graph", "products+graph", "products+graph+bf16"],
     8: ["asis", "graph", "products+graph"],
     128: ["asis", "graph", "products+graph", "products+graph+bf16"],
     1: ["asis", "graph"],
 }
-REHEARSAL: Plan = {0: ["asis", "lean"], 2: ["asis", "lean", "products", "products+graph+bf16"]}
+REHEARSAL: Plan = {0: ["asis", "grouped"], 2: ["asis", "grouped", "products", "products+graph+bf16"]}
 
 
 def measure(findings: Findings) -> None:
