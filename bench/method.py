@@ -184,7 +184,7 @@ class Method:
             return fitting
         if fitting < 1 <= usual:
             least = self.fixed_share + (USUAL_SHARE - self.fixed_share) / usual
-            raise ValueError(f"1 is the least of {name}, and takes about {100 * least:.2g} % of a retraining")
+            raise ValueError(f"{name} must be 1 or more, which takes about {100 * least:.2g} % of a retraining")
         return math.floor(fitting)
 
     def certificate(self) -> str:

@@ -116,7 +116,7 @@ def test_fishers_settings_are_of_their_own_sources() -> None:
 
 def test_fisher_scales_its_examples() -> None:
     assert [Fisher(examples=100).within(share).examples for share in (0.1, 0.2, 0.5)] == [50, 100, 250]
-    with pytest.raises(ValueError, match="1 is the least of examples, and takes about 2 % of a retraining"):
+    with pytest.raises(ValueError, match="examples must be 1 or more, which takes about 2 % of a retraining"):
         Fisher(examples=10).within(0.01)
 
 

@@ -185,7 +185,7 @@ def test_lotus_stops_each_model_when_it_has_forgotten(setting, distance, monkeyp
 
 def test_lotus_needs_an_epoch() -> None:
     assert [Lotus(epochs=4).within(share).epochs for share in (0.1, 0.2, 1.0)] == [1, 4, 24]
-    with pytest.raises(ValueError, match="1 is the least of epochs, and takes about 8 % of a retraining"):
+    with pytest.raises(ValueError, match="epochs must be 1 or more, which takes about 8 % of a retraining"):
         Lotus(epochs=4).within(0.07)
     with pytest.raises(ValueError, match="what it always does takes about 4 % of a retraining"):
         Lotus(epochs=4).within(0.04)

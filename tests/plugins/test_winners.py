@@ -261,7 +261,7 @@ def test_settings_by_name_are_of_hyper_parameters_that_exist(kind: type[Method])
 
 def test_fanchuan_does_whole_rounds() -> None:
     assert [Fanchuan().within(share).rounds for share in (0.1, 0.2, 0.35, 0.8)] == [1, 2, 3, 8]
-    with pytest.raises(ValueError, match="1 is the least of rounds, and takes about 10 % of a retraining"):
+    with pytest.raises(ValueError, match="rounds must be 1 or more, which takes about 10 % of a retraining"):
         Fanchuan().within(0.09)
 
 

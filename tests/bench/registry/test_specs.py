@@ -130,7 +130,7 @@ def test_what_grows_with_the_budget_is_declared() -> None:
 
 def test_less_than_the_least_that_is_declared_is_refused() -> None:
     with pytest.raises(
-        BenchError, match=r"^x cannot keep to 8 % of a retraining: 1 is the least of steps, and takes about 8\.8 % of"
+        BenchError, match=r"^x cannot keep to 8 % of a retraining: steps must be 1 or more, which takes about 8\.8 % of"
     ):
         configure(Declared, parse("x"), 0.08)
     with pytest.raises(BenchError, match=r"^x cannot keep to 4 % of a retraining: what it always does takes about 5 % of"):
