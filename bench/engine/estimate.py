@@ -126,7 +126,8 @@ def estimate(planned: Planned) -> Estimate:
     """
     rate = _rate(planned)
     seconds, source, told = _retraining(planned, rate)
-    faster = planned.workers * (rate.stacked / rate.alone if rate and planned.stack > 1 else 1.0)
+    at_once = planned.workers if is_cpu(planned.kind) else 1  # workers share one GPU
+    faster = at_once * (rate.stacked / rate.alone if rate and planned.stack > 1 else 1.0)
     allowance = planned.budget.allowance(seconds)
     epochs = 2 * seconds / planned.recipe.epochs
     starting = _STARTING["cpu" if is_cpu(planned.kind) else "gpu"]

@@ -26,7 +26,7 @@ def rehearsed(machine: Machine, method: MethodCalls, job: TimeTrial, clock: Phas
     """Have a method run once on a decoy, then hand over the task; seconds that importing it took.
 
     What it keeps is of no use to it: nobody can know the decoy's order, its weights are random, and its folder is emptied. It may
-    fail on what it is not made for, but may leave nothing that goes on.
+    fail on what it is not made for, but may leave nothing that goes on. What it keeps in the method is gone: that is made anew.
     """
     work, imported = job.work, _load(method, job.trial)
     method.start([job.trial], secrets.randbits(32), work.allowance, stacked=False)
@@ -34,10 +34,10 @@ def rehearsed(machine: Machine, method: MethodCalls, job: TimeTrial, clock: Phas
     try:
         method.unlearn(lambda share: None, expected=work.allowance, limit=limit_seconds(work.allowance) + COMPILING)
     except WorkerError as problem:
-        if not method.worker.alive or STILL_THERE in str(problem):
+        if problem.kind == "time" or not method.worker.alive or STILL_THERE in str(problem):
             raise
     _demand_rest(method)
-    method.hand_over(machine.handed(job.setting, work))
+    method.hand_over(machine.handed(job.setting, work), job.trial)
     clock.lap("warmup")
     return imported
 

@@ -32,7 +32,7 @@ class _Autocast:
 
     def enter(self, network: nn.Module, images: tuple[Tensor, ...]) -> None:
         """Before the pass. Weights in bfloat16 are not kept from one pass to the next, between which an optimiser moves them."""
-        device, wanted = images[0].device.type, bool(network.rounds)
+        device, wanted = next(network.parameters()).device.type, bool(network.rounds)
         context = torch.autocast(device, torch.bfloat16, enabled=wanted, cache_enabled=False)
         context.__enter__()
         self._entered.append(context)

@@ -14,6 +14,8 @@ from bench.engine import compute
 
 METHODS = '''"""Plugins that know when they have been called before."""
 import copy
+import threading
+from functools import cached_property
 from pathlib import Path
 
 from torch.optim import SGD
@@ -49,22 +51,47 @@ class Remembers(Method):
             KEPT.append(copy.deepcopy(train(model, data.retain).state_dict()))
         model.load_state_dict(KEPT[0])
         return model
+
+
+class Caches(Method):
+    """An epoch; it remembers the model that it has met. Source: https://example.org"""
+
+    @cached_property
+    def met(self):
+        return []
+
+    def unlearn(self, model, data, trial):
+        if self.met:
+            raise RuntimeError("this method was used before")
+        self.met.append(model)
+        return train(model, data.retain)
+
+
+class Lingers(Method):
+    """A thread waits for what comes after the rehearsal, which fails. Source: https://example.org"""
+
+    def unlearn(self, model, data, trial):
+        statistics = [values for name, values in model.named_buffers() if name.endswith("running_mean")]
+        if not any(values.any() for values in statistics):  # nobody has trained this
+            threading.Thread(target=threading.Event().wait, daemon=True, name="Lingerer").start()
+            raise ValueError("no luck")
+        return train(model, data.retain)
 '''
 
 
 OTHER = "gave other models than were scored"
+FAILED = 2  # one of them does
 
 
 @pytest.fixture(scope="module")
 def rows(bench, filled, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     folder: Path = tmp_path_factory.mktemp("plugins")
     (folder / "remembering.py").write_text(METHODS)
-    plugins = [word for name in ("Honest", "Remembers") for word in ("--plugin", f"remembering.py:{name}")]
+    plugins = [word for name in ("Honest", "Remembers", "Caches", "Lingers") for word in ("--plugin", f"remembering.py:{name}")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compute, "starts_cold", lambda setting: True)
-        told = bench(
-            "run", "--task", "age-tiny", "--models", 8, *plugins, "--budget", "60s", "--store", filled.path, "--json", cwd=folder
-        ).stdout
+        where = "--task", "age-tiny", "--store", filled.path
+        told = bench("run", *where, "--models", 8, *plugins, "--budget", "60s", "--json", cwd=folder, code=FAILED).stdout
     return {row["method"]["name"]: row for row in json.loads(told)}
 
 
@@ -79,3 +106,14 @@ def test_the_honest_are_timed_as_they_were_scored(rows) -> None:
 def test_who_keeps_what_it_saw_has_the_wrong_model(rows) -> None:
     row = rows["remembering.Remembers"]
     assert OTHER in row["scorecard"]["flags"]["timed differently"]
+
+
+def test_what_a_method_has_kept_in_itself_is_gone(rows) -> None:
+    """As in every other trial it is made anew."""
+    row = rows["remembering.Caches"]
+    assert row["failure"] == ""
+    assert OTHER not in row["scorecard"]["flags"].get("timed differently", "")
+
+
+def test_a_thread_of_a_rehearsal_that_fails_is_found(rows) -> None:
+    assert "still there after unlearn has returned: thread Lingerer" in rows["remembering.Lingers"]["failure"]

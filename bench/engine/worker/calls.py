@@ -112,10 +112,10 @@ class MethodCalls:
         with _beside("load"):
             self.worker.ask("load", limit=SETUP_LIMIT, trial=trial)
 
-    def hand_over(self, handed: Handed) -> None:
+    def hand_over(self, handed: Handed, trial: int) -> None:
         """The task itself, after a rehearsal."""
         with _beside("hand_over"):
-            self.worker.ask("hand_over", limit=SETUP_LIMIT, handed=handed)
+            self.worker.ask("hand_over", limit=SETUP_LIMIT, handed=handed, trial=trial)
 
     def start(self, trials: Sequence[int], root: int, allowance: float, *, stacked: bool) -> None:
         """Make model, data and trial object."""

@@ -110,12 +110,15 @@ class MethodServer(Server):
     def load(self, trial: int) -> Answer:
         """Import the plugin, and make the method that a trial uses."""
         self.guards.enter_folder()
-        self.running = self.method.variant(trial)
+        method = self.method
+        self.running, self.kind, self.loaded = method.variant(trial), type(method), set(threading.enumerate())
         return Nothing(), {}
 
-    def hand_over(self, handed: Handed) -> Answer:
-        """After a rehearsal, the task itself: nothing is left of the decoy, and the folder is empty."""
+    def hand_over(self, handed: Handed, trial: int) -> Answer:
+        """After a rehearsal, the task itself: nothing is left of the decoy, the method is made anew, and the folder is empty."""
+        _demand_rest(self.loaded)
         self.guards.enter_folder()
+        self.running = specs.configure(self.kind, self.spec, self.share).variant(trial)
         self.columns = {name: self._resident(*columns) for name, columns in handed.pictures.items()}
         self._take(handed)
         del self.model, self.data, self.trial
@@ -151,8 +154,7 @@ class MethodServer(Server):
         returned = self.running.unlearn(self.model, self.data, self.trial)
         self.model = returned_model(returned, wanted, len(self.trial.seeds))
         self._synchronise()
-        if left := _still_there(before):
-            raise BenchError(f"{STILL_THERE}: {', '.join(left)}")
+        _demand_rest(before)
         return Nothing(), {}
 
     def peak_memory(self) -> Answer:
@@ -214,6 +216,12 @@ def _checked(variant: object) -> Method:
         if type(getattr(variant, name)) is not bool:
             raise BenchError(f"{type(variant).__name__}.{name} must be True or False, not {getattr(variant, name)!r}")
     return variant
+
+
+def _demand_rest(before: set[threading.Thread]) -> None:
+    """No thread may go on that was not there before."""
+    if left := _still_there(before):
+        raise BenchError(f"{STILL_THERE}: {', '.join(left)}")
 
 
 def _still_there(before: set[threading.Thread]) -> list[str]:

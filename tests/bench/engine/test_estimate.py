@@ -56,6 +56,11 @@ def test_what_was_not_is_taken_from_elsewhere_or_from_paper() -> None:
         assert found == (pytest.approx(65 * times * seconds * 6800 / 9200 / 2), source)
 
 
+def test_workers_that_share_a_gpu_are_not_faster() -> None:
+    one, eight = (estimate(replace(HERE, kind="NVIDIA H200", workers=workers)) for workers in (1, 8))
+    assert one.parts == eight.parts
+
+
 def test_what_is_there_is_not_trained() -> None:
     found = parts(estimate(replace(HERE, to_train=0)))
     assert not any("to compare with" in name for name in found)

@@ -85,3 +85,8 @@ def test_a_pass_that_fails_leaves_nothing_behind() -> None:
         net(torch.rand(2, 5, 32, 32))
     assert not torch.is_autocast_enabled("cpu")
     assert (IMAGES[0, 0] @ IMAGES[0, 0]).dtype == torch.float32
+
+
+def test_pictures_may_be_given_by_name() -> None:
+    net = compute_in(network(), "bf16").eval()
+    assert torch.equal(net(images=IMAGES), net(IMAGES))

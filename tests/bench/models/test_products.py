@@ -153,6 +153,14 @@ def test_what_products_cannot_express_stays_grouped(everywhere, options: dict) -
     assert not fits(depthwise, MODELS, torch.rand(2, 4 * MODELS, 8, 8))
 
 
+def test_where_no_tap_meets_a_pixel_or_there_is_none_groups_answer(everywhere) -> None:
+    layer = nn.Conv2d(2, 2, 1, stride=2, padding=1, groups=MODELS)
+    assert not fits(layer, MODELS, torch.rand(1, MODELS, 1, 1))
+    plain = nn.Conv2d(2, 2, 3, padding=1, groups=MODELS)
+    assert not fits(plain, MODELS, torch.rand(0, MODELS, 8, 8))
+    assert fits(plain, MODELS, torch.rand(1, MODELS, 1, 1))
+
+
 def test_a_processor_computes_in_groups() -> None:
     """The arithmetic of divisions on a CPU is what it was."""
     assert [faster("cpu", channels) for channels in (16, 64, 512)] == [False] * 3

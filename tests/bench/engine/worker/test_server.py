@@ -33,3 +33,14 @@ def test_on_a_gpu_float32_is_float32_and_repeats(monkeypatch) -> None:
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.utils.deterministic.fill_uninitialized_memory
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+
+
+@pytest.mark.usefixtures("arithmetic")
+@pytest.mark.parametrize(("device", "chosen"), [("cuda:1", [torch.device("cuda:1")]), ("cuda", []), ("cpu", [])])
+def test_one_of_several_gpus_is_the_one_that_its_process_uses(device: str, chosen: list[torch.device], monkeypatch) -> None:
+    """To wait for "the" device would else be to wait for the first, and times would end too early."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    asked: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", asked.append)
+    Server(None, Setting("resnet8-v1", 4, recipe_for("resnet8-v1"), device, "Some GPU", ""), {})
+    assert asked == chosen
