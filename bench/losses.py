@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 from torch.optim import Optimizer
 
+_NO_LABEL = -(2**62)  # torch's own, -100, would be passed over without a word
+
 
 def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every example [..., B], with labels [..., B], or [B] for all models."""
     labels = labels.expand(logits.shape[:-1])
     # Not by `gather`, whose way back is a sort on a GPU where results are to repeat.
-    losses = nll_loss(logits.log_softmax(-1).reshape(-1, logits.shape[-1]), labels.reshape(-1), reduction="none")
-    return losses.view(labels.shape)
+    log_p, true = logits.log_softmax(-1).reshape(-1, logits.shape[-1]), labels.reshape(-1).long()
+    return nll_loss(log_p, true, reduction="none", ignore_index=_NO_LABEL).view(labels.shape)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:

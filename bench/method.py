@@ -184,7 +184,8 @@ class Method:
             return fitting
         if fitting < 1 <= usual:
             least = self.fixed_share + (USUAL_SHARE - self.fixed_share) / usual
-            raise ValueError(f"{name} must be 1 or more, which takes about {100 * least:.2g} % of a retraining")
+            percent = math.ceil(1000 * least) / 10  # and not less, which would be refused
+            raise ValueError(f"{name} must be 1 or more, which takes about {percent:g} % of a retraining")
         return math.floor(fitting)
 
     def certificate(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ def compute_in(network: nn.Module, precision: Precision) -> nn.Module:
     """
     rounds = precision == "bf16"
     if rounds and not hasattr(network, "rounds"):
+        _leave_untraced()
         hooks = _Autocast()
         network.register_forward_pre_hook(hooks.enter, prepend=True)
         network.register_forward_hook(hooks.leave, always_call=True)
@@ -42,3 +45,10 @@ class _Autocast:
         if self._entered:
             self._entered.pop().__exit__(None, None, None)
         return logits.float() if logits is not None and logits.dtype == torch.bfloat16 else logits
+
+
+@cache
+def _leave_untraced() -> None:
+    """Let torch.compile pass the hooks by, which it cannot trace; to say so imports its compiler, which takes a second."""
+    for name in ("enter", "leave"):
+        setattr(_Autocast, name, torch.compiler.disable(getattr(_Autocast, name)))

@@ -1,5 +1,6 @@
 """Losses against torch's own."""
 
+import pytest
 import torch
 from torch.nn import functional
 
@@ -18,6 +19,17 @@ def test_weighted_cross_entropy_is_torchs_weighted_mean() -> None:
     weights = torch.tensor([0.1, 2.0, 0.0, 1.0, 3.0], dtype=torch.float64)
     expected = [functional.cross_entropy(logits, labels, weights) for logits, labels in zip(LOGITS, LABELS, strict=True)]
     torch.testing.assert_close(cross_entropy(LOGITS, LABELS, weights), torch.stack(expected))
+
+
+@pytest.mark.parametrize("label", [-100, -1, 5])
+def test_a_label_that_is_no_class_is_an_error(label: int) -> None:
+    with pytest.raises(IndexError):
+        cross_entropy(LOGITS, torch.full((7,), label))
+
+
+def test_labels_may_be_of_any_whole_kind() -> None:
+    for kind in (torch.int32, torch.uint8):
+        torch.testing.assert_close(cross_entropy(LOGITS, LABELS.to(kind)), cross_entropy(LOGITS, LABELS))
 
 
 def test_labels_may_be_shared_by_all_models() -> None:

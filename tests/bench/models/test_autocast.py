@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -69,6 +70,14 @@ def test_copies_and_stacks_compute_alike(kinds) -> None:
     assert kinds == [torch.bfloat16]
     assert (logits.dtype, logits.shape) == (torch.float32, (2, 6, 4))
     assert (logits[0] - net(IMAGES)).abs().max() < 0.05
+
+
+def test_it_can_be_pickled_and_compiled() -> None:
+    net = compute_in(network(), "bf16").eval()
+    expected = net(IMAGES)
+    assert torch.equal(pickle.loads(pickle.dumps(net))(IMAGES), expected)
+    assert torch.equal(torch.compile(net, backend="eager")(IMAGES), expected)
+    assert not torch.is_autocast_enabled("cpu")
 
 
 def test_it_may_be_ended(kinds) -> None:
