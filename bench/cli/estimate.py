@@ -13,7 +13,7 @@ from bench.budget import Budget, in_words
 from bench.cli import options
 from bench.errors import BenchError, WorkerError
 from bench.hookspecs import hookimpl
-from bench.models.devices import kind_of, precision_named
+from bench.models.devices import is_device, kind_of, precision_named
 from bench.store import SHIPPED
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--budget", default="20%", show_default=True, help="Time per trial: a share of retraining time, or seconds (30s).")
 @options.store
 @options.reference
-@click.option("--device", default="auto", show_default=True, help="One that is here, or a GPU by its name: 'NVIDIA H200'.")
+@click.option("--device", default="auto", show_default=True, help="One that is here, or a GPU that was measured elsewhere: H200.")
 @options.precision
 @options.workers
 @click.option("--measure", is_flag=True, help="Train one epoch now, where it was never timed.")
@@ -48,7 +48,7 @@ def estimate(
     measure: bool,
     as_json: bool,
 ) -> None:
-    """Say what a method that uses its budget up would take: time, memory and disk. Nothing is trained."""
+    """Say what a method that uses its budget up would take: time, memory and disk. Nothing is trained without --measure."""
     from bench.engine.estimate import Planned
     from bench.engine.estimate import estimate as estimated
     from bench.engine.executor import find_executor
@@ -59,7 +59,7 @@ def estimate(
     from bench.tasks.variants import load_task
 
     chosen, opened = load_task(task), Store(store)
-    away = " " in device
+    away = not is_device(device)
     found = _elsewhere(device, precision) if away else find_device(device, precision)
     made = find_executor("local")
     with Bars() as progress, Session(opened, chosen, found, made, workers=workers, progress=progress) as session:
@@ -72,10 +72,11 @@ def estimate(
 
 def _elsewhere(name: str, precision: str) -> Device:
     """A GPU that is not here."""
-    from bench.engine.estimate import memory_of
+    from bench.engine.estimate import measured_gpu
     from bench.engine.machine import Device
 
-    return Device(kind_of(name, precision_named(precision)), "cuda", "", {}, memory=memory_of(name))
+    known, memory = measured_gpu(name)
+    return Device(kind_of(known, precision_named(precision)), "cuda", "", {}, memory=memory)
 
 
 def _reference(store: Store, task: Task, kind: str, *, shipped: bool) -> Reference:

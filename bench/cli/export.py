@@ -120,7 +120,9 @@ def send_reference(task: str, store: Path, device: str, precision: str, out: Pat
     asked = [(each, kind) for each, kind in kinds if device == "auto" or is_cpu(kind) == (device == CPU)]
     fits = [each for each, kind in asked if precision_of(kind) == precision]
     if not fits:
-        raise BenchError(f"no reference of {task} in {store}; `bench reference build` makes one")
+        known = " and ".join(f"'{kind}'" for _, kind in kinds)
+        remedy = f"choose that of {known} with --device and --precision" if known else "`bench reference build` makes one"
+        raise BenchError(f"no such reference of {task} in {store}; {remedy}")
     if len(fits) > 1:
         raise BenchError(f"{store} has references of {task} on {len(fits)} devices; choose one with --device")
     export_reference(fits[0], out)

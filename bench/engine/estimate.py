@@ -6,12 +6,13 @@ Everything here is arithmetic; nothing is trained. Each figure says where it com
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 from bench.budget import Budget
 from bench.errors import BenchError
 from bench.metrics.timing import FEWEST_TIMED
-from bench.models.devices import FLOAT32, device_of, is_cpu, precision_of
+from bench.models.devices import DEVICES, FLOAT32, Precision, device_of, is_cpu, precision_of
 from bench.models.networks import NETWORKS, Cost
 from bench.models.recipe import Recipe
 from bench.tasks.answers import output_rows
@@ -31,13 +32,14 @@ _FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class Rate:
-    """Training images per second of all models together, at 32 pixels and float32, batches of 64."""
+    """Training images per second of all models together, at 32 pixels, batches of 64."""
 
     device: str  # a GPU's name, or "cpu": one thread
     network: str
     alone: float
     stacked: float
     where: str
+    precision: Precision = FLOAT32
     memory: int = 0  # bytes, of a GPU
 
 
@@ -45,8 +47,8 @@ _EPYC, _H200 = "a core of an AMD EPYC", "an H200, with TF32 in convolutions"
 RATES = (  # docs/evidence/performance.md and gpu.md
     Rate("cpu", "resnet8-v1", 6_800, 9_200, _EPYC),
     Rate("cpu", "resnet18-v1", 380, 380, _EPYC),
-    Rate("NVIDIA H200", "resnet8-v1", 11_600, 232_000, _H200, 139 * 2**30),
-    Rate("NVIDIA H200", "resnet18-v1", 7_300, 50_500, _H200, 139 * 2**30),
+    Rate("NVIDIA H200", "resnet8-v1", 11_600, 232_000, _H200, "tf32", 139 * 2**30),
+    Rate("NVIDIA H200", "resnet18-v1", 7_300, 50_500, _H200, "tf32", 139 * 2**30),
 )
 
 
@@ -126,7 +128,7 @@ def estimate(planned: Planned) -> Estimate:
     """
     rate = _rate(planned)
     seconds, source, told = _retraining(planned, rate)
-    at_once = planned.workers if is_cpu(planned.kind) else 1  # workers share one GPU
+    at_once = min(planned.workers, ceil(planned.models / planned.stack)) if is_cpu(planned.kind) else 1  # workers share one GPU
     faster = at_once * (rate.stacked / rate.alone if rate and planned.stack > 1 else 1.0)
     allowance = planned.budget.allowance(seconds)
     epochs = 2 * seconds / planned.recipe.epochs
@@ -143,9 +145,17 @@ def estimate(planned: Planned) -> Estimate:
     return Estimate(planned, parts, *_bytes(planned))
 
 
-def memory_of(gpu: str) -> int:
-    """Bytes of a GPU that was measured; 0 of others."""
-    return max((rate.memory for rate in RATES if rate.device == gpu), default=0)
+def measured_gpu(text: str) -> tuple[str, int]:
+    """The name and the bytes of a GPU that was measured, which part of its name stands for.
+
+    Raises:
+        BenchError: there is none of that name.
+    """
+    gpus = {rate.device: rate.memory for rate in RATES if rate.memory}
+    found = [(name, memory) for name, memory in gpus.items() if text.strip() and text.strip().lower() in name.lower()]
+    if not found:
+        raise BenchError(f"there is no device {text!r}; give {DEVICES}, or one that was measured elsewhere: {', '.join(gpus)}")
+    return found[0]
 
 
 def _rate(planned: Planned) -> Rate | None:
@@ -164,7 +174,7 @@ def _retraining(planned: Planned, rate: Rate | None) -> tuple[float, Source, str
         wanted = f"{planned.network} on {device_of(planned.kind)}"
         raise BenchError(f"nobody has measured {wanted}: {known}; --measure trains an epoch on a device that is here")
     seconds = planned.recipe.epochs * planned.training * (planned.size / USUAL_SIZE) ** 2 / rate.alone
-    alike = planned.size == USUAL_SIZE and rate.network == planned.network and precision_of(planned.kind) == FLOAT32
+    alike = planned.size == USUAL_SIZE and rate.network == planned.network and precision_of(planned.kind) == rate.precision
     source: Source = "measured elsewhere" if alike else "on paper"
     return seconds, source, rate.where
 

@@ -20,13 +20,14 @@ from bench.engine.device_lock import DeviceLock
 from bench.engine.jobs import Setting, Work
 from bench.engine.method_process import start_method
 from bench.engine.worker import entries
+from bench.engine.worker.answers import Devices
 from bench.engine.worker.calls import MethodCalls, ProbeCalls, TrustedCalls
 from bench.engine.worker.handed import Handed
 from bench.engine.worker.limits import Limits
 from bench.engine.worker.log import Printed, unheard
 from bench.engine.worker.process import Worker
 from bench.errors import BenchError, WorkerError
-from bench.models.devices import CPU, FLOAT32, device_of, gpu_number, is_cpu, kind_of, precision_named
+from bench.models.devices import CPU, FLOAT32, device_of, gpu_number, is_cpu, kind_of, precision_named, precision_of
 from bench.outputs import Arrays
 from bench.progress import Note
 from bench.registry.discovery import Plugin
@@ -59,8 +60,7 @@ def find_device(wanted: str, precision: str = FLOAT32) -> Device:
         BenchError: it is not there, or does not compute in this precision.
     """
     number, exact = gpu_number(wanted), precision_named(precision)
-    with Worker(entries.probe) as worker:
-        found = ProbeCalls(worker).devices()
+    found = _devices()
     if number is None or (wanted == "auto" and not found.gpus):
         if exact == "tf32":
             raise BenchError("tf32 is a precision of GPUs: on a processor use --precision float32 or bf16")
@@ -73,6 +73,25 @@ def find_device(wanted: str, precision: str = FLOAT32) -> Device:
         raise BenchError(f"{gpu.name} has no bf16; use --precision float32")
     name = f"cuda:{number}" if number else "cuda"
     return Device(kind_of(gpu.name, exact), name, processor(), found.environment, gpu.uuid, gpu.memory)
+
+
+def find_kind(kind: str) -> Device:
+    """A device of a kind, of several GPUs the first of its name.
+
+    Raises:
+        BenchError: there is none.
+    """
+    if is_cpu(kind):
+        return find_device(CPU, precision_of(kind))
+    names = [gpu.name for gpu in _devices().gpus]
+    if device_of(kind) not in names:
+        raise BenchError(f"there is no {device_of(kind)} here")
+    return find_device(f"cuda:{names.index(device_of(kind))}", precision_of(kind))
+
+
+def _devices() -> Devices:
+    with Worker(entries.probe) as worker:
+        return ProbeCalls(worker).devices()
 
 
 def processor() -> str:

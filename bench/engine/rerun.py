@@ -13,7 +13,7 @@ from bench.budget import Budget
 from bench.engine.executor import find_executor
 from bench.engine.jobs import Unlearn
 from bench.engine.keeper import Keeper
-from bench.engine.machine import find_device
+from bench.engine.machine import find_kind
 from bench.engine.plan import Trials
 from bench.engine.requests import Request, work_of
 from bench.engine.runs import time_trials
@@ -22,7 +22,6 @@ from bench.errors import BenchError, CheckResult
 from bench.metrics.confidence import logit_scaled_confidence
 from bench.metrics.distinguishability import exchanged_distances, p_value
 from bench.metrics.resampling import LEVEL
-from bench.models.devices import CPU, is_cpu, precision_of
 from bench.outputs import Outputs, concatenate
 from bench.progress import Progress
 from bench.registry import discovery, specs
@@ -54,10 +53,12 @@ def session_of(
     Raises:
         CannotRepeatError: it was made on another device, or its task is another here.
     """
-    kind = record.device.kind
-    device = find_device(CPU if is_cpu(kind) else "cuda", precision_of(kind))
+    try:
+        device = find_kind(record.device.kind)
+    except BenchError as problem:
+        raise CannotRepeatError(f"the run was made on {record.device.kind}: {problem}") from problem
     task = load_task(record.task.name)
-    if device.kind != record.device.kind or task.key != record.task.key:
+    if task.key != record.task.key:
         raise CannotRepeatError(f"the run was made on {record.device.kind}, task {record.task.key[:16]}; not here")
     factory = find_executor(executor)
     return Session(keeper, task, device, factory, workers=workers, progress=progress, memory_limit=memory_limit)

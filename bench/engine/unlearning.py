@@ -25,8 +25,9 @@ def starts_cold(setting: Setting) -> bool:
 def rehearsed(machine: Machine, method: MethodCalls, job: TimeTrial, clock: PhaseClock) -> float:
     """Have a method run once on a decoy, then hand over the task; seconds that importing it took.
 
-    What it keeps is of no use to it: nobody can know the decoy's order, its weights are random, and its folder is emptied. It may
-    fail on what it is not made for, but may leave nothing that goes on. What it keeps in the method is gone: that is made anew.
+    What it keeps is of no use to it: nobody can know the decoy's order, its weights are random, its folder is emptied, and the
+    method is made anew. That it is a rehearsal, it can see, and gains nothing by that. It may fail on what it is not made for, but
+    it must end, and may leave nothing that goes on.
     """
     work, imported = job.work, _load(method, job.trial)
     method.start([job.trial], secrets.randbits(32), work.allowance, stacked=False)
@@ -35,7 +36,7 @@ def rehearsed(machine: Machine, method: MethodCalls, job: TimeTrial, clock: Phas
         method.unlearn(lambda share: None, expected=work.allowance, limit=limit_seconds(work.allowance) + COMPILING)
     except WorkerError as problem:
         if problem.kind == "time" or not method.worker.alive or STILL_THERE in str(problem):
-            raise
+            raise WorkerError(f"in a rehearsal on a decoy: {problem}", problem.traceback, problem.kind) from problem
     _demand_rest(method)
     method.hand_over(machine.handed(job.setting, work), job.trial)
     clock.lap("warmup")

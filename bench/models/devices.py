@@ -6,6 +6,7 @@ What is computed in one is never compared with what is computed in another: the 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Literal, get_args
 
 from bench.errors import BenchError
@@ -32,6 +33,14 @@ def gpu_number(wanted: str) -> int | None:
     if not (match := re.fullmatch(r"auto|cuda(?::([0-9]{1,3}))?", wanted)):
         raise BenchError(f"there is no device {wanted!r}; give {DEVICES}")
     return int(match[1] or 0)
+
+
+def is_device(text: str) -> bool:
+    """Whether a device can be called so here."""
+    with suppress(BenchError):
+        gpu_number(text)
+        return True
+    return False
 
 
 def precision_named(text: str) -> Precision:

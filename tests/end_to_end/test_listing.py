@@ -62,7 +62,8 @@ def test_what_a_run_will_take_is_told_before_it_is_paid_for(bench, tmp_path: Pat
     away = json.loads(bench("estimate", "--device", "NVIDIA H200", "--models", 512, *store, "--json").stdout)
     assert (away["planned"]["to_train"], away["planned"]["stack"]) == (513, 64)
     assert away["seconds"] < found["seconds"]
-    assert "nobody has measured" in bench("estimate", "--device", "Some GPU", *store, code=2).stderr
+    told = bench("estimate", "--device", "Some GPU", *store, code=2).stderr
+    assert "there is no device 'Some GPU'; give auto, cpu, cuda or, of several, cuda:1, or one that was measured" in told
     assert not (tmp_path / "store").exists()
 
 

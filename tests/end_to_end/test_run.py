@@ -246,6 +246,8 @@ def test_what_is_computed_in_bf16_is_of_another_division(bench, copied, tmp_path
         file = tmp_path / f"{precision}.zip"
         bench("export", "reference", "--task", "age-tiny", "--precision", precision, *store, "--out", file)
         assert bench("reference", "add", file, "--store", tmp_path / "other").stdout.strip().endswith(f"/{folder}")
+    told = bench("export", "reference", "--task", "age-tiny", "--precision", "tf32", *store, code=2).stderr
+    assert "choose that of 'cpu' and 'cpu, bf16' with --device and --precision" in told
     (name,) = (path.name for path in (copied.path / "runs").glob("finetune-*") if path.name != copied.rows["finetune"]["run"])
     assert "bit for bit" in bench("verify", name, "--rerun", 1, *store).stdout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import sys
 import threading
 import time
@@ -198,7 +199,7 @@ class MethodServer(Server):
         return synchronised
 
     def _original_model(self, count: int | None) -> nn.Module:
-        plain = self.blueprint.build()
+        plain = self.blueprint.build() if self.original else self.blueprint.initialised(secrets.randbits(32))
         for name, view in state(plain).items() if self.original else ():
             view.copy_(torch.from_numpy(self.original[name]))
         return placed(plain if count is None else self.blueprint.stack([plain] * count), self.device)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench.budget import Budget
-from bench.engine.estimate import RATES, Estimate, Planned, estimate, memory_of
+from bench.engine.estimate import RATES, Estimate, Planned, estimate, measured_gpu
 from bench.errors import BenchError
 from bench.models.networks import CHALLENGE, NETWORKS, SMALL
 
@@ -80,8 +80,10 @@ def test_the_challenges_setting_on_a_gpu() -> None:
     found = estimate(challenge)
     assert parts(found)["512 models to compare with"] == (pytest.approx(512 * 30 * 17_000 / 50_500), "on paper")
     assert 85 < parts(found)["512 models to compare with"][0] / 60 < 87
-    assert 10e9 < found.device_bytes < memory_of("NVIDIA H200")
-    assert estimate(replace(challenge, network="resnet18-v1")).parts[1].source == "measured elsewhere"
+    assert 10e9 < found.device_bytes < measured_gpu("NVIDIA H200")[1]
+    plain = replace(challenge, network="resnet18-v1")
+    assert estimate(plain).parts[1].source == "on paper"  # its convolutions were in TF32
+    assert estimate(replace(plain, kind="NVIDIA H200, tf32")).parts[1].source == "measured elsewhere"
 
 
 def test_memory_and_disk() -> None:
@@ -106,4 +108,14 @@ def test_where_it_was_measured_here_no_rate_is_needed() -> None:
 
 def test_no_rate_is_told_twice() -> None:
     assert len({(rate.device, rate.network) for rate in RATES}) == len(RATES)
-    assert memory_of("cpu") == memory_of("Some GPU") == 0
+
+
+def test_a_gpu_may_be_called_by_part_of_its_name() -> None:
+    assert measured_gpu("h200") == measured_gpu("NVIDIA H200") == ("NVIDIA H200", 139 * 2**30)
+    for unknown in ("Some GPU", " ", "cpu"):
+        with pytest.raises(BenchError, match=r"there is no device .*, or one that was measured elsewhere: NVIDIA H200"):
+            measured_gpu(unknown)
+
+
+def test_no_more_stacks_than_there_are_are_trained_at_once() -> None:
+    assert estimate(replace(HERE, workers=1000)).parts == estimate(replace(HERE, workers=8)).parts

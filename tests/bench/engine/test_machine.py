@@ -17,7 +17,7 @@ from bench.engine import machine
 from bench.engine.compute import compute
 from bench.engine.contents import Shelf
 from bench.engine.jobs import Unlearn
-from bench.engine.machine import Device, Machine, find_device, processor
+from bench.engine.machine import Device, Machine, find_device, find_kind, processor
 from bench.engine.worker.answers import Devices, Gpu
 from bench.errors import BenchError, WorkerError
 from bench.registry import discovery
@@ -97,6 +97,15 @@ def test_one_of_several_gpus_may_be_named(wanted: str, precision: str, kind: str
 def test_what_no_device_can_do_is_told(wanted: str, precision: str, told: str) -> None:
     with pytest.raises(BenchError, match=f"^{re.escape(told)}$"):
         find_device(wanted, precision)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_device_is_found_by_its_kind() -> None:
+    """Whatever number it has: a run is repeated where it was made."""
+    assert (find_kind("Some GPU, bf16").torch_name, find_kind("Old GPU").torch_name) == ("cuda:1", "cuda")
+    assert find_kind("cpu, bf16").kind == "cpu, bf16"
+    with pytest.raises(BenchError, match=r"^there is no Other GPU here$"):
+        find_kind("Other GPU")
 
 
 def test_a_device_is_locked_whatever_it_computes_in(room, monkeypatch) -> None:

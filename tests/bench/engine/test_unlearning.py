@@ -123,7 +123,9 @@ def test_a_rehearsal_that_never_ends_is_over_budget(gpu) -> None:
         return child
 
     gpu.start, gpu.fails = start, only_first(LATE)
-    assert isinstance(timed(gpu), Killed)
+    done = timed(gpu)
+    assert isinstance(done, Killed)
+    assert done.killed == "in a rehearsal on a decoy: killed after 9 s"
     usual = limit_seconds(gpu.work().allowance)
     assert limits == [usual + COMPILING]
 
