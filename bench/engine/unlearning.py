@@ -26,8 +26,8 @@ def rehearsed(machine: Machine, method: MethodCalls, job: TimeTrial, clock: Phas
     """Have a method run once on a decoy, then hand over the task; seconds that importing it took.
 
     What it keeps is of no use to it: nobody can know the decoy's order, its weights are random, its folder is emptied, and the
-    method is made anew. That it is a rehearsal, it can see, and gains nothing by that. It may fail on what it is not made for, but
-    it must end, and may leave nothing that goes on.
+    method is made anew. That it is a rehearsal, it can see, and gains nothing by that. It may fail on what it is not made for,
+    but it must end, and may leave nothing that goes on.
     """
     work, imported = job.work, _load(method, job.trial)
     method.start([job.trial], secrets.randbits(32), work.allowance, stacked=False)
