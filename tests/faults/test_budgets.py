@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.budget import PHASES
-from bench.engine import compute
+from bench.engine import compute, unlearning
 from bench.store.records import Finished, Killed, RunRecord, Timed
 from bench.store.runs import Run
 
@@ -186,7 +186,8 @@ def ran(run, filled, tmp_path_factory: pytest.TempPathFactory):
 
     rows = rows_of([GREEDY], "--budget", "100s", "--memory-limit", "2.2GB")  # how long memory takes is not limited
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compute, "limit_seconds", limit_seconds)
+        for place in (compute, unlearning):
+            patch.setattr(place, "limit_seconds", limit_seconds)
         rows |= rows_of((name for name in PLUGINS if name != GREEDY), "--budget", "0.2s", code=2)
     return {name: (row, Run.read(filled.path / "runs" / row["run"]).record) for name, row in rows.items()}
 

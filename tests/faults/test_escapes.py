@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.engine import compute, runs
+from bench.engine import compute, runs, unlearning
 from bench.engine.failures import FailureLimit
 from bench.engine.worker.group import ControlGroup
 from bench.store.runs import Run
@@ -191,7 +191,8 @@ def escapes(request, run, pristine, left_behind, tmp_path_factory: pytest.TempPa
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "by descent":
             patch.setattr(ControlGroup, "around", lambda pid: None)
-        patch.setattr(compute, "limit_seconds", lambda allowance, models=1: 2.0 * models)
+        for place in (compute, unlearning):
+            patch.setattr(place, "limit_seconds", lambda allowance, models=1: 2.0 * models)
         patch.setattr(runs, "FailureLimit", partial(FailureLimit, 1))
         asked = list(_written(folder, bodies))
         done = run(*asked, "--budget", "10s", "--memory-limit", "1GB", "--store", folder / "store", "--json", code=2)

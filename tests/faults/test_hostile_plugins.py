@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.engine import compute, runs
+from bench.engine import compute, runs, unlearning
 from bench.engine.failures import FailureLimit
 from bench.engine.worker import process
 from bench.store.records import Failed, Pending
@@ -186,7 +186,8 @@ def campaign(run, filled, left_behind, tmp_path_factory: pytest.TempPathFactory)
     rows: dict[str, dict] = {}
     output = ""
     with pytest.MonkeyPatch.context() as patch:  # nobody needs to wait as long as users do
-        patch.setattr(compute, "limit_seconds", lambda allowance, models=1: 10 * allowance * models)
+        for place in (compute, unlearning):
+            patch.setattr(place, "limit_seconds", lambda allowance, models=1: 10 * allowance * models)
         patch.setattr(process, "_GRACE", 0.5)
         patch.setattr(runs, "FailureLimit", partial(FailureLimit, MOST_FAILURES))
         for budget, plugins in commands.items():
