@@ -28,12 +28,13 @@ class NoisyFineTune(Noised):
     """Each model's weights are scaled to norm `radius` at most; then `steps` clipped steps with noise; then a repair.
 
     A step is theta <- theta - rate * (gradient of norm `max_norm` at most + shrinkage * theta) + sigma * normal noise on every
-    weight, with sigma from `epsilon` as published. Two walks over the same batches that begin 2 radius apart at most drift apart
-    by 2 rate max_norm a step at most, and noise covers that: by shifts (Feldman et al. 2018, arXiv:1808.06651) the Renyi
-    divergence of every order q between where this walk and one of a model that never saw forget end is q * `rho` at most. As
-    published, sigma gives a rho of 2 epsilon without shrinkage, and of epsilon with it; the paper takes radius / (max_norm rate)
-    steps or more, which this bound does not need. Then weights are scaled to `radius` again, which is ours, as the repair would
-    not be finite without, and fine-tuned on retain.
+    weight, with sigma from `epsilon` as published; a gradient that is not finite, as deep networks have when they are full of
+    noise, counts as 0. Two walks over the same batches that begin 2 radius apart at most drift apart by 2 rate max_norm a step at
+    most, and noise covers that: by shifts (Feldman et al. 2018, arXiv:1808.06651) the Renyi divergence of every order q between
+    where this walk and one of a model that never saw forget end is q * `rho` at most. As published, sigma gives a rho of 2
+    epsilon without shrinkage, and of epsilon with it; the paper takes radius / (max_norm rate) steps or more, which this bound
+    does not need. Then weights are scaled to `radius` again, which is ours, as the repair would not be finite without, and
+    fine-tuned on retain.
 
     The proof is of weights, given the statistics of batch normalisation: these are frozen at the original's, which saw
     forget, through the walk and the repair. Of a network without such statistics it holds to the end. It does not cover
@@ -103,7 +104,8 @@ class NoisyFineTune(Noised):
         clip(model, self.max_norm)
         slopes = gradients(model)
         for name, view in parameters(model).items():
-            view.sub_(self.rate * (slopes[name] + self.shrinkage * view))
+            slope = slopes[name].nan_to_num(0.0, 0.0, 0.0)  # of norm max_norm at most, too
+            view.sub_(self.rate * (slope + self.shrinkage * view))
 
 
 @hookimpl

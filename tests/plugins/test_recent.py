@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from dataclasses import replace
@@ -98,6 +99,18 @@ def test_noisy_ft_shrinks_and_walks(regression) -> None:
     assert regression.theta(model) == pytest.approx(ORIGINAL_AT_NORM_1, abs=1e-9)
     method.walk(model, regression.columns["retain"])
     assert regression.theta(model) == pytest.approx(AFTER_A_STEP, abs=1e-6)  # clipping adds 1e-6 to norms, as torch's does
+
+
+def test_noisy_ft_goes_on_where_a_gradient_overflows(setting) -> None:
+    """A step without one is as short as the proof wants it."""
+    model = copy.deepcopy(setting.original).eval()
+    with torch.no_grad():
+        model.conv1.weight.fill_(1e200)
+        model.layer1.conv1.weight.fill_(1e200)
+    before = model.fc.weight.clone()
+    batch = next(setting.data([11], stacked=False).retain.batches(4))
+    NoisyFineTune(shrinkage=0.5, rate=0.1).walk(model, batch)
+    torch.testing.assert_close(model.fc.weight, 0.95 * before, rtol=1e-12, atol=0)
 
 
 def test_noisy_ft_has_the_noise_of_its_budget() -> None:
