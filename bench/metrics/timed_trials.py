@@ -66,7 +66,7 @@ class TimedTrials(Metric):
     """
 
     quick = True
-    version = 3
+    version = 2
     source = "docs/evidence/runtime.md: distances of honest methods, and how often they are taken for cheats"
     pitfalls = "A method that knows which files of the user it has written can tell its second run from the first."
     quantities = (

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 NO_MODULES = {"bench.task", "bench.commands", "bench.networks"}  # an audit event, and groups of entry points
 
 COMPUTES = (  # with torch; all other modules must not need it
+    "bench.engine.worker.arithmetic",
     "bench.engine.worker.examination",
     "bench.engine.worker.loop",
     "bench.engine.worker.method",
@@ -28,9 +29,11 @@ COMPUTES = (  # with torch; all other modules must not need it
     "bench.export.checkpoints",
     "bench.export.submission",
     "bench.losses",
+    "bench.models.autocast",
     "bench.models.build",
     "bench.models.layers",
     "bench.models.normalise",
+    "bench.models.products",
     "bench.models.resnet18",
     "bench.models.resnet8",
     "bench.models.returned",
