@@ -11,7 +11,6 @@ import click
 
 from bench.budget import Budget, in_words
 from bench.cli import options
-from bench.errors import BenchError, WorkerError
 from bench.hookspecs import hookimpl
 from bench.models.devices import is_device, kind_of, precision_named
 from bench.store import SHIPPED
@@ -19,7 +18,6 @@ from bench.store import SHIPPED
 if TYPE_CHECKING:
     from bench.engine.estimate import Estimate
     from bench.engine.machine import Device
-    from bench.engine.session import Session
     from bench.store.references import Reference
     from bench.store.store import Store
     from bench.tasks.task import Task
@@ -49,6 +47,7 @@ def estimate(
     as_json: bool,
 ) -> None:
     """Say what a method that uses its budget up would take: time, memory and disk. Nothing is trained without --measure."""
+    from bench.engine import references
     from bench.engine.estimate import Planned
     from bench.engine.estimate import estimate as estimated
     from bench.engine.executor import find_executor
@@ -65,7 +64,7 @@ def estimate(
     with Bars() as progress, Session(opened, chosen, found, made, workers=workers, progress=progress) as session:
         planned = Planned.of(session, models, Budget.parse(budget))
         known = _reference(opened, chosen, found.kind, shipped=reference == SHIPPED)
-        seconds = known.retraining_time(found.timed_as) or (_timed(session) if measure and not away else None)
+        seconds = known.retraining_time(found.timed_as) or (references.timed(session) if measure and not away else None)
     there = known.record.available + known.has_original
     _show(chosen, estimated(replace(planned, to_train=max(0, models + 1 - there), retraining=seconds)), as_json=as_json)
 
@@ -87,16 +86,6 @@ def _reference(store: Store, task: Task, kind: str, *, shipped: bool) -> Referen
     if shipped:
         known.look_at_shipped(ReferenceTask(name=task.name, key=task.key), kind)
     return known
-
-
-def _timed(session: Session) -> float:
-    from bench.engine.jobs import TimeRetraining
-
-    session.progress.stage("timing an epoch of retraining", 1)
-    try:
-        return session.attempt(TimeRetraining(session.setting))
-    except WorkerError as problem:
-        raise BenchError(f"timing a retraining failed: {problem}") from problem
 
 
 def _show(task: Task, found: Estimate, *, as_json: bool) -> None:

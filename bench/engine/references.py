@@ -31,7 +31,7 @@ def build(session: Session, reference: ReferenceKeeper, indices: Sequence[int]) 
         missing = [chunk for chunk in whole_chunks(indices, session.stack_size) if not reference.has_retrained(chunk)]
         _train(session, reference, missing, original=not reference.has_original)
     if reference.retraining_time(session.device.timed_as) is None:
-        reference.keep_retraining_time(session.device.timed_as, _timed(session))
+        reference.keep_retraining_time(session.device.timed_as, timed(session))
 
 
 def retraining_time(session: Session, reference: ReferenceKeeper) -> float:
@@ -81,8 +81,12 @@ def _as_stack(weights: Mapping[str, NDArray[np.float32]]) -> Arrays:
     return {name: array[None] for name, array in weights.items()}
 
 
-def _timed(session: Session) -> float:
-    """Extrapolate one retraining from a warm epoch, with every other worker idle."""
+def timed(session: Session) -> float:
+    """Seconds of one retraining, extrapolated from a warm epoch, with every other worker idle.
+
+    Raises:
+        BenchError: a worker cannot train it.
+    """
     session.progress.stage("timing an epoch of retraining", 1)
     try:
         return session.attempt(TimeRetraining(session.setting))
